@@ -1,0 +1,84 @@
+# The same task names serve a person, a hook and CI. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+export PYTHONPATH := $(CURDIR)
+export PYTHONDONTWRITEBYTECODE :=
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+UV := .tools/bin/uv
+BIN := .venv/bin
+MAIN := .venv/.main
+DEV := .venv/.dev
+AUTOML := .venv-automl/.installed
+INSTALL = $(UV) pip install --quiet --require-hashes --no-deps --compile-bytecode
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: $(MAIN) $(AUTOML) ## Train, judge, explain, register and check a model (FAST=1: small, DATA=folder, ARGS=...)
+	$(BIN)/toolwear run $(if $(FAST),--fast) $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+.PHONY: test
+test: $(DEV) $(AUTOML) ## Set everything up and run all tests
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: check
+check: $(DEV) ## Format, lint, strict types, import rules, dead code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+
+.PHONY: format
+format: $(DEV) ## Format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: setup
+setup: $(DEV) $(AUTOML) ## Only build the environments
+
+.PHONY: lock
+lock: $(UV) ## Resolve the dependencies anew and lock them by hash
+	$(UV) pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.9 --custom-compile-command "make lock" requirements/tools.in -o requirements/tools.txt
+	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/build.in -o requirements/build.txt
+	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml -o requirements/main.txt
+	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --extra dev -c requirements/main.txt -o requirements/dev.txt
+	$(UV) pip compile --quiet --upgrade --generate-hashes --python "$$(requirements/find-python.sh 3.9)" --python-version 3.9 --custom-compile-command "make lock" requirements/automl.in -o requirements/automl.txt
+
+.PHONY: clean
+clean: ## Remove the environments and caches; runs/ stays
+	rm -rf .venv .venv-automl .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+# --- environments: uv, Python 3.12 for everything, Python 3.9 for auto-sklearn -----------------
+
+$(UV): requirements/tools.txt
+	@echo "setting up: uv"
+	python3 -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/tools.txt
+	@touch $@
+
+.venv/bin/python: | $(UV)
+	@echo "setting up: Python 3.12"
+	$(UV) venv --quiet --python "$$(requirements/find-python.sh 3.12)" .venv
+
+$(MAIN): requirements/main.txt requirements/build.txt pyproject.toml | .venv/bin/python
+	@echo "setting up: the main environment"
+	$(INSTALL) --python .venv/bin/python -r requirements/main.txt
+	$(UV) pip install --quiet --python .venv/bin/python --no-deps --build-constraints requirements/build.txt --editable .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(MAIN)
+	@echo "setting up: the test tools"
+	$(INSTALL) --python .venv/bin/python -r requirements/dev.txt
+	@touch $@
+
+$(AUTOML): requirements/automl.txt | $(UV)
+	@echo "setting up: auto-sklearn on Python 3.9"
+	$(UV) venv --quiet --allow-existing --python "$$(requirements/find-python.sh 3.9)" .venv-automl
+	$(INSTALL) --python .venv-automl/bin/python -r requirements/automl.txt
+	@touch $@

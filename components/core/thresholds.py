@@ -1,0 +1,75 @@
+"""The thresholds of every gate, read from the one reviewed file beside this module."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+FILE = Path(__file__).with_name("thresholds.yaml")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Validation(_Section):
+    """When data is refused (critical) or only reported (warning)."""
+
+    minimum_rows_per_run: int = Field(ge=1)
+    minimum_runs: int = Field(ge=2)
+    maximum_null_share: float = Field(ge=0, le=1)
+    layer_agreement: float = Field(ge=0, le=1)
+
+
+class Audit(_Section):
+    """When a split or a column is held to leak."""
+
+    single_column_run_auc: float = Field(gt=0.5, le=1)
+    session_effect_sd: float = Field(gt=0)
+    out_of_order_share: float = Field(gt=0, lt=1)
+
+
+class Export(_Section):
+    """How far an exported ONNX graph may stand off the model that it was made from."""
+
+    label_agreement: float = Field(ge=0, le=1)
+    probability_tolerance: float = Field(gt=0)
+
+
+class Decision(_Section):
+    """What a challenger must show to become champion, and what it may then be used for."""
+
+    known_runs_accuracy: float = Field(ge=0, le=1)
+    known_runs_mcc: float = Field(ge=-1, le=1)
+    non_inferiority_margin: float = Field(ge=0, le=1)
+    new_run_accuracy_lower_bound: float = Field(ge=0, le=1)
+    permutation_p: float = Field(gt=0, lt=1)
+    shap_additivity: float = Field(gt=0)
+    surrogate_fidelity: float = Field(ge=0, le=1)
+    predict_milliseconds_per_row: float = Field(gt=0)
+
+
+class Abstention(_Section):
+    """When the service says "not sure"."""
+
+    target_accuracy: float = Field(gt=0.5, le=1)
+    envelope_quantile: float = Field(ge=0, lt=0.5)
+
+
+class Thresholds(_Section):
+    """All sections of the file."""
+
+    validation: Validation
+    audit: Audit
+    export: Export
+    decision: Decision
+    abstention: Abstention
+
+
+@cache
+def thresholds() -> Thresholds:
+    """Return the thresholds; pydantic's error names a key that is unknown or out of range."""
+    return Thresholds.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8")))
