@@ -20,11 +20,16 @@ T = TypeVar("T")
 # A folder in which a local run collects what its steps did; unset on a cluster, where Kubeflow
 # Pipelines keeps the states and the logs.
 EVENTS_FOLDER = "TOOLWEAR_EVENTS"
+PROGRESS_FILE = "progress.log"
 
 
 def report(text: str) -> None:
     """Tell the progress of a step that takes longer than two seconds, one line a call."""
     print(f"  {text}", flush=True)
+    folder = os.environ.get(EVENTS_FOLDER)
+    if folder:
+        with (Path(folder) / PROGRESS_FILE).open("a", encoding="utf-8") as stream:
+            stream.write(text.replace("\n", " ") + "\n")
 
 
 def run_step(name: str, work: Callable[..., T], **arguments: Any) -> T:

@@ -1,0 +1,188 @@
+"""The command line `toolwear`. Each command is a few lines over a function that does the work."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from components.core.config import RunParameters, load
+from components.core.errors import EXIT_USAGE, ToolwearError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Tell from a CNC mill's telemetry whether its tool is worn.\n\n"
+    "Start with `toolwear run`, then open the report that it names. "
+    "`toolwear data` looks at recordings without training on them.",
+)
+console = Console()
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="TOML file; by default ./toolwear.toml if there.")
+]
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="Folder with train.csv and experiment_NN.csv; by default $TOOLWEAR_DATA, "
+        "else the Kaggle data set, else the simulator.",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set any configuration key; repeatable."),
+]
+HomeOption = Annotated[
+    Path,
+    typer.Option(
+        "--home",
+        envvar="TOOLWEAR_HOME",
+        help="Folder of runs, registry, feature store and model packages.",
+    ),
+]
+DEFAULT_HOME = Path("runs")
+
+
+def _parameters(config: Path | None, data: str | None, settings: list[str] | None) -> RunParameters:
+    overrides: dict[str, str | None] = {"data": data}
+    for setting in settings or []:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ToolwearError(f"'--set {setting}' has no value; write --set {setting}=VALUE.")
+        overrides[key.strip()] = value.strip()
+    return load(config, **overrides)
+
+
+@app.command()
+def run(
+    data: DataOption = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Everything real, but with small budgets.")
+    ] = False,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Do every step anew instead of using the cache.")
+    ] = False,
+) -> None:
+    """Run the training pipeline here: no Docker and no server.
+
+    Takes the telemetry through validation, features, AutoML, evaluation and explanation to a
+    registered model, decides what it may be used for, and leaves one report to open. Steps whose
+    inputs and code did not change come from the cache; decisions never do.
+
+    Example: `toolwear run --data recordings --set search_seconds=600`
+    """
+    from components.cli.local_run import run_locally
+
+    parameters = _parameters(config, data, settings)
+    run_locally(parameters.fast() if fast else parameters, home, console, refresh=refresh)
+
+
+@app.command("compile")
+def compile_pipeline(
+    output: Annotated[Path, typer.Argument(help="The file to write.")] = Path("pipeline.yaml"),
+) -> None:
+    """Compile the pipeline to the file that Kubeflow Pipelines takes.
+
+    Example: `toolwear compile build/training.yaml`
+    """
+    from components.cli.graph import compile_training
+
+    digest = compile_training(output)
+    console.print(f"{output} holds the graph {digest[:12]}")
+
+
+@app.command()
+def data(
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Look at recordings: source, digest, runs, quirks. Trains nothing.
+
+    Example: `toolwear data --data recordings`
+    """
+    from components.cli.inspect_data import inspect
+
+    inspect(_parameters(config, data, None), console)
+
+
+@app.command()
+def simulate(
+    output: Annotated[Path, typer.Argument(help="Folder to fill with recordings.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A switch of the simulator; repeatable."),
+    ] = None,
+    list_settings: Annotated[
+        bool, typer.Option("--list", help="Print the simulator's settings and stop.")
+    ] = False,
+) -> None:
+    """Make telemetry like the mill's from physics and fitted constants, of any size, by seed.
+
+    Example: `toolwear simulate recordings --set seed=7 --set z_leak=0 --set shuffle=false`
+    """
+    from components.cli.inspect_data import simulate_recordings
+
+    simulate_recordings(output, settings or [], console, only_list=list_settings)
+
+
+@app.command()
+def report(home: HomeOption = DEFAULT_HOME) -> None:
+    """Show the figures of the latest run and the path of its report."""
+    from components.cli.summary import print_latest
+
+    print_latest(home, console)
+
+
+@app.command()
+def status(home: HomeOption = DEFAULT_HOME) -> None:
+    """Tell in one screen: the champion, since when and why, and the last runs."""
+    from components.cli.summary import print_status
+
+    print_status(home, console)
+
+
+@app.command()
+def rollback(
+    home: HomeOption = DEFAULT_HOME,
+    why: Annotated[str, typer.Option("--why", help="Reason, kept in the audit log.")] = "by hand",
+) -> None:
+    """Make the previous champion the champion again, in seconds."""
+    from components.cli.summary import print_rollback
+
+    print_rollback(home, why, console)
+
+
+@app.command("config")
+def show_config(
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of the configuration.")
+    ] = False,
+) -> None:
+    """Print the configuration that a run would use, or its schema.
+
+    Example: `toolwear config --set seed=3`
+    """
+    if schema:
+        console.print_json(data=RunParameters.model_json_schema())
+    else:
+        console.print_json(data=_parameters(config, None, settings).model_dump())
+
+
+def main() -> None:
+    """Run the command line: one sentence and exit code 2 for what the user can mend."""
+    try:
+        app()
+    except ToolwearError as error:
+        print(f"toolwear: {error}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)

@@ -1,0 +1,111 @@
+"""Progress of a local run on the terminal: a line a step, with what the step tells in between."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from rich.console import Console
+
+from components.core import jsonfile
+from components.core.steps import PROGRESS_FILE
+
+_POLL_SECONDS = 0.2
+_CACHE_HIT = re.compile(r"^Task (\S+) cache hit")
+
+
+class ProgressLines:
+    """Watches the folder in which steps record what they do; use as a context manager.
+
+    Args:
+        graph: the compiled spec, for the number of steps.
+        events: the folder that `components.core.steps` writes to.
+        console: where the lines go.
+    """
+
+    def __init__(self, graph: Path, events: Path, console: Console) -> None:
+        self._events = events
+        # The steps' own output is redirected while we print.
+        self._console = Console(file=console.file, force_terminal=console.is_terminal)
+        spec = next(yaml.safe_load_all(graph.read_text(encoding="utf-8")))
+        self._total = len(spec["deploymentSpec"]["executors"])
+        self._seen: dict[str, str] = {}
+        self._cached: list[str] = []
+        self._read = 0
+        self._started = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._look()
+
+    def cache_handler(self) -> logging.Handler:
+        """Return a log handler that notices the steps which kfp takes from its cache."""
+        outer = self
+
+        class Handler(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                hit = _CACHE_HIT.match(record.getMessage())
+                if hit:
+                    outer._cached.append(hit.group(1))  # noqa: SLF001
+
+        return Handler()
+
+    def steps(self) -> dict[str, dict[str, Any]]:
+        """Return state and seconds of every step that ran or came from the cache."""
+        result: dict[str, dict[str, Any]] = {
+            name: {"state": "cached", "seconds": 0.0} for name in self._cached
+        }
+        for path in self._events.glob("*.json"):
+            event = jsonfile.read(path)
+            result[event["step"]] = {"state": event["state"], "seconds": event["seconds"]}
+        return result
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_POLL_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        for name in self._cached:
+            if name not in self._seen:
+                self._line(name, "cached", "")
+        self._tell()
+        events = [jsonfile.read(path) for path in self._events.glob("*.json")]
+        for event in sorted(events, key=lambda event: event["started"]):
+            if self._seen.get(event["step"]) != event["state"]:
+                seconds = "" if event["state"] == "running" else f"{event['seconds']:.1f} s"
+                self._line(event["step"], event["state"], seconds)
+
+    def _line(self, step: str, state: str, seconds: str) -> None:
+        self._seen[step] = state
+        number = list(self._seen).index(step) + 1
+        elapsed = time.monotonic() - self._started
+        colour = {"succeeded": "green", "failed": "red", "cached": "cyan"}.get(state, "default")
+        self._console.print(
+            f"[dim]{elapsed:6.1f} s[/dim]  {number:2}/{self._total} {step:<12} "
+            f"[{colour}]{state}[/{colour}] {seconds}",
+            highlight=False,
+        )
+
+    def _tell(self) -> None:
+        path = self._events / PROGRESS_FILE
+        if not path.exists():
+            return
+        with path.open("rb") as stream:
+            stream.seek(self._read)
+            new = stream.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.decode(errors="replace").splitlines():
+            self._console.print(f"{'':22}{line}", style="dim", highlight=False, markup=False)

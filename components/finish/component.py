@@ -1,0 +1,29 @@
+"""KFP face of the exit handler."""
+
+from kfp import dsl
+from kfp.dsl import HTML, Output, PipelineTaskFinalStatus
+
+from components.core import images
+
+
+@dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
+def finish(status: PipelineTaskFinalStatus, outcome: Output[HTML]) -> None:
+    """Say how the run ended; for a failed one, which step failed, why, and what to do.
+
+    Args:
+        status: how the tasks before ended; given by Kubeflow Pipelines.
+        outcome: a page for a person.
+    """
+    from pathlib import Path
+
+    from components.core.steps import run_step
+    from components.finish.step import finish as work
+
+    run_step(
+        "finish",
+        work,
+        state=status.state,
+        failed_task=status.pipeline_task_name,
+        message=status.error_message,
+        output=Path(outcome.path),
+    )
