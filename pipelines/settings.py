@@ -14,7 +14,7 @@ MAIN_LOCK, AUTOML_LOCK = "main.txt", "automl.txt"
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """Settings of one task: a sentence for the UI, requests and limits, whether it may be cached."""
+    """One task: its sentence in the UI, requests and limits, and whether it may be cached."""
 
     says: str
     cpu: tuple[str, str] = ("250m", "1")

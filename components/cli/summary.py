@@ -1,0 +1,153 @@
+"""What the command line shows of runs: the table at the end, the latest run, the state."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from components.core import jsonfile, schema
+from components.core.errors import ToolwearError
+from components.finish.logic import page
+
+SUMMARY_FILE, REPORT_FILE, FAILURE_FILE = "summary.json", "report.html", "failure.html"
+LATEST = "latest"
+
+
+def finish(run_folder: Path, home: Path, steps: dict[str, dict[str, Any]], seconds: float) -> None:
+    """Complete the run's folder: summary with timings, report, and the link `latest` to it."""
+    artifacts = run_folder / "artifacts"
+    made = next(artifacts.glob("*/report/summary"))
+    value = jsonfile.read(made)
+    value["timings"] = {name: step["seconds"] for name, step in sorted(steps.items())}
+    value["timings"]["total"] = round(seconds, 1)
+    value["cached"] = sorted(name for name, step in steps.items() if step["state"] == "cached")
+    jsonfile.write(run_folder / SUMMARY_FILE, value)
+    shutil.copyfile(next(artifacts.glob("*/report/page")), run_folder / REPORT_FILE)
+    link = home / f".{LATEST}-{run_folder.name}"
+    link.symlink_to(run_folder.name)
+    link.replace(home / LATEST)
+
+
+def write_failure(run_folder: Path, failed: list[dict[str, Any]], message: str) -> Path:
+    """Write the page of a failed run and return its path."""
+    known = failed or [{"step": "the run", "reason": message}]
+    path = run_folder / FAILURE_FILE
+    jsonfile.write_text(path, page("The run failed", known))
+    return path
+
+
+def print_latest(home: Path, console: Console) -> None:
+    """Print the latest run's figures.
+
+    Raises:
+        ToolwearError: there is no finished run below `home`.
+    """
+    folder = home / LATEST
+    if not (folder / SUMMARY_FILE).exists():
+        raise ToolwearError(f"There is no finished run below {home}; start one: toolwear run.")
+    print_run(folder.resolve(), console)
+
+
+def print_run(run_folder: Path, console: Console) -> None:
+    """Print a run's figures as one table, what was decided, and where the report is."""
+    summary = jsonfile.read(run_folder / SUMMARY_FILE)
+    data, gate, model = summary["data"], summary["gate"], summary["model"]
+    if data["source"] == "simulator":
+        console.print("[bold red]SIMULATED DATA: no figure here says anything of a real mill.[/]")
+    console.print(_figures_table(summary))
+    for statement in summary["statements"]:
+        console.print(f"- {statement}", highlight=False)
+    console.print(f"\ngate: [bold]{gate['decision']}[/], use: [bold]{gate['use']}[/]")
+    for reason in gate["reasons"]:
+        console.print(f"- {reason}", highlight=False)
+    console.print(
+        f"model {model['name']} version {model['version']}, sha256 {model['sha256'][:12]}, "
+        f"trained on {data['rows']:,} rows of {data['runs']} runs ({data['source']}, "
+        f"{data['digest'][:12]})",
+        highlight=False,
+    )
+    took = summary["timings"]["total"]
+    console.print(f"took {took:.0f} s, {len(summary['cached'])} steps from the cache")
+    console.print(f"open {run_folder / REPORT_FILE}", highlight=False, soft_wrap=True)
+
+
+def _figures_table(summary: dict[str, Any]) -> Table:
+    table = Table(title="Is the tool worn? Figures with 95 % intervals")
+    for heading in ("protocol", "model", "features", "n"):
+        table.add_column(heading)
+    for heading in ("accuracy", "precision", "recall", "F1", "MCC", "AUC", "published"):
+        table.add_column(heading, justify="right")
+    for protocol in schema.PROTOCOLS:
+        models = summary["protocols"][protocol]
+        names = [name for name in schema.MODELS if name in models]
+        for name in names:
+            figures = models[name]
+            interval = (figures.get("interval") or {}).get("accuracy")
+            bounds = f" [{interval[0]:.3f}-{interval[1]:.3f}]" if interval else ""
+            published = figures.get("published") or {}
+            table.add_row(
+                protocol,
+                name,
+                figures.get("feature_set") or "",
+                f"{figures['n']} {figures['unit']}",
+                _number(figures["accuracy"]) + bounds,
+                *(_number(figures[key]) for key in ("precision", "recall", "f1", "mcc", "auc")),
+                _number(published.get("accuracy")),
+                end_section=name == names[-1],
+            )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def print_status(home: Path, console: Console) -> None:
+    """Print the champion, since when and why, and the last runs."""
+    from components.promote.registry_state import champion_state
+
+    champion = champion_state(home)
+    if champion is None:
+        console.print("champion: none yet; `toolwear run` trains the first")
+    else:
+        console.print(
+            f"champion: [bold]{champion['name']} version {champion['version']}[/] since "
+            f"{champion['since']} ({champion['why']}), sha256 {champion['sha256'][:12]}",
+            highlight=False,
+        )
+    table = Table(title="Last runs")
+    for heading in ("run", "cause", "outcome", "decision", "known runs", "seconds"):
+        table.add_column(heading)
+    folders = [path for path in home.glob("2*") if (path / "arguments.json").exists()]
+    for folder in sorted(folders, reverse=True)[:10]:
+        table.add_row(*_run_row(folder))
+    console.print(table)
+
+
+def _run_row(folder: Path) -> list[str]:
+    cause = jsonfile.read(folder / "arguments.json")["cause"]
+    if (folder / SUMMARY_FILE).exists():
+        summary = jsonfile.read(folder / SUMMARY_FILE)
+        best = summary["protocols"][schema.KNOWN_RUNS].get(schema.AUTO_SKLEARN, {})
+        return [
+            folder.name,
+            cause,
+            "finished",
+            summary["gate"]["decision"],
+            _number(best.get("accuracy")),
+            f"{summary['timings']['total']:.0f}",
+        ]
+    outcome = "failed" if (folder / FAILURE_FILE).exists() else "running or killed"
+    return [folder.name, cause, outcome, "", "", ""]
+
+
+def print_rollback(home: Path, why: str, console: Console) -> None:
+    """Move the champion alias back and print from where to where."""
+    from components.promote.registry_state import roll_back
+
+    move = roll_back(home, why)
+    console.print(f"champion: version {move['from']} -> version {move['to']}", highlight=False)

@@ -1,0 +1,79 @@
+"""What the tests share: the real recordings and what the first steps make of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from components.core.fingerprint import ROOT
+
+_BESIDE = ROOT.parent / "shared" / "cnc-mill"
+_AUTOML_PYTHON = ROOT / ".venv-automl" / "bin" / "python"
+
+
+def pytest_configure() -> None:
+    """Set what every process under test inherits."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("AUTOML_PYTHON", str(_AUTOML_PYTHON))
+    os.environ["PYTHONPATH"] = str(ROOT)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of the real recordings."""
+    folder = Path(os.environ.get("TOOLWEAR_DATA") or _BESIDE)
+    if not (folder / "train.csv").exists():
+        pytest.skip("the real recordings are not here: set TOOLWEAR_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def telemetry(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what the ingest step makes of the real recordings."""
+    from components.ingest.step import ingest
+
+    return _made_once(
+        tmp_path_factory,
+        "telemetry",
+        lambda output: ingest(
+            data=str(real_data), data_digest="", allow_simulator=False, output=output
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def features(telemetry: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what the features step makes of the real recordings, with the default settings."""
+    from components.core.config import RunParameters
+    from components.features.step import features
+
+    defaults = RunParameters()
+    return _made_once(
+        tmp_path_factory,
+        "features",
+        lambda output: features(
+            telemetry=telemetry,
+            restore_order=defaults.restore_order,
+            window=defaults.window,
+            stride=defaults.stride,
+            output=output,
+        ),
+    )
+
+
+def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Make a folder once for all worker processes of a test session."""
+    base = factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    folder, done = shared / name, shared / f"{name}.done"
+    with FileLock(shared / f"{name}.lock"):
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
