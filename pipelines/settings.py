@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from kfp.dsl import PipelineTask
 
+from components.core.config import RunParameters
 from components.core.fingerprint import step_fingerprint
 
 CODE_DIGEST = "TOOLWEAR_CODE_DIGEST"
@@ -58,3 +61,20 @@ def apply(task: PipelineTask, step: str) -> PipelineTask:
     # kfp's local cache knows a step's few lines only; this tells it of the modules behind them.
     task.set_env_variable(CODE_DIGEST, step_fingerprint(step, settings.lock))
     return task
+
+
+# Parameters that whoever submits a run fills in, beside those that a person configures.
+LINEAGE = {
+    "data_digest": "SHA-256 that the recordings must have; empty to take them as they are.",
+    "commit": "Commit of the code, for the lineage.",
+    "graph_digest": "Digest of the compiled graph, for the lineage.",
+}
+
+
+def described(graph: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a graph's parameters the descriptions of the configuration, for the KFP form."""
+    says = {name: field.description for name, field in RunParameters.model_fields.items()} | LINEAGE
+    names = graph.__code__.co_varnames[: graph.__code__.co_argcount]
+    lines = [f"    {name}: {says[name]}" for name in names]
+    graph.__doc__ = "\n".join([str(graph.__doc__), "", "Args:", *lines])
+    return graph

@@ -1,0 +1,101 @@
+"""The training graph: from recordings to a registered, explained, gated and checked model."""
+
+from kfp import dsl
+
+from components.automl.component import automl
+from components.core.config import RunParameters
+from components.decide.component import decide
+from components.decline.component import decline
+from components.evaluate.component import evaluate
+from components.explain.component import explain
+from components.features.component import features
+from components.finish.component import finish
+from components.ingest.component import ingest
+from components.promote.component import promote
+from components.register.component import register
+from components.report.component import report
+from components.serve_check.component import serve_check
+from components.split.component import split
+from components.train.component import train
+from components.validate.component import validate
+from pipelines.settings import apply, described
+
+_DEFAULT = RunParameters()
+
+
+@dsl.pipeline(
+    name="toolwear-training",
+    description="Trains and judges a model that tells whether a CNC mill's tool is worn.",
+)
+@described
+def training(
+    data: str = _DEFAULT.data,
+    data_digest: str = "",
+    allow_simulator: bool = _DEFAULT.allow_simulator,
+    seed: int = _DEFAULT.seed,
+    restore_order: bool = _DEFAULT.restore_order,
+    window: int = _DEFAULT.window,
+    stride: int = _DEFAULT.stride,
+    permutations: int = _DEFAULT.permutations,
+    search_seconds: int = _DEFAULT.search_seconds,
+    search_evaluations: int = _DEFAULT.search_evaluations,
+    search_memory_mb: int = _DEFAULT.search_memory_mb,
+    search_cores: int = _DEFAULT.search_cores,
+    outer_folds: int = _DEFAULT.outer_folds,
+    outer_seconds: int = _DEFAULT.outer_seconds,
+    explain_rows: int = _DEFAULT.explain_rows,
+    model_name: str = _DEFAULT.model_name,
+    cause: str = _DEFAULT.cause,
+    commit: str = "unknown",
+    graph_digest: str = "unknown",
+) -> str:
+    """Wire the steps; the parameters are described where they are configured."""
+    finished = apply(finish(), "finish")
+    with dsl.ExitHandler(finished, name="training"):
+        read = apply(
+            ingest(data=data, data_digest=data_digest, allow_simulator=allow_simulator), "ingest"
+        )
+        telemetry = read.outputs["telemetry"]
+        validated = apply(validate(telemetry=telemetry), "validate")
+        computed = apply(
+            features(
+                telemetry=telemetry, restore_order=restore_order, window=window, stride=stride
+            ),
+            "features",
+        ).after(validated)
+        table = computed.outputs["features"]
+        divided = apply(split(telemetry=telemetry, features=table, seed=seed), "split")
+        folds = divided.outputs["split"]
+        baselines = apply(
+            train(features=table, split=folds, seed=seed, permutations=permutations), "train"
+        )
+        searched = apply(
+            automl(
+                features=table,
+                split=folds,
+                seed=seed,
+                seconds=search_seconds,
+                evaluations=search_evaluations,
+                memory_mb=search_memory_mb,
+                cores=search_cores,
+                outer_folds=outer_folds,
+                outer_seconds=outer_seconds,
+            ),
+            "automl",
+        )
+        challenger = searched.outputs["automl"]
+        measured = apply(
+            evaluate(
+                features=table,
+                split=folds,
+                models=baselines.outputs["models"],
+                automl=challenger,
+                seed=seed,
+            ),
+            "evaluate",
+        )
+        explained = apply(
+            explain(features=table, split=folds, automl=challenger, seed=seed, rows=explain_rows),
+            "explain",
+        )
+    return ""
