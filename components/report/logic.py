@@ -1,0 +1,129 @@
+"""The summary and the page of a run, from the evidence of its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from components.core import schema
+from components.report.summary import Code, Data, Figures, Gate, Model, Summary
+
+SIMULATED = "simulator"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture of the page: its file's stem, its caption, and its bytes as a data URI."""
+
+    name: str
+    caption: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the steps found, as the JSON that they wrote."""
+
+    data: dict[str, Any]
+    validation: dict[str, Any]
+    audit: dict[str, Any]
+    search: dict[str, Any]
+    export: dict[str, Any]
+    evaluation: dict[str, Any]
+    explanations: dict[str, Any]
+    decision: dict[str, Any]
+    registration: dict[str, Any]
+    check: dict[str, Any]
+    outcome: str
+    lineage: dict[str, Any]
+    timings: dict[str, float]
+
+
+def build_summary(evidence: Evidence) -> Summary:
+    """Return the summary; raises pydantic's ValidationError if a step left out a figure."""
+    data, decision, registration = evidence.data, evidence.decision, evidence.registration
+    onnx = evidence.evaluation["onnx"]
+    return Summary(
+        data=Data(
+            source=data["source"]["kind"],
+            digest=data["digest"],
+            rows=data["rows"],
+            runs=data["runs"],
+            warnings=data["warnings"],
+        ),
+        protocols={
+            protocol: {name: Figures(**figures) for name, figures in models.items()}
+            for protocol, models in evidence.evaluation["protocols"].items()
+        },
+        leakage=evidence.audit,
+        explanations={
+            method: explained["quality"]
+            for method, explained in evidence.explanations.items()
+            if "quality" in explained
+        },
+        gate=Gate(
+            decision=decision["decision"],
+            use=decision["use"],
+            outcome=evidence.outcome,
+            reasons=decision["reasons"],
+        ),
+        model=Model(
+            name=registration["name"],
+            version=str(registration["version"]),
+            sha256=registration["model_sha256"],
+            package=registration["package_digest"],
+            onnx_label_agreement=onnx["label_agreement"],
+            onnx_max_abs_diff=onnx["max_abs_diff"],
+        ),
+        serve_check=evidence.check,
+        statements=evidence.evaluation["statements"],
+        timings=evidence.timings,
+        cached=[],
+        code=Code(**evidence.lineage),
+    )
+
+
+def render(evidence: Evidence, summary: Summary, plots: dict[str, list[Plot]]) -> str:
+    """Return the page as self-contained HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure"] = _figure
+    template = environment.get_template("report.html.j2")
+    return template.render(
+        evidence=evidence,
+        summary=summary,
+        plots=plots,
+        protocols=schema.PROTOCOLS,
+        models=schema.MODELS,
+        asks=_QUESTIONS,
+        slowest=max(evidence.timings.values(), default=1.0),
+    )
+
+
+_QUESTIONS = {
+    schema.KNOWN_RUNS: "Does it recall runs that it has seen? (rows split at random, as published)",
+    schema.NEW_RUN: "Does it judge a run that it has not seen? (one run left out at a time)",
+    schema.NEW_SETTING: "Does it judge a feed and clamp setting that it has not seen?",
+}
+
+
+def _figure(value: Any, digits: int = 4) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.2g}" if 0 < abs(value) < 10**-digits else f"{value:.{digits}f}"
+    if isinstance(value, list | tuple):
+        return " to ".join(_figure(item, digits) for item in value)
+    return str(value)
