@@ -3,7 +3,6 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 export PYTHONPATH := $(CURDIR)
-export PYTHONDONTWRITEBYTECODE :=
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
@@ -12,7 +11,7 @@ BIN := .venv/bin
 MAIN := .venv/.main
 DEV := .venv/.dev
 AUTOML := .venv-automl/.installed
-INSTALL = $(UV) pip install --quiet --require-hashes --no-deps --compile-bytecode
+INSTALL = $(UV) pip install --quiet --require-hashes --no-deps
 
 .PHONY: help
 help: ## Show this list
