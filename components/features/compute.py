@@ -1,0 +1,95 @@
+"""The one feature function: training and serving both call it, so that they cannot differ."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from components.core import schema
+from components.core.errors import ToolwearError
+from components.features import windows
+from components.features.definitions import (
+    ALIAS,
+    CUTTING_ABOVE,
+    CUTTING_BELOW,
+    FEATURE_COLUMNS,
+    INPUT_COLUMNS,
+    MAD,
+    PUBLISHED_COLUMNS,
+    SIGNAL_GROUPS,
+    STD,
+    VELOCITY_ERRORS,
+    WINDOW_COLUMNS,
+    window_column,
+)
+
+
+def compute(rows: pd.DataFrame, window: int) -> pd.DataFrame:
+    """Return the features of each row from this row and earlier ones.
+
+    Args:
+        rows: consecutive telemetry rows of one run in time order, with `INPUT_COLUMNS`. For the
+            newest row of a stream, a tail that holds the last `window` cutting rows is enough.
+        window: cutting rows in a trailing window, at least 2.
+
+    Returns:
+        One row per input row, same index: `FEATURE_COLUMNS` (float64) and `is_cutting`. Window
+        features are NaN on rows that are not cutting or have fewer than `window` cutting rows.
+
+    Raises:
+        ToolwearError: a column is missing.
+    """
+    missing = [column for column in INPUT_COLUMNS if column not in rows.columns]
+    if missing:
+        raise ToolwearError(f"The telemetry lacks the column {missing[0]!r}; add it.")
+    cutting = is_cutting(rows)
+    out = rows.loc[:, list(PUBLISHED_COLUMNS)].astype(np.float64)
+    values = np.full((len(WINDOW_COLUMNS), len(rows)), np.nan)
+    places = np.flatnonzero(cutting)
+    if len(places) >= window:
+        values[:, places[window - 1 :]] = _window_features(rows.iloc[places], places, window)
+    of_windows = pd.DataFrame(values.T, columns=list(WINDOW_COLUMNS), index=rows.index)
+    out = pd.concat([out, of_windows], axis=1)[list(FEATURE_COLUMNS)]
+    out[schema.IS_CUTTING] = cutting
+    return out
+
+
+def is_cutting(rows: pd.DataFrame) -> np.ndarray:
+    """Return for each row whether the tool is in the work piece, by `CUTTING_BELOW` and above."""
+    cutting = np.ones(len(rows), dtype=bool)
+    for column, limit in CUTTING_BELOW.items():
+        cutting &= rows[column].to_numpy() < limit
+    for column, limit in CUTTING_ABOVE.items():
+        cutting &= rows[column].to_numpy() > limit
+    return cutting
+
+
+def _window_features(rows: pd.DataFrame, places: np.ndarray, window: int) -> np.ndarray:
+    """Return the features of each full window, shape (columns, windows).
+
+    `places` are the rows' positions before all but cutting rows were dropped.
+    """
+    adjacent = np.diff(places, prepend=-2) == 1
+    found: dict[str, np.ndarray] = {}
+    for statistic in (STD, MAD, ALIAS):
+        names = [
+            s for group in SIGNAL_GROUPS if statistic in group.statistics for s in group.signals
+        ]
+        x = np.stack([_signal(rows, name) for name in names])
+        if statistic == STD:
+            result = windows.trailing_std(x, window)
+        elif statistic == MAD:
+            result = windows.trailing_mean_difference(x, adjacent, window)
+        else:
+            result = windows.trailing_alias_amplitude(x, window)
+        found.update(
+            {window_column(name, statistic): row for name, row in zip(names, result, strict=True)}
+        )
+    return np.stack([found[column] for column in WINDOW_COLUMNS])
+
+
+def _signal(rows: pd.DataFrame, name: str) -> np.ndarray:
+    if name not in VELOCITY_ERRORS:
+        return rows[name].to_numpy(dtype=np.float64)
+    actual, command = VELOCITY_ERRORS[name]
+    return rows[actual].to_numpy(dtype=np.float64) - rows[command].to_numpy(dtype=np.float64)

@@ -1,0 +1,112 @@
+"""What Feast knows: two views of the same features, one to train on and one to serve from.
+
+Training asks for the features of every telemetry row. Its entity is the row itself: with the run
+as the key a point-in-time join would compare every row of a run with every other. Serving asks
+for the newest features of a run, and a machine may push newer ones.
+
+Names of features come from `components.features.definitions`. `feast apply` in this folder reads
+the objects at the bottom; the steps and serving call `repository` with a folder of their own.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from feast import (
+    Entity,
+    FeatureService,
+    FeatureView,
+    Field,
+    FileSource,
+    PushSource,
+    ValueType,
+)
+from feast.data_format import ParquetFormat
+from feast.types import Float64, String
+
+from components.core import schema
+from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
+from components.features.names import (
+    FEAST_FOLDER,
+    LATEST_FILE,
+    LATEST_VIEW,
+    PUSH_SOURCE,
+    SAMPLES_FOLDER,
+    SAMPLES_SERVICE,
+    SAMPLES_VIEW,
+    latest_service,
+)
+
+_FEATURES = [Field(name=column, dtype=Float64) for column in FEATURE_COLUMNS]
+
+
+def repository(home: Path) -> list[Any]:
+    """Return the entities, views and services whose data lie in `home`.
+
+    Args:
+        home: folder with the samples' feature table in Parquet parts, and the newest rows.
+    """
+    sample = Entity(
+        name="sample",
+        join_keys=[schema.SAMPLE_ID],
+        value_type=ValueType.STRING,
+        description="One telemetry row of one run.",
+    )
+    run = Entity(
+        name="run",
+        join_keys=[schema.RUN_ID],
+        value_type=ValueType.STRING,
+        description="One machining run with one tool.",
+    )
+    samples = FeatureView(
+        name=SAMPLES_VIEW,
+        entities=[sample],
+        schema=list(_FEATURES),
+        source=_parquet(f"{SAMPLES_VIEW}_source", home / SAMPLES_FOLDER / "*.parquet"),
+        online=False,
+        ttl=timedelta(0),  # recordings do not go stale
+        description="Features of every telemetry row, to train on.",
+    )
+    latest = FeatureView(
+        name=LATEST_VIEW,
+        entities=[run],
+        schema=[*_FEATURES, Field(name=schema.SAMPLE_ID, dtype=String)],
+        source=PushSource(
+            name=PUSH_SOURCE,
+            batch_source=_parquet(f"{LATEST_VIEW}_source", home / LATEST_FILE),
+        ),
+        online=True,
+        ttl=timedelta(0),
+        description="Features of the newest cutting row of each run, to serve from.",
+    )
+    services = [
+        FeatureService(
+            name=latest_service(name),
+            features=[latest[[*chosen.columns, schema.SAMPLE_ID]]],
+            description=chosen.why,
+        )
+        for name, chosen in FEATURE_SETS.items()
+    ]
+    training = FeatureService(
+        name=SAMPLES_SERVICE,
+        features=[samples],
+        description="All features of every row: what the training set is joined from.",
+    )
+    return [sample, run, samples, latest, training, *services]
+
+
+def _parquet(name: str, path: Path) -> FileSource:
+    return FileSource(
+        name=name,
+        path=str(path),
+        file_format=ParquetFormat(),
+        timestamp_field=schema.EVENT_TIME,
+    )
+
+
+# For Feast's own command line, which collects what stands at module level.
+_OBJECTS = repository(Path(os.environ.get(FEAST_FOLDER, "runs/feast/current")).absolute())
+SAMPLE, RUN, SAMPLES, LATEST, *SERVICES = _OBJECTS
