@@ -1,0 +1,43 @@
+"""KFP face of the ingest step."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import Dataset, Output
+
+from components.core import images
+
+
+@dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
+def ingest(
+    data: str,
+    data_digest: str,
+    allow_simulator: bool,
+    telemetry: Output[Dataset],
+) -> NamedTuple("Outputs", [("rows", int), ("digest", str), ("source", str)]):  # type: ignore[valid-type]
+    """Read raw run files into typed Parquet with a content digest.
+
+    Args:
+        data: folder with train.csv and experiment_NN.csv; empty for the Kaggle data set.
+        data_digest: SHA-256 that the files must have; empty to take them as they are.
+        allow_simulator: whether simulated telemetry may stand in where Kaggle is out of reach.
+        telemetry: the recordings, typed.
+    """
+    from collections import namedtuple
+    from pathlib import Path
+
+    from components.core.steps import run_step
+    from components.ingest.step import ingest as work
+
+    manifest = run_step(
+        "ingest",
+        work,
+        data=data,
+        data_digest=data_digest,
+        allow_simulator=allow_simulator,
+        output=Path(telemetry.path),
+    )
+    telemetry.metadata["digest"] = manifest["digest"]
+    telemetry.metadata["rows"] = manifest["rows"]
+    outputs = namedtuple("Outputs", ["rows", "digest", "source"])
+    return outputs(manifest["rows"], manifest["digest"], manifest["source"]["kind"])
