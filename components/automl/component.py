@@ -1,0 +1,58 @@
+"""KFP face of the automatic search."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Model, Output
+
+from components.core import images
+
+
+@dsl.component(base_image=images.AUTOML, install_kfp_package=False)
+def automl(
+    features: Input[Dataset],
+    split: Input[Artifact],
+    seed: int,
+    seconds: int,
+    evaluations: int,
+    memory_mb: int,
+    cores: int,
+    outer_folds: int,
+    outer_seconds: int,
+    automl: Output[Model],
+) -> None:
+    """Search for an ensemble with auto-sklearn and export it as one ONNX graph.
+
+    Args:
+        features: the training set.
+        split: its folds.
+        seed: seed of everything that draws at random.
+        seconds: budget of the main search, seconds.
+        evaluations: budget of each search in evaluations, for repeatable runs; 0: by time.
+        memory_mb: memory limit of one search, MiB.
+        cores: processes that may compute at a time.
+        outer_folds: held-out runs, and settings, with a search of their own; 0: all.
+        outer_seconds: budget of each such search, seconds.
+        automl: the graph, the predictions on held-out rows, and what the search has tried.
+    """
+    from pathlib import Path
+
+    from components.automl.launch import automl as work
+    from components.core import jsonfile
+    from components.core.steps import run_step
+
+    output = Path(automl.path)
+    run_step(
+        "automl",
+        work,
+        features=Path(features.path),
+        split=Path(split.path),
+        output=output,
+        seed=seed,
+        seconds=seconds,
+        evaluations=evaluations,
+        memory_mb=memory_mb,
+        cores=cores,
+        outer_folds=outer_folds,
+        outer_seconds=outer_seconds,
+    )
+    automl.metadata["framework"] = "onnx"
+    automl.metadata["sha256"] = jsonfile.read(output / "export.json")["sha256"]

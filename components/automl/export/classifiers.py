@@ -1,0 +1,210 @@
+"""auto-sklearn's classifiers as ONNX nodes: probabilities of the two classes.
+
+Each converter takes the rows, the fitted auto-sklearn component (its `estimator` is the fitted
+scikit-learn object) and `exact`: whether all nodes before it give the same bits as scikit-learn.
+Sources: `predict_proba` of auto-sklearn 0.15's components and scikit-learn 0.24's classes;
+k nearest neighbours have no entry, since ties among distances are broken differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from components.automl.export.common import (
+    UnsupportedError,
+    clip,
+    columns_of,
+    doubles,
+    lookup,
+    sigmoid,
+    softmax,
+    sum_of_squares,
+)
+from components.automl.export.kernels import Kernel
+from components.core.onnx_graph import Tensor
+from components.core.onnx_trees import (
+    Tree,
+    as_trees_see,
+    forest,
+    leaf_probabilities,
+    sklearn_tree,
+    tree_ensemble,
+)
+
+# Edges of the boosting bins are often values of the data: where the nodes before it differ from
+# scikit-learn in the last bit, a row on an edge would change sides. This relative widening heals
+# it; where they are exact it would itself move rows that lie one bit above an edge.
+_EDGE_SLACK = 1e-15
+
+
+def classify(rows: Tensor, component: Any, exact: bool) -> Tensor:
+    """Return the probabilities of the fitted classifier, shape (rows, 2).
+
+    Raises:
+        UnsupportedError: it has no conversion or was not fitted on two classes.
+    """
+    convert = lookup(CLASSIFIERS, component, "classifier")
+    if len(component.estimator.classes_) != 2:
+        raise UnsupportedError("only two classes are converted")
+    if convert is _boosting:
+        return _boosting(rows, component, exact)
+    result: Tensor = convert(rows, component)
+    return result
+
+
+def _forest(rows: Tensor, component: Any) -> Tensor:
+    return forest(rows, component.estimator.estimators_)
+
+
+def _tree(rows: Tensor, component: Any) -> Tensor:
+    return forest(rows, [component.estimator])
+
+
+def _boosting(rows: Tensor, component: Any, exact: bool) -> Tensor:
+    """HistGradientBoostingClassifier: compares float64, unlike the other trees."""
+    estimator = component.estimator
+    slack = 0.0 if exact else _EDGE_SLACK
+    trees = []
+    for (predictor,) in estimator._predictors:
+        nodes = predictor.nodes
+        leaf = nodes["is_leaf"].astype(bool)
+        threshold = nodes["num_threshold"]
+        trees.append(
+            Tree(
+                feature=nodes["feature_idx"].astype(np.int64),
+                threshold=threshold + np.abs(threshold) * slack,
+                left=np.where(leaf, -1, nodes["left"].astype(np.int64)),
+                right=nodes["right"].astype(np.int64),
+                value=nodes["value"],
+                target=np.zeros(len(nodes), dtype=np.int64),
+            )
+        )
+    if not trees:
+        raise UnsupportedError("a boosting model without trees")
+    baseline = float(np.ravel(estimator._baseline_prediction)[0])
+    return rows.graph.two_classes(sigmoid(tree_ensemble(rows, trees) + baseline))
+
+
+def _adaboost(rows: Tensor, component: Any) -> Tensor:
+    """SAMME and SAMME.R: Hastie, Rosset, Zhu and Zou, Multi-class AdaBoost, 2009."""
+    estimator = component.estimator
+    total = estimator.estimator_weights_.sum()
+    trees = []
+    for member, weight in zip(estimator.estimators_, estimator.estimator_weights_):
+        shares = leaf_probabilities(member)
+        if estimator.algorithm == "SAMME.R":
+            logs = np.log(np.clip(shares, np.finfo(float).eps, None))
+            vote = logs[:, 1] - logs[:, 0]
+        else:
+            vote = weight * np.where(shares.argmax(axis=1) == 1, 1.0, -1.0)
+        trees.append(sklearn_tree(member, vote / total))
+    return rows.graph.two_classes(sigmoid(tree_ensemble(as_trees_see(rows), trees)))
+
+
+def _margin(rows: Tensor, estimator: Any) -> Tensor:
+    return rows @ doubles(estimator.coef_).T + float(np.ravel(estimator.intercept_)[0])
+
+
+def _from_margin(margin: Tensor) -> Tensor:
+    """Return auto-sklearn's probabilities for a margin: a sigmoid with cut-off ends.
+
+    Source: `autosklearn.pipeline.implementations.util.softmax`.
+    """
+    where = margin.graph.where
+    worn = 1.0 / (1.0 + margin.graph.op("Exp", -clip(margin, -20.0, 20.0)))
+    worn = where(worn.above(0.999999), 1.0, worn)
+    return margin.graph.two_classes(where(worn.below(1e-7), 0.0, worn))
+
+
+def _linear(rows: Tensor, component: Any) -> Tensor:
+    return _from_margin(_margin(rows, component.estimator))
+
+
+def _sgd(rows: Tensor, component: Any) -> Tensor:
+    estimator = component.estimator
+    margin = _margin(rows, estimator)
+    if estimator.loss == "log":
+        return rows.graph.two_classes(sigmoid(margin))
+    if estimator.loss == "modified_huber":
+        return rows.graph.two_classes((clip(margin, -1.0, 1.0) + 1.0) / 2.0)
+    return _from_margin(margin)
+
+
+def _kernel_machine(rows: Tensor, component: Any) -> Tensor:
+    estimator = component.estimator
+    kernel = Kernel(estimator.kernel, estimator._gamma, estimator.degree, estimator.coef0)
+    values = kernel(rows, estimator.support_vectors_)
+    weights = doubles(estimator.dual_coef_).T
+    return _from_margin(values @ weights + float(np.ravel(estimator.intercept_)[0]))
+
+
+def _linear_discriminant(rows: Tensor, component: Any) -> Tensor:
+    # auto-sklearn applies a softmax to what already are probabilities.
+    return softmax(rows.graph.two_classes(sigmoid(_margin(rows, component.estimator))))
+
+
+def _quadratic_discriminant(rows: Tensor, component: Any) -> Tensor:
+    estimator = component.estimator
+    scores = []
+    parts = zip(estimator.means_, estimator.rotations_, estimator.scalings_, estimator.priors_)
+    for mean, rotation, scaling, prior in parts:
+        whitening = doubles(rotation) * doubles(scaling) ** -0.5
+        distance = sum_of_squares((rows - doubles(mean)[None]) @ whitening)
+        scores.append(-0.5 * (distance + float(np.log(scaling).sum())) + float(np.log(prior)))
+    return softmax(softmax(columns_of(*scores)))  # twice: see _linear_discriminant
+
+
+def _perceptron(rows: Tensor, component: Any) -> Tensor:
+    estimator = component.estimator
+    activation = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}[estimator.activation]
+    *hidden, last = zip(estimator.coefs_, estimator.intercepts_)
+    for weights, bias in hidden:
+        rows = rows.graph.op(activation, rows @ doubles(weights) + doubles(bias)[None])
+    weights, bias = last
+    return rows.graph.two_classes(sigmoid(rows @ doubles(weights) + doubles(bias)[None]))
+
+
+def _gaussian_bayes(rows: Tensor, component: Any) -> Tensor:
+    estimator = component.estimator
+    scores = []
+    for mean, variance, prior in zip(estimator.theta_, estimator.sigma_, estimator.class_prior_):
+        difference = rows - doubles(mean)[None]
+        distance = (difference * difference / doubles(variance)[None]).row_sum()
+        constant = np.log(prior) - 0.5 * np.log(2 * np.pi * variance).sum()
+        scores.append(-0.5 * distance + float(constant))
+    return softmax(columns_of(*scores))
+
+
+def _bernoulli_bayes(rows: Tensor, component: Any) -> Tensor:
+    estimator = component.estimator
+    present = rows.above(float(estimator.binarize)).as_double()
+    absent = np.log(1 - np.exp(estimator.feature_log_prob_))
+    constant = estimator.class_log_prior_ + absent.sum(axis=1)
+    return softmax(present @ (estimator.feature_log_prob_ - absent).T + constant[None])
+
+
+def _multinomial_bayes(rows: Tensor, component: Any) -> Tensor:
+    estimator = component.estimator
+    return softmax(rows @ estimator.feature_log_prob_.T + estimator.class_log_prior_[None])
+
+
+CLASSIFIERS: Mapping[str, Callable[..., Tensor]] = {
+    "GradientBoostingClassifier": _boosting,
+    "RandomForest": _forest,
+    "ExtraTreesClassifier": _forest,
+    "DecisionTree": _tree,
+    "AdaboostClassifier": _adaboost,
+    "LDA": _linear_discriminant,
+    "QDA": _quadratic_discriminant,
+    "LibLinear_SVC": _linear,
+    "PassiveAggressive": _linear,
+    "SGD": _sgd,
+    "LibSVM_SVC": _kernel_machine,
+    "MLPClassifier": _perceptron,
+    "GaussianNB": _gaussian_bayes,
+    "BernoulliNB": _bernoulli_bayes,
+    "MultinomialNB": _multinomial_bayes,
+}

@@ -1,0 +1,65 @@
+"""Which runs and settings get a search of their own, and the tables that are handed on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from components.core import schema
+from components.features.dataset import Samples
+from components.split.protocols import Fold
+
+
+def choose_folds(folds: list[Fold], y: np.ndarray, count: int, seed: int) -> list[Fold]:
+    """Return `count` folds drawn by `seed`, in their order, balanced over the classes they hold.
+
+    Folds are drawn in turn from those with both classes, with unworn only and with worn only, as
+    far as there are any, so that four of the runs are two of each class.
+
+    Args:
+        folds: all folds of a protocol.
+        y: labels of the samples that the folds index.
+        count: how many; 0 or more than there are: all.
+        seed: of the draw.
+    """
+    if count == 0 or count >= len(folds):
+        return folds
+    generator = np.random.RandomState(seed)
+    strata: dict[tuple[int, ...], list[int]] = {}
+    for position in generator.permutation(len(folds)):
+        held = tuple(sorted(set(y[folds[position].test_index].tolist())))
+        strata.setdefault(held, []).append(int(position))
+    queues = [strata[held] for held in sorted(strata, key=lambda held: (-len(held), held))]
+    chosen: list[int] = []
+    while len(chosen) < count:
+        for queue in queues:
+            if queue and len(chosen) < count:
+                chosen.append(queue.pop())
+    return [folds[position] for position in sorted(chosen)]
+
+
+def prediction_table(
+    protocol: str, feature_set: str, fold: Fold, samples: Samples, p: np.ndarray
+) -> pd.DataFrame:
+    """Return the predictions of a fold's test samples in the long format of all models.
+
+    Args:
+        protocol: of the fold.
+        feature_set: that the model uses.
+        fold: whose test samples were predicted.
+        samples: that the fold indexes.
+        p: probability of the class "worn", (test samples,).
+    """
+    tested = samples.frame.iloc[fold.test_index]
+    return pd.DataFrame(
+        {
+            "protocol": protocol,
+            "feature_set": feature_set,
+            "model": schema.AUTO_SKLEARN,
+            "fold": fold.name,
+            schema.SAMPLE_ID: tested[schema.SAMPLE_ID].to_numpy(),
+            schema.RUN_ID: tested[schema.RUN_ID].to_numpy(),
+            "y": samples.y[fold.test_index].astype(np.int8),
+            "p": p,
+        }
+    )

@@ -1,0 +1,101 @@
+"""Searches on part of the runs, judged on the runs or the setting that they have not seen."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from components.automl import data
+from components.automl.export.gate import Agreement, export_ensemble
+from components.automl.logic import choose_folds, prediction_table
+from components.automl.progress import Progress
+from components.automl.request import Request
+from components.automl.search import Budget, search
+from components.core import jsonfile, schema
+from components.core.onnx_model import OnnxModel
+from components.core.steps import report
+from components.features.dataset import Samples, load
+from components.split.protocols import Fold
+
+PREDICTIONS, SUMMARY, MODELS = "predictions.parquet", "summary.json", "outer"
+_PROTOCOLS = (schema.NEW_RUN, schema.NEW_SETTING)
+
+
+def run_outer(request: Request, limit: Agreement, folder: Path) -> None:
+    """Search once for each chosen fold and write what came of it below `folder`.
+
+    Writes `predictions.parquet`, `summary.json` (a list, one entry a fold) and
+    `outer/<protocol>/<fold>.onnx`.
+    """
+    samples = load(request.features, schema.RESPONSE)
+    plan = [
+        (protocol, fold)
+        for protocol in _PROTOCOLS
+        for fold in choose_folds(
+            data.read_folds(request.split, protocol, samples),
+            samples.y,
+            request.outer_folds,
+            request.seed,
+        )
+    ]
+    tables: list[pd.DataFrame] = []
+    summaries: list[dict[str, Any]] = []
+    for number, (protocol, fold) in enumerate(plan, 1):
+        name = f"{protocol} {fold.name}"
+        summary: dict[str, Any] = {"protocol": protocol, "fold": fold.name}
+        summaries.append(summary)
+        if len(set(samples.y[fold.train_index].tolist())) < 2:
+            summary["skipped"] = "the other groups hold one class only"
+            report(f"outer search {number} of {len(plan)} ({name}): skipped, {summary['skipped']}")
+            continue
+        progress = Progress(request.scratch, f"outer search {number} of {len(plan)} ({name})")
+        table, details = _search_fold(request, limit, samples, protocol, fold, folder, progress)
+        tables.append(table)
+        summary.update(details)
+        right = float(((table["p"] > 0.5) == table["y"]).mean())
+        members = ", ".join(sorted({member["classifier"] for member in details["ensemble"]}))
+        report(
+            f"outer search {number} of {len(plan)} ({name}): "
+            f"{details['counts']['evaluations']} evaluations, chosen: {members}; "
+            f"{right:.1%} of {len(table)} rows right"
+        )
+    if tables:
+        folder.mkdir(parents=True, exist_ok=True)
+        pd.concat(tables, ignore_index=True).to_parquet(folder / PREDICTIONS, index=False)
+    jsonfile.write(folder / SUMMARY, summaries)
+
+
+def _search_fold(
+    request: Request,
+    limit: Agreement,
+    samples: Samples,
+    protocol: str,
+    fold: Fold,
+    folder: Path,
+    progress: Progress,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    groups = samples.run if protocol == schema.NEW_RUN else samples.setting
+    found = search(
+        samples.X[fold.train_index],
+        samples.y[fold.train_index],
+        groups[fold.train_index],
+        Budget(request.outer_seconds, request.evaluations, request.memory_mb),
+        request.seed,
+        request.scratch / f"{protocol}-{fold.name.replace('/', '-')}",
+        progress,
+    )
+    export = export_ensemble(found.members, samples.X, limit)
+    path = folder / MODELS / protocol / f"{fold.name.replace('/', '-')}.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(export.model)
+    p = OnnxModel(export.model).worn(samples.X[fold.test_index])
+    details = {
+        "rows": {"train": len(fold.train_index), "test": len(fold.test_index)},
+        "agreement": asdict(export.agreement),
+        "dropped_members": [asdict(member) for member in export.dropped],
+        **found.history,
+    }
+    return prediction_table(protocol, schema.RESPONSE, fold, samples, p), details

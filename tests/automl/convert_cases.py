@@ -1,0 +1,123 @@
+"""Fits single auto-sklearn components and compares them with their ONNX graphs.
+
+Runs in auto-sklearn's interpreter: `python -m tests.automl.convert_cases`. Prints one JSON object
+{case: {"difference": largest difference of a probability, "labels": share that agrees}}.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+
+import numpy as np
+from autosklearn.pipeline.classification import SimpleClassificationPipeline
+
+from components.automl.export.ensemble import Member, ensemble_model
+from components.automl.export.gate import compare
+from components.core.onnx_graph import to_bytes
+from components.core.onnx_model import OnnxModel
+
+N_FEATURES = 6
+# auto-sklearn's own names of everything that has a converter.
+CLASSIFIER_NAMES = [
+    "gradient_boosting",
+    "extra_trees",
+    "random_forest",
+    "decision_tree",
+    "adaboost",
+    "lda",
+    "qda",
+    "liblinear_svc",
+    "passive_aggressive",
+    "sgd",
+    "libsvm_svc",
+    "mlp",
+    "gaussian_nb",
+    "bernoulli_nb",
+    "multinomial_nb",
+]
+PREPROCESSOR_NAMES = [
+    "no_preprocessing",
+    "select_percentile_classification",
+    "select_rates_classification",
+    "extra_trees_preproc_for_classification",
+    "liblinear_svc_preprocessor",
+    "pca",
+    "fast_ica",
+    "polynomial",
+    "kitchen_sinks",
+    "nystroem_sampler",
+    "kernel_pca",
+    "feature_agglomeration",
+    "random_trees_embedding",
+]
+RESCALER_NAMES = [
+    "none",
+    "standardize",
+    "minmax",
+    "normalize",
+    "quantile_transformer",
+    "power_transformer",
+    "robust_scaler",
+]
+RESCALING = "data_preprocessor:feature_type:numerical_transformer:rescaling:__choice__"
+
+
+def data(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return rounded, partly repeated values with both signs, as telemetry has them."""
+    generator = np.random.default_rng(seed)
+    X = generator.normal(size=(rows, N_FEATURES)).round(2)
+    X[:, 1] = generator.integers(-3, 4, size=rows)
+    y = (X[:, 0] * X[:, 1] + X[:, 2] + 0.3 * generator.normal(size=rows) > 0).astype(int)
+    return X, y
+
+
+def fitted(classifier: str, preprocessor: str, rescaler: str, seed: int) -> Member:
+    """Return one pipeline with the named parts and other settings drawn by `seed`."""
+    include = {"classifier": [classifier], "feature_preprocessor": [preprocessor]}
+    features = dict.fromkeys(range(N_FEATURES), "numerical")
+    empty = SimpleClassificationPipeline(feat_type=features, include=include)
+    space = empty.get_hyperparameter_search_space(feat_type=features)
+    space.seed(seed)
+    config = space.get_default_configuration() if seed == 0 else space.sample_configuration()
+    while config[RESCALING] != rescaler:
+        config = space.sample_configuration()
+    pipeline = SimpleClassificationPipeline(
+        feat_type=features, include=include, config=config, random_state=seed
+    )
+    pipeline.fit(*data(500, 1))
+    return Member(1.0, pipeline)
+
+
+def cases() -> dict[str, tuple[str, str, str]]:
+    """Return each classifier, preprocessor and rescaler once beside plain other parts."""
+    plain = ("no_preprocessing", "standardize")
+    result = {name: (name, *plain) for name in CLASSIFIER_NAMES}
+    # The only preprocessor whose output auto-sklearn holds to be free of negative numbers.
+    result["multinomial_nb"] = ("multinomial_nb", "random_trees_embedding", "none")
+    result.update({name: ("liblinear_svc", name, "standardize") for name in PREPROCESSOR_NAMES})
+    result.update({name: ("gradient_boosting", plain[0], name) for name in RESCALER_NAMES})
+    return result
+
+
+def main() -> None:
+    """Print the agreement of every case."""
+    warnings.filterwarnings("ignore")
+    X, _ = data(2000, 2)
+    result = {}
+    for name, parts in cases().items():
+        for seed in range(2):
+            member = fitted(*parts, seed)
+            graph = OnnxModel(to_bytes(ensemble_model([member], N_FEATURES)))
+            agreement = compare(graph, member.probabilities(X), X)
+            result[f"{name}/{seed}"] = {
+                "difference": agreement.max_abs_diff,
+                "labels": agreement.label_agreement,
+            }
+            print(name, seed, agreement, file=sys.stderr, flush=True)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
