@@ -1,4 +1,4 @@
-"""KFP face of the ingest step."""
+"""The ingest step as a Kubeflow Pipelines component."""
 
 from typing import NamedTuple
 
@@ -39,5 +39,5 @@ def ingest(
     )
     telemetry.metadata["digest"] = manifest["digest"]
     telemetry.metadata["rows"] = manifest["rows"]
-    outputs = namedtuple("Outputs", ["rows", "digest", "source"])
+    outputs = namedtuple("outputs", ["rows", "digest", "source"])
     return outputs(manifest["rows"], manifest["digest"], manifest["source"]["kind"])

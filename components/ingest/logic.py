@@ -33,6 +33,9 @@ def matched(
 ) -> tuple[list[Run], list[dict[str, str]]]:
     """Return the runs that have both a label and a file, and those left out with the reason.
 
+    A file that is there twice is refused rather than left out: one of its labels may be wrong,
+    and the same rows in training and test would flatter every figure.
+
     Args:
         runs: rows of the table of runs.
         files: digests of the run files by run number.
@@ -56,12 +59,15 @@ def matched(
     for run in usable:
         first = owner.setdefault(files[run.number], run.number)
         if first != run.number:
+            names = [schema.RUN_FILE_PATTERN.format(number=n) for n in (first, run.number)]
             raise ToolwearError(
-                f"Runs {first} and {run.number} have the same file twice; remove one of them."
+                f"{names[0]} and {names[1]} are the same file; remove the copy, or put the right "
+                "recording in its place."
             )
     if len(usable) < 2:
         raise ToolwearError(
-            f"Only {len(usable)} run has both a label and a file; at least two are needed."
+            f"{len(usable) or 'No'} run has both a row in {schema.RUN_TABLE_FILE} and a file; at "
+            "least two are needed."
         )
     classes = {run.condition for run in usable}
     if len(classes) < 2:

@@ -14,6 +14,8 @@ from components.core import schema
 # Sensor faults that the data set's authors name without a known source; the values are kept.
 STUCK_VALUES = {schema.CURRENT_FEEDRATE: 50.0, "X1_ActualPosition": 198.0}
 EXPECTED_PROGRAM_NUMBER = 0.0
+_RARE_ROWS = 10
+_KNOWN = {*schema.PHASES, *schema.PHASE_SPELLINGS}
 
 
 @dataclass
@@ -24,17 +26,20 @@ class Quirks:
     phases: Counter[str] = field(default_factory=Counter)
     stuck: Counter[str] = field(default_factory=Counter)
     nulls: Counter[str] = field(default_factory=Counter)
+    infinities: Counter[str] = field(default_factory=Counter)
     program_numbers: Counter[str] = field(default_factory=Counter)
     carriage_return_files: list[str] = field(default_factory=list)
     reordered_files: list[str] = field(default_factory=list)
+    misnamed_files: list[str] = field(default_factory=list)
     excluded: list[dict[str, str]] = field(default_factory=list)
 
     def count(self, batch: pa.RecordBatch) -> None:
         """Count the oddities of one batch as recorded, before its phases are folded."""
         for name, value in STUCK_VALUES.items():
             self.stuck[name] += pc.sum(pc.equal(batch.column(name), value)).as_py() or 0
-        for name in schema.RAW_COLUMNS:
+        for name in schema.NUMERIC_COLUMNS:
             self.nulls[name] += batch.column(name).null_count
+            self.infinities[name] += pc.sum(pc.is_inf(batch.column(name))).as_py() or 0
         for entry in pc.value_counts(batch.column(schema.PHASE)).to_pylist():
             phase, count = entry["values"], entry["counts"]
             self.phases[str(phase)] += count
@@ -52,7 +57,8 @@ class Quirks:
         }
         return {
             "phase_spellings": dict(self.phase_spellings),
-            "rare_phases": {name: n for name, n in self.phases.items() if n < 10},
+            "rare_phases": {name: n for name, n in self.phases.items() if n < _RARE_ROWS},
+            "unknown_phases": {name: n for name, n in self.phases.items() if name not in _KNOWN},
             "sensor_faults": {
                 name: {"value": value, "rows": self.stuck[name]}
                 for name, value in STUCK_VALUES.items()
@@ -65,10 +71,22 @@ class Quirks:
             },
             "program_numbers": dict(self.program_numbers),
             "nulls": {name: count for name, count in self.nulls.items() if count},
+            "infinities": {name: count for name, count in self.infinities.items() if count},
             "carriage_return_files": self.carriage_return_files,
             "reordered_files": self.reordered_files,
+            "misnamed_files": self.misnamed_files,
             "excluded": self.excluded,
         }
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for each run or file that was left out."""
+        return [
+            *(f"Run {entry['run']} was left out: {entry['reason']}." for entry in self.excluded),
+            *(
+                f"{name} was passed over: run files are named like experiment_01.csv."
+                for name in self.misnamed_files
+            ),
+        ]
 
 
 def folded(batch: pa.RecordBatch) -> pa.RecordBatch:

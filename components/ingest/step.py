@@ -5,27 +5,32 @@ from __future__ import annotations
 import errno
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from components.core import jsonfile, schema
-from components.core.digest import file_digest
+from components.core.digest import combined_digest
 from components.core.errors import ToolwearError
 from components.core.steps import report
 from components.ingest.logic import matched, runs_table
 from components.ingest.quirks import Quirks, folded
 from components.ingest.run_file import FileNotes, read_batches
 from components.ingest.run_table import Run, read_run_table
-from components.ingest.sources import Source, resolve, run_files, source_digest
+from components.ingest.sources import Source, file_digests, misnamed_files, resolve, run_files
 from components.ingest.writer import PartWriter
 
+_REPORT_SECONDS = 2.0
 _MENDABLE = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the disk quota is used up; free some space",
-    errno.EACCES: "it may not be written; mend the permission",
-    errno.EROFS: "it is on a read-only file system; choose another folder",
+    errno.EACCES: "the permission is missing; grant it",
+    errno.EPERM: "the permission is missing; grant it",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENOTDIR: "a part of its path is a file; choose another folder",
+    errno.EEXIST: "a part of its path is a file; choose another folder",
 }
 
 
@@ -45,70 +50,91 @@ def ingest(data: str, data_digest: str, *, allow_simulator: bool, output: Path) 
         ToolwearError: the recordings are missing or damaged, changed since the run was
             submitted, or the folder can't be written.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+    scratch: Path | None = None
     try:
-        (scratch / "made").mkdir()
-        source = resolve(data, scratch / "made", allow_simulator=allow_simulator)
-        digest = source_digest(source.folder)
-        if data_digest and digest != data_digest:
-            raise ToolwearError(
-                "The recordings changed since the run was submitted; submit it again."
-            )
-        whole = scratch / "telemetry"
-        whole.mkdir()
-        manifest = _convert(source, digest, whole)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+        manifest = _ingest(data, data_digest, scratch, allow_simulator=allow_simulator)
         shutil.rmtree(output, ignore_errors=True)
-        whole.chmod(0o755)
-        whole.replace(output)
+        (scratch / "telemetry").replace(output)
     except OSError as error:
         if error.errno not in _MENDABLE:
             raise
-        raise ToolwearError(f"{output} can't be written: {_MENDABLE[error.errno]}.") from None
+        place = error.filename or output
+        raise ToolwearError(f"{place} can't be used: {_MENDABLE[error.errno]}.") from error
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
     return manifest
 
 
-def _convert(source: Source, digest: str, folder: Path) -> dict[str, Any]:
-    table = read_run_table(source.folder / schema.RUN_TABLE_FILE)
+def _ingest(data: str, expected: str, scratch: Path, *, allow_simulator: bool) -> dict[str, Any]:
+    source = resolve(data, scratch / "simulated", allow_simulator=allow_simulator)
+    digests = file_digests(source.folder)
+    if expected and combined_digest(digests) != expected:
+        raise ToolwearError("the data changed since the run was submitted; submit the run again.")
+    whole = scratch / "telemetry"
+    whole.mkdir()
+    return _convert(source, digests, whole)
+
+
+def _convert(source: Source, digests: dict[str, str], folder: Path) -> dict[str, Any]:
     files = run_files(source.folder)
-    digests = {number: file_digest(path) for number, path in files.items()}
-    runs, excluded = matched(table, digests)
-    quirks = Quirks(excluded=excluded)
+    file_digest_of = {number: digests[path.name] for number, path in files.items()}
+    table = read_run_table(source.folder / schema.RUN_TABLE_FILE)
+    runs, excluded = matched(table, file_digest_of)
+    quirks = Quirks(excluded=excluded, misnamed_files=misnamed_files(source.folder))
+    progress = _Progress(len(runs))
     rows = {}
     with PartWriter(folder) as writer:
-        for position, run in enumerate(runs, 1):
-            rows[run.number] = _convert_run(run, files[run.number], writer, quirks)
-            if position % 100 == 0:
-                report(f"read {position} of {len(runs)} runs, {sum(rows.values()):,} rows")
-    pq.write_table(runs_table(runs, rows, digests), folder / "runs.parquet")
+        for run in runs:
+            rows[run.number] = _convert_run(run, files[run.number], writer, quirks, progress)
+    pq.write_table(runs_table(runs, rows, file_digest_of), folder / "runs.parquet")
+    warnings = source.warnings + quirks.warnings()
     manifest = {
         "source": {"kind": source.kind, "location": source.location},
-        "digest": digest,
+        "digest": combined_digest(digests),
         "rows": sum(rows.values()),
         "runs": len(runs),
         "quirks": quirks.as_json(),
-        "warnings": source.warnings
-        + [f"Run {entry['run']} was left out: {entry['reason']}." for entry in excluded],
+        "warnings": warnings,
     }
-    for warning in manifest["warnings"]:
-        report(str(warning))
+    for warning in warnings:
+        report(warning)
+    # Last: a folder without it is no telemetry.
     jsonfile.write(folder / "manifest.json", manifest)
     report(f"{manifest['rows']:,} rows of {len(runs)} runs from {source.kind} {source.location}")
     return manifest
 
 
-def _convert_run(run: Run, path: Path, writer: PartWriter, quirks: Quirks) -> int:
+def _convert_run(
+    run: Run, path: Path, writer: PartWriter, quirks: Quirks, progress: _Progress
+) -> int:
     notes = FileNotes()
     rows = 0
     for batch in read_batches(path, notes):
         quirks.count(batch)
         writer.write(run.number, rows, folded(batch))
         rows += batch.num_rows
+        progress.rows(batch.num_rows)
     writer.end_run()
+    progress.runs += 1
     if notes.bare_carriage_returns:
         quirks.carriage_return_files.append(path.name)
     if notes.columns_reordered:
         quirks.reordered_files.append(path.name)
     return rows
+
+
+class _Progress:
+    """Tells every two seconds how far the reading has come, also within one long run."""
+
+    def __init__(self, total: int) -> None:
+        self.runs = 0
+        self._total, self._rows, self._told = total, 0, time.monotonic()
+
+    def rows(self, count: int) -> None:
+        self._rows += count
+        if time.monotonic() - self._told >= _REPORT_SECONDS:
+            self._told = time.monotonic()
+            report(f"read {self._rows:,} rows; {self.runs} of {self._total} runs are done")

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,6 +15,7 @@ from components.core import schema
 
 ROW_GROUP_ROWS = 131_072
 ROWS_PER_PART = 1_000_000
+_PERIOD_MICROSECONDS = round(schema.SAMPLE_PERIOD_SECONDS * 1_000_000)
 # The recordings carry no clock. Runs get a day each from here on, in the order of their numbers.
 FIRST_DAY = datetime(2018, 1, 1, tzinfo=UTC)
 
@@ -62,16 +64,12 @@ class PartWriter:
     def write(self, number: int, first_row: int, batch: pa.RecordBatch) -> None:
         """Append rows of a run, the first of which stands at `first_row` in its file."""
         count = batch.num_rows
-        rows = pa.array(range(first_row, first_row + count), pa.int64())
-        step = int(schema.SAMPLE_PERIOD_SECONDS * 1_000_000)
-        start = int(run_start(number).timestamp() * 1_000_000)
-        times = pa.array(
-            range(start + first_row * step, start + (first_row + count) * step, step), pa.int64()
-        )
+        rows = np.arange(first_row, first_row + count)
+        times = round(run_start(number).timestamp() * 1_000_000) + rows * _PERIOD_MICROSECONDS
         columns = [
-            pa.array([schema.run_id(number)] * count, pa.string()),
-            rows,
-            times.cast(pa.timestamp("us", tz="UTC")),
+            pa.repeat(schema.run_id(number), count),
+            pa.array(rows),
+            pa.array(times).cast(TELEMETRY.field(schema.EVENT_TIME).type),
             *batch.columns,
         ]
         self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=TELEMETRY))
