@@ -1,4 +1,4 @@
-"""What the drives and the spindle show along a path. Constants are fitted to 17,234 cutting rows."""
+"""What the drives and the spindle show along a path; constants fitted to 17,234 cutting rows."""
 
 from __future__ import annotations
 
