@@ -30,6 +30,7 @@ class Audit(_Section):
     single_column_run_auc: float = Field(gt=0.5, le=1)
     session_effect_sd: float = Field(gt=0)
     out_of_order_share: float = Field(gt=0, lt=1)
+    copied_row_share: float = Field(gt=0, lt=1)
 
 
 class Export(_Section):

@@ -1,0 +1,73 @@
+"""Input and output of the split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.dataset as ds
+
+from components.core import jsonfile, schema
+from components.core.errors import ToolwearError
+from components.core.steps import report
+from components.core.thresholds import thresholds
+from components.features.dataset import TRAINING_SET, load
+from components.features.definitions import FEATURE_SETS
+from components.split.audit_plots import draw
+from components.split.logic import audit
+from components.split.protocols import assign
+
+SPLITS_FILE, AUDIT_FILE, PLOTS_FOLDER = "splits.parquet", "audit.json", "plots"
+
+
+def split(telemetry: Path, features: Path, seed: int, output: Path) -> str:
+    """Write the folds and the audit, and return "clean" or "restricted".
+
+    Args:
+        telemetry: output folder of the ingest step.
+        features: output folder of the features step.
+        seed: seed of the audit; the published split has its own.
+        output: folder to make, with `splits.parquet`, `audit.json` and `plots/`.
+
+    Raises:
+        ToolwearError: the inputs do not belong together, or a protocol does not separate.
+    """
+    keys = _keys(features)
+    rows = _with_signals(keys, telemetry)
+    feature_sets = {name: load(features, name) for name in FEATURE_SETS}
+    splits = assign(keys)
+    found = audit(rows, feature_sets, splits, seed, thresholds())
+    for sentence in found["findings"]:
+        report(sentence)
+    output.mkdir(parents=True)
+    splits.to_parquet(output / SPLITS_FILE, index=False)
+    jsonfile.write(output / AUDIT_FILE, found)
+    draw(found, rows, output / PLOTS_FOLDER)
+    return str(found["status"])
+
+
+def _keys(features: Path) -> pd.DataFrame:
+    parts = sorted((features / TRAINING_SET).glob("part-*.parquet"))
+    if not parts:
+        raise ToolwearError(f"{features.name} holds no training set; run the features step.")
+    table = ds.dataset(parts, format="parquet").to_table(columns=list(schema.KEY_COLUMNS))
+    keys: pd.DataFrame = table.to_pandas()
+    return keys
+
+
+def _with_signals(keys: pd.DataFrame, telemetry: Path) -> pd.DataFrame:
+    """Return the key columns with every recorded column of their rows."""
+    parts = sorted(telemetry.glob("part-*.parquet"))
+    if not parts:
+        raise ToolwearError(f"{telemetry.name} holds no telemetry; run the ingest step.")
+    columns = [schema.RUN_ID, schema.ROW, *schema.NUMERIC_COLUMNS]
+    signals = ds.dataset(parts, format="parquet").to_table(columns=columns).to_pandas()
+    rows = keys.merge(
+        signals, on=[schema.RUN_ID, schema.ROW], how="inner", validate="one_to_one", sort=False
+    )
+    if not len(rows) == len(keys) == len(signals):
+        raise ToolwearError(
+            f"The features ({len(keys):,} rows) do not belong to this telemetry "
+            f"({len(signals):,} rows); compute them anew from it."
+        )
+    return rows
