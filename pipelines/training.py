@@ -48,7 +48,7 @@ def training(
     cause: str = _DEFAULT.cause,
     commit: str = "unknown",
     graph_digest: str = "unknown",
-) -> str:
+) -> None:
     """Wire the steps; the parameters are described where they are configured."""
     finished = apply(finish(), "finish")
     with dsl.ExitHandler(finished, name="training"):
@@ -98,4 +98,79 @@ def training(
             explain(features=table, split=folds, automl=challenger, seed=seed, rows=explain_rows),
             "explain",
         )
-    return ""
+        figures, reasons = measured.outputs["evaluation"], explained.outputs["explanation"]
+        checks = validated.outputs["validation"]
+        decided = apply(
+            decide(
+                evaluation=figures,
+                explanation=reasons,
+                split=folds,
+                validation=checks,
+                features=table,
+                automl=challenger,
+                data_digest=read.outputs["digest"],
+                seed=seed,
+                model_name=model_name,
+            ),
+            "decide",
+        )
+        decision = decided.outputs["decision"]
+        registered = apply(
+            register(
+                evaluation=figures,
+                explanation=reasons,
+                split=folds,
+                features=table,
+                automl=challenger,
+                decision=decision,
+                data_digest=read.outputs["digest"],
+                commit=commit,
+                graph_digest=graph_digest,
+                seed=seed,
+                cause=cause,
+                model_name=model_name,
+            ),
+            "register",
+        )
+        registration = registered.outputs["registration"]
+        checked = apply(
+            serve_check(
+                package=registered.outputs["package"],
+                digest=registered.outputs["digest"],
+                model_name=model_name,
+            ),
+            "serve_check",
+        )
+        answers = checked.outputs["check"]
+        ending = {
+            "decision": decision,
+            "registration": registration,
+            "check": answers,
+            "cause": cause,
+        }
+        with dsl.If(checked.outputs["passed"] == False, name="served wrong answers"):  # noqa: E712
+            failed = apply(decline(**ending), "decline")
+        with dsl.Elif(decided.outputs["promotes"] == True, name="challenger wins"):  # noqa: E712
+            won = apply(promote(**ending), "promote")
+        with dsl.Else(name="champion stays"):
+            lost = apply(decline(**ending), "decline")
+        apply(
+            report(
+                telemetry=telemetry,
+                validation=checks,
+                split=folds,
+                automl=challenger,
+                evaluation=figures,
+                explanation=reasons,
+                decision=decision,
+                registration=registration,
+                check=answers,
+                outcome=dsl.OneOf(
+                    failed.outputs["outcome"], won.outputs["outcome"], lost.outputs["outcome"]
+                ),
+                commit=commit,
+                graph_digest=graph_digest,
+                seed=seed,
+            ),
+            "report",
+        )

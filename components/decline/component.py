@@ -1,5 +1,7 @@
 """KFP face of the branch on which the champion stays."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Output
 
@@ -14,7 +16,7 @@ def decline(
     cause: str,
     declined: Output[Artifact],
     home: str = "",
-) -> str:
+) -> NamedTuple("Declined", [("outcome", str)]):  # type: ignore[valid-type]
     """Leave the champion as it is, say why, and put it on the audit log.
 
     Args:
@@ -26,7 +28,7 @@ def decline(
         home: folder of the system's state; by default $TOOLWEAR_HOME.
 
     Returns:
-        Why the challenger did not become champion: the decision, or "serve_check_failed".
+        outcome: why the challenger did not become champion: the decision, or "serve_check_failed".
     """
     from pathlib import Path
 
@@ -34,7 +36,7 @@ def decline(
     from components.core.steps import run_step
     from components.decline.step import decline as work
 
-    return run_step(
+    outcome = run_step(
         "decline",
         work,
         decision=Path(decision.path),
@@ -44,3 +46,4 @@ def decline(
         home=Home.at(home),
         output=Path(declined.path),
     )
+    return (outcome,)

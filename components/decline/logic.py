@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 
-def why_not(decision: str, serve_check_passed: bool) -> str:
+def why_not(decision: str, *, serve_check_passed: bool) -> str:
     """Return one word on why the champion stays: the decision, or the failed check of serving."""
     return decision if serve_check_passed else "serve_check_failed"

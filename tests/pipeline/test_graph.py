@@ -1,0 +1,106 @@
+"""The compiled graph: what a cluster would be asked to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.cli.graph import compile_training, graph_digest
+from components.core import fingerprint
+from components.core.config import RunParameters
+from pipelines.settings import CODE_DIGEST, LINEAGE, SETTINGS
+
+NEVER_CACHED = {"decide", "register", "serve_check", "promote", "decline", "report", "finish"}
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("graph") / "training.yaml"
+    compile_training(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def spec(compiled: Path) -> dict[str, Any]:
+    found: dict[str, Any] = next(yaml.safe_load_all(compiled.read_text()))
+    return found
+
+
+def tasks(spec: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return name and spec of every task, those in nested graphs included."""
+    graphs = [spec["root"]["dag"]]
+    graphs += [part["dag"] for part in spec["components"].values() if "dag" in part]
+    found = [task for graph in graphs for task in graph["tasks"].items()]
+    executed = [
+        (name, task)
+        for name, task in found
+        if "executorLabel" in spec["components"][task["componentRef"]["name"]]
+    ]
+    assert len(executed) >= len(SETTINGS)
+    return executed
+
+
+def step_of(name: str) -> str:
+    return next(step for step in SETTINGS if name.replace("-", "_").startswith(step))
+
+
+def test_every_step_of_the_settings_is_in_the_graph(spec: dict[str, Any]) -> None:
+    assert {step_of(name) for name, _ in tasks(spec)} == set(SETTINGS)
+
+
+def test_every_task_reads_as_a_sentence_and_decisions_are_never_cached(
+    spec: dict[str, Any],
+) -> None:
+    for name, task in tasks(spec):
+        assert task["taskInfo"]["name"] == SETTINGS[step_of(name)].says
+        cached = task["cachingOptions"].get("enableCache", False)
+        assert cached == (step_of(name) not in NEVER_CACHED), name
+
+
+def test_every_container_has_limits_an_image_of_ours_and_its_code_digest(
+    spec: dict[str, Any],
+) -> None:
+    for label, executor in spec["deploymentSpec"]["executors"].items():
+        container = executor["container"]
+        resources = container["resources"]
+        for key in ("resourceCpuLimit", "resourceCpuRequest", "resourceMemoryLimit"):
+            assert resources[key], label
+        image = container["image"]
+        assert image.startswith("toolwear/"), label
+        assert not image.endswith(":latest"), label
+        assert (image == "toolwear/automl:dev") == ("automl" in label)
+        assert "pip install" not in " ".join(container["command"]), label
+        assert [entry["name"] for entry in container["env"]] == [CODE_DIGEST]
+
+
+def test_the_form_of_a_run_has_a_type_a_default_and_a_description_for_each_parameter(
+    spec: dict[str, Any],
+) -> None:
+    inputs = spec["root"]["inputDefinitions"]["parameters"]
+    assert set(inputs) == set(RunParameters.model_fields) | set(LINEAGE)
+    for name, parameter in inputs.items():
+        assert parameter["description"], name
+        assert parameter["parameterType"], name
+        assert "defaultValue" in parameter, name
+    defaults = RunParameters()
+    for name in RunParameters.model_fields:
+        assert inputs[name]["defaultValue"] == getattr(defaults, name)
+
+
+def test_a_graph_is_named_by_its_content(
+    compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = tmp_path / "again.yaml"
+    assert compile_training(again) == graph_digest(compiled)
+    monkeypatch.setattr("pipelines.settings.step_fingerprint", lambda *_: "0" * 16)
+    assert compile_training(again) != graph_digest(compiled)
+
+
+def test_component_folders_hold_the_same_files() -> None:
+    folders = [fingerprint.ROOT / "components" / step for step in SETTINGS]
+    for folder in folders:
+        names = {path.name for path in folder.iterdir()}
+        assert {"__init__.py", "component.py", "step.py", "logic.py"} <= names, folder
