@@ -1,0 +1,79 @@
+"""The gRPC face of a server: KServe's V2 service, bound where it is told to, errors as statuses."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import grpc
+from kserve.errors import InvalidInput, ModelNotFound
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
+from kserve.protocol.grpc.servicer import InferenceServicer
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+
+from serving.common import metrics
+from serving.common.limits import BODY_BYTES, CONNECTIONS
+from serving.common.refusal import Refusal
+
+_log = logging.getLogger("toolwear.serving")
+
+
+class GrpcFace(InferenceServicer):
+    """KServe's service without the calls that would change which models are loaded."""
+
+    def __init__(self, dataplane: DataPlane, server: str) -> None:
+        super().__init__(dataplane, ModelRepositoryExtension(dataplane.model_registry))
+        self._server = server
+
+    async def RepositoryModelLoad(self, _request: Any, context: Any) -> Any:  # noqa: N802
+        """Refuse."""
+        await _fixed(context)
+
+    async def RepositoryModelUnload(self, _request: Any, context: Any) -> Any:  # noqa: N802
+        """Refuse."""
+        await _fixed(context)
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Answer an inference request; faulty ones get INVALID_ARGUMENT and one sentence."""
+        try:
+            response = await super().ModelInfer(request, context)
+        except InvalidInput as error:
+            kind = error.kind if isinstance(error, Refusal) else "request"
+            metrics.REFUSALS.labels(self._server, kind).inc()
+            code, sentence = grpc.StatusCode.INVALID_ARGUMENT, error.reason
+        except ModelNotFound:
+            code, sentence = grpc.StatusCode.NOT_FOUND, "There is no model of this name here."
+        except Exception as error:  # noqa: BLE001 - the last resort: an answer for everything
+            metrics.FAILURES.labels(self._server).inc()
+            _log.error("request failed", exc_info=error)
+            code, sentence = grpc.StatusCode.INTERNAL, "The server failed; its log says why."
+        else:
+            metrics.REQUESTS.labels(self._server, "grpc_infer", "OK").inc()
+            return response
+        metrics.REQUESTS.labels(self._server, "grpc_infer", code.name).inc()
+        return await context.abort(code, sentence)  # raises
+
+
+async def start_grpc(dataplane: DataPlane, server: str, host: str, port: int) -> grpc.aio.Server:
+    """Start to serve and return the server.
+
+    Raises:
+        RuntimeError: the port is taken.
+    """
+    running = grpc.aio.server(
+        maximum_concurrent_rpcs=CONNECTIONS,
+        options=[
+            ("grpc.max_receive_message_length", BODY_BYTES),
+            # Without it a second server on the port would silently get half of the calls.
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    service.add_GRPCInferenceServiceServicer_to_server(GrpcFace(dataplane, server), running)
+    running.add_insecure_port(f"{host}:{port}")
+    await running.start()
+    return running
+
+
+async def _fixed(context: Any) -> None:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "The served model cannot be changed.")

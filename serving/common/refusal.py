@@ -1,0 +1,38 @@
+"""A request that is refused: a status, a word for the metrics and one sentence for the caller."""
+
+from __future__ import annotations
+
+from kserve.errors import InvalidInput
+
+
+class Refusal(InvalidInput):
+    """The caller's fault.
+
+    Args:
+        kind: fixed word, the label of the metric.
+        sentence: what is wrong and what to mend.
+        status: HTTP status; gRPC always answers INVALID_ARGUMENT.
+    """
+
+    def __init__(self, kind: str, sentence: str, status: int = 400) -> None:
+        super().__init__(sentence)
+        self.kind = kind
+        self.status = status
+
+
+# The kinds, so that every one is on /metrics before it first happens.
+KINDS = (
+    "content_type",
+    "too_large",
+    "too_slow",
+    "json",
+    "request",
+    "name",
+    "datatype",
+    "shape",
+    "not_a_number",
+    "not_finite",
+    "too_many_rows",
+    "binary",
+    "undefined",
+)

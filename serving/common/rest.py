@@ -1,0 +1,264 @@
+"""The HTTP face of a server: KServe's protocols, an explicit list of endpoints, strict bodies.
+
+KServe's own application would also offer to unload the model to anybody, takes bodies of any
+size, answers 500 to many faulty requests and tells the caller about its insides. This one uses
+KServe's data plane and models behind routes of its own; what is not listed here does not exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import orjson
+from kserve.errors import ModelNotFound, ModelNotReady
+from kserve.protocol.dataplane import DataPlane
+from prometheus_client import REGISTRY, exposition
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serving.common import metrics, wire
+from serving.common.limits import BODY_BYTES, BODY_SECONDS
+from serving.common.refusal import Refusal
+
+LENGTH_HEADER = "inference-header-content-length"
+Handler = Callable[[Request], Awaitable[Response]]
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
+_log = logging.getLogger("toolwear.serving")
+
+
+def application(
+    dataplane: DataPlane,
+    server: str,
+    lifespan: Lifespan | None = None,
+    failures: Mapping[type[Exception], tuple[int, str]] | None = None,
+    explains: bool = False,
+) -> Starlette:
+    """Return the application.
+
+    Args:
+        dataplane: holds the models.
+        server: "predictor", "transformer" or "explainer": label of the metrics.
+        lifespan: what else starts and ends with the application.
+        failures: status and sentence for exceptions that mean that another part is down.
+        explains: whether there is `:explain`.
+    """
+    rest = _Rest(dataplane, server, failures or {}, explains)
+    routes = [
+        rest.post("/v1/models/{model}:predict", "v1_predict", rest.v1_predict),
+        rest.post("/v1/models/{model}:explain", "v1_explain", rest.v1_explain),
+        rest.post("/v2/models/{model}/infer", "v2_infer", rest.v2_infer),
+        rest.get("/v2/models/{model}/ready", "ready", rest.model_ready),
+        rest.get("/v1/models/{model}", "ready", rest.v1_ready),
+        rest.get("/v2/models/{model}", "metadata", rest.model_metadata),
+        rest.get("/v1/models", "metadata", rest.models),
+        rest.get("/v2/models", "metadata", rest.models),
+        rest.get("/v2", "metadata", rest.server_metadata),
+        rest.get("/v2/health/ready", "ready", rest.ready),
+        rest.get("/v2/health/live", "live", rest.live),
+        rest.get("/", "live", rest.alive),
+        Route("/metrics", _metrics, methods=["GET"]),
+    ]
+    return Starlette(
+        routes=routes, lifespan=lifespan, exception_handlers={HTTPException: rest.no_such_endpoint}
+    )
+
+
+class _Rest:
+    """The endpoints over one data plane."""
+
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        server: str,
+        failures: Mapping[type[Exception], tuple[int, str]],
+        explains: bool,
+    ) -> None:
+        self._dataplane = dataplane
+        self._server = server
+        self._failures = failures
+        self._explains = explains
+
+    def get(self, path: str, endpoint: str, handler: Handler) -> Route:
+        """Return a counted GET route."""
+        return Route(path, self._counted(endpoint, handler), methods=["GET"])
+
+    def post(self, path: str, endpoint: str, handler: Handler) -> Route:
+        """Return a counted POST route."""
+        return Route(path, self._counted(endpoint, handler), methods=["POST"])
+
+    def _counted(self, endpoint: str, handler: Handler) -> Handler:
+        ok = metrics.REQUESTS.labels(self._server, endpoint, "200")
+
+        async def counted(request: Request) -> Response:
+            try:
+                response = await handler(request)
+            except Exception as error:  # noqa: BLE001 - the last resort: an answer for everything
+                response = self._answer_to(error)
+            if response.status_code == 200:
+                ok.inc()
+            else:
+                status = str(response.status_code)
+                metrics.REQUESTS.labels(self._server, endpoint, status).inc()
+            return response
+
+        return counted
+
+    def _answer_to(self, error: Exception) -> Response:
+        if isinstance(error, Refusal):
+            metrics.REFUSALS.labels(self._server, error.kind).inc()
+            # The rest of a body that was not read would be taken for the next request.
+            close = {"connection": "close"} if error.kind in ("too_large", "too_slow") else None
+            return _json({"error": error.reason}, error.status, close)
+        if isinstance(error, ModelNotFound):
+            return _json({"error": "There is no model of this name here."}, 404)
+        if isinstance(error, ModelNotReady):
+            return _json({"error": "The model is not ready yet; try again."}, 503)
+        metrics.FAILURES.labels(self._server).inc()
+        for kind, (status, sentence) in self._failures.items():
+            if isinstance(error, kind):
+                _log.warning("%s: %s", sentence, error)
+                return _json({"error": sentence}, status)
+        # What went wrong is for our log, not for the caller.
+        _log.error("request failed", exc_info=error)
+        return _json({"error": "The server failed at this request; its log says why."}, 500)
+
+    async def no_such_endpoint(self, _request: Request, error: Exception) -> Response:
+        """Answer what the router refuses: unknown paths and methods."""
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        metrics.REQUESTS.labels(self._server, "other", str(status)).inc()
+        sentence = "This method is not allowed here." if status == 405 else "No such endpoint."
+        return _json({"error": sentence}, status)
+
+    async def v1_predict(self, request: Request) -> Response:
+        """Answer `{"instances": [[...], ...]}`."""
+        return await self._v1(request, self._dataplane.infer)
+
+    async def v1_explain(self, request: Request) -> Response:
+        """Explain `{"instances": [[...], ...]}`, if this server can."""
+        if not self._explains:
+            raise Refusal("request", "This server does not explain; ask the explainer.", 501)
+        return await self._v1(request, self._dataplane.explain)
+
+    async def _v1(self, request: Request, work: Callable[..., Awaitable[Any]]) -> Response:
+        model = await self._model(request)
+        payload = wire.json_object(await _body(request))
+        # A copy: `explain` of KServe would otherwise hand the request's headers back.
+        result, _ = await work(model, payload, headers=dict(request.headers))
+        return _json(result)
+
+    async def v2_infer(self, request: Request) -> Response:
+        """Answer an Open Inference request, JSON or with binary tensors."""
+        model = await self._model(request)
+        length = request.headers.get(LENGTH_HEADER)
+        body = await _body(request, binary=length is not None)
+        query = wire.v2_request(body, length, model)
+        result, _ = await self._dataplane.infer(model, query, headers=dict(request.headers))
+        content, json_length = wire.v2_body(query, result)
+        if json_length is None:
+            return Response(content, media_type="application/json")
+        return Response(
+            content, media_type="application/octet-stream", headers={LENGTH_HEADER: json_length}
+        )
+
+    async def _model(self, request: Request) -> str:
+        name: str = request.path_params["model"]
+        if not await self._dataplane.model_ready(name, disable_predictor_health_check=True):
+            raise ModelNotReady(name)
+        return name
+
+    async def model_ready(self, request: Request) -> Response:
+        """Tell whether the model answers; the one endpoint for readiness probes."""
+        name = request.path_params["model"]
+        if not await self._dataplane.model_ready(name):
+            raise ModelNotReady(name)
+        return _json({"name": name, "ready": True})
+
+    async def v1_ready(self, request: Request) -> Response:
+        """Tell the same in V1's words (True as a string there in old versions)."""
+        return await self.model_ready(request)
+
+    async def ready(self, _request: Request) -> Response:
+        """Tell whether every model answers. KServe's own says yes even without any model."""
+        for name in self._dataplane.model_registry.get_models():
+            if not await self._dataplane.model_ready(name):
+                raise ModelNotReady(name)
+        return _json({"ready": True})
+
+    async def model_metadata(self, request: Request) -> Response:
+        """Name and type the tensors, and say which model this is."""
+        name = request.path_params["model"]
+        metadata = await self._dataplane.model_metadata(name)
+        model = self._dataplane.get_model_from_registry(name)
+        return _json({**metadata, **getattr(model, "metadata", dict)()})
+
+    async def models(self, _request: Request) -> Response:
+        """List the models."""
+        return _json({"models": list(self._dataplane.model_registry.get_models())})
+
+    async def server_metadata(self, _request: Request) -> Response:
+        """Name the server and the protocol's extensions."""
+        known = self._dataplane.metadata()
+        return _json({**known, "extensions": ["binary_tensor_data"]})
+
+    async def live(self, _request: Request) -> Response:
+        """Tell that the process answers."""
+        return _json({"live": True})
+
+    async def alive(self, _request: Request) -> Response:
+        """Tell the same in V1's words."""
+        return _json({"status": "alive"})
+
+
+async def _body(request: Request, binary: bool = False) -> bytes:
+    """Return the body, no matter whether its length was announced, up to the limit."""
+    _check_content_type(request.headers.get("content-type", ""), binary)
+    announced = request.headers.get("content-length", "0")
+    if int(announced) > BODY_BYTES:  # the HTTP parser takes digits only
+        raise _too_large()
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > BODY_BYTES:
+                    raise _too_large()
+                parts.append(part)
+    except TimeoutError:
+        raise Refusal("too_slow", "The body did not arrive in time.", 408) from None
+    except ClientDisconnect:
+        raise Refusal("too_slow", "The body did not arrive.", 400) from None
+    return b"".join(parts)
+
+
+def _check_content_type(header: str, binary: bool) -> None:
+    if header == "application/json":
+        return
+    kind, *parameters = (part.strip().lower() for part in header.split(";"))
+    if binary and kind == "application/octet-stream":
+        return
+    charset = next((p[8:].strip('"') for p in parameters if p.startswith("charset=")), "utf-8")
+    if kind != "application/json" or charset not in ("utf-8", "utf8", "us-ascii"):
+        raise Refusal("content_type", "Send application/json in UTF-8.", 415)
+
+
+def _too_large() -> Refusal:
+    return Refusal("too_large", f"The body is longer than {BODY_BYTES} bytes.", 413)
+
+
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    content = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, status, headers, media_type="application/json")
+
+
+async def _metrics(request: Request) -> Response:
+    encoder, content_type = exposition.choose_encoder(request.headers.get("accept", ""))
+    return Response(encoder(REGISTRY), headers={"content-type": content_type})

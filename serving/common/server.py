@@ -1,0 +1,106 @@
+"""Starts a server: one process, one event loop, HTTP and, if wanted, gRPC.
+
+Written instead of KServe's `ModelServer`, which binds to every interface and whose worker
+processes lose the model, the metrics and the predictor's address. More load: more replicas.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import uvicorn
+from kserve import Model, ModelRepository
+from kserve.context import set_predictor_config
+from kserve.predictor_config import PredictorConfig
+from kserve.protocol.dataplane import DataPlane
+from starlette.applications import Starlette
+
+from serving.common import metrics
+from serving.common.arguments import LOOPBACK
+from serving.common.grpc_face import start_grpc
+from serving.common.limits import CONNECTIONS, GRACE_SECONDS
+from serving.common.rest import application
+
+KEEP_ALIVE_SECONDS = 65  # longer than a proxy's, so that it is never the server that hangs up
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How to serve.
+
+    Attributes:
+        server: "predictor", "transformer" or "explainer".
+        predictor: the predictor behind a transformer or explainer.
+        failures: status and sentence for exceptions that mean that another part is down.
+        explains: whether there is `:explain`.
+    """
+
+    server: str
+    host: str = LOOPBACK
+    http_port: int = 8080
+    grpc_port: int | None = None
+    access_log: bool = False
+    predictor: PredictorConfig | None = None
+    failures: Mapping[type[Exception], tuple[int, str]] = field(default_factory=dict)
+    explains: bool = False
+
+
+class ReadOnlyRepository(ModelRepository):
+    """Models that are there from start to end."""
+
+    def unload(self, name: str) -> None:
+        """Keep the model."""
+
+
+def serve(models: Sequence[Model], serving: Serving) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are finished first."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for name in ("kserve", "kserve.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    metrics.prepare(serving.server)
+    if serving.predictor is not None:
+        set_predictor_config(serving.predictor)
+    repository = ReadOnlyRepository()
+    for model in models:
+        repository.update(model)
+    dataplane = DataPlane(model_registry=repository)
+    config = uvicorn.Config(
+        application(
+            dataplane,
+            serving.server,
+            _with_grpc(dataplane, serving),
+            serving.failures,
+            serving.explains,
+        ),
+        host=serving.host,
+        port=serving.http_port,
+        log_config=None,
+        access_log=serving.access_log,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        limit_concurrency=CONNECTIONS,
+    )
+    # uvicorn raises the signal that stopped it once more at its end: an orderly end is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    uvicorn.Server(config).run()
+
+
+def _with_grpc(dataplane: DataPlane, serving: Serving):  # type: ignore[no-untyped-def]
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        if serving.grpc_port is None:
+            yield
+            return
+        running = await start_grpc(dataplane, serving.server, serving.host, serving.grpc_port)
+        yield
+        await running.stop(GRACE_SECONDS)
+
+    return lifespan

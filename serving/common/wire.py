@@ -1,0 +1,259 @@
+"""Bodies of the V1 and the V2 (Open Inference) protocol, read strictly.
+
+KServe's own decoders turn many faulty bodies into 500s or into values that nobody sent; these
+take exactly what the protocols describe and say in one sentence what else it was.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import orjson
+from kserve import InferInput, InferOutput, InferRequest, InferResponse
+from kserve.protocol.infer_type import RequestedOutput
+
+from serving.common.limits import ROWS
+from serving.common.refusal import Refusal
+
+_NUMBERS = {int, float}
+_NUMPY_TYPES = {"FP64": np.dtype("<f8")}
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object of a body."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refusal("json", f"The body is not valid JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise Refusal("json", "The body has to be a JSON object.")
+    return value
+
+
+def instance_rows(payload: dict[str, Any], features: int) -> np.ndarray:
+    """Return the rows of a V1 request, float64 (rows, features)."""
+    rows = payload.get("instances")
+    if type(rows) is not list or not rows:
+        raise Refusal("request", 'The body needs "instances": a list of at least one row.')
+    if len(rows) > ROWS:
+        raise _too_many(len(rows))
+    if set(map(type, rows)) != {list}:
+        raise Refusal("shape", f"Each instance has to be a list of {features} numbers.")
+    if set(map(len, rows)) != {features}:
+        index = next(i for i, row in enumerate(rows) if len(row) != features)
+        raise Refusal(
+            "shape", f"Instance {index} has {len(rows[index])} values; {features} are needed."
+        )
+    _check_numbers(list(chain.from_iterable(rows)), features)
+    return _finite(np.array(rows, dtype=np.float64))
+
+
+def tensor_rows(request: InferRequest, name: str, features: int) -> np.ndarray:
+    """Return the rows of a V2 request, float64 (rows, features).
+
+    Args:
+        request: from `v2_request` or from gRPC.
+        name: of the one input tensor that the model takes.
+        features: its columns.
+    """
+    if [tensor.name for tensor in request.inputs] != [name]:
+        raise Refusal("name", f'There has to be one input, named "{name}".')
+    tensor = request.inputs[0]
+    if tensor.datatype != "FP64":
+        raise Refusal("datatype", f'"{name}" has to be FP64, not {tensor.datatype[:20]}.')
+    rows, *rest = tensor.shape or [0]
+    if rest != [features] or rows < 1:
+        raise Refusal("shape", f'The shape of "{name}" has to be [rows, {features}].')
+    if rows > ROWS:
+        raise _too_many(rows)
+    try:
+        if isinstance(tensor.data, list) and tensor.data and not request.from_grpc:
+            return _finite(_list_tensor(tensor.data, rows, features))
+        return _finite(tensor.as_numpy())
+    except ValueError as error:
+        if isinstance(error, Refusal):
+            raise
+        raise _wrong_count(name, rows, features) from None
+
+
+def _list_tensor(data: list[Any], rows: int, features: int) -> np.ndarray:
+    # The protocol allows both the flat and the nested form.
+    if type(data[0]) is list:
+        if set(map(type, data)) != {list} or len(data) != rows:
+            raise Refusal("shape", f"The data have to be {rows} rows of {features} numbers.")
+        data = list(chain.from_iterable(data))
+    _check_numbers(data, features)
+    return np.array(data, dtype=np.float64).reshape(rows, features)
+
+
+def _check_numbers(values: list[Any], features: int) -> None:
+    # np.array would take "1.5", true and null for numbers.
+    if not _NUMBERS.issuperset(map(type, values)):
+        index = next(i for i, value in enumerate(values) if type(value) not in _NUMBERS)
+        raise Refusal(
+            "not_a_number",
+            f"Value {index % features} of row {index // features} is not a number.",
+        )
+
+
+def _finite(rows: np.ndarray) -> np.ndarray:
+    if not np.isfinite(rows).all():
+        row, column = np.argwhere(~np.isfinite(rows))[0]
+        raise Refusal("not_finite", f"Value {column} of row {row} is not finite.")
+    return rows
+
+
+def _too_many(rows: int) -> Refusal:
+    return Refusal(
+        "too_many_rows", f"The request has {rows} rows; send at most {ROWS} at a time.", 413
+    )
+
+
+def _wrong_count(name: str, rows: int, features: int) -> Refusal:
+    return Refusal("shape", f'"{name}" has to hold {rows} x {features} numbers, as its shape says.')
+
+
+def v2_request(body: bytes, json_length: str | None, model: str) -> InferRequest:
+    """Return the V2 request of a body, JSON or with binary tensors behind the JSON.
+
+    Args:
+        body: all of it.
+        json_length: the header inference-header-content-length.
+        model: name of the model in the URL.
+    """
+    length = _json_length(json_length, len(body))
+    value = json_object(body[:length] if length != len(body) else body)
+    parameters = value.get("parameters") or {}
+    if (
+        type(parameters) is not dict
+        or type(parameters.get("binary_data_output", False)) is not bool
+    ):
+        raise Refusal(
+            "request", '"parameters" has to be an object, "binary_data_output" a boolean.'
+        )
+    if type(value.get("id", "")) is not str:
+        raise Refusal("request", '"id" has to be a string.')
+    if type(value.get("inputs")) is not list:
+        raise Refusal("request", 'The body needs "inputs": a list of tensors.')
+    reader = _BinaryPart(body, length)
+    inputs = [_input(tensor, reader) for tensor in value["inputs"]]
+    reader.check_end()
+    return InferRequest(
+        model_name=model,
+        infer_inputs=inputs,
+        request_id=value.get("id"),
+        parameters=parameters,
+        request_outputs=_requested(value.get("outputs")),
+    )
+
+
+def _json_length(header: str | None, size: int) -> int:
+    if header is None:
+        return size
+    if not header.isascii() or not header.isdigit() or int(header) > size:
+        raise Refusal(
+            "binary",
+            "The header inference-header-content-length has to be the length of the JSON part "
+            "in bytes.",
+        )
+    return int(header)
+
+
+def _input(tensor: Any, binary: _BinaryPart) -> InferInput:
+    if type(tensor) is not dict or type(tensor.get("name")) is not str:
+        raise Refusal("request", 'Each input has to be an object with a "name".')
+    shape, datatype = tensor.get("shape"), tensor.get("datatype")
+    if type(shape) is not list or not all(type(size) is int for size in shape):
+        raise Refusal("shape", '"shape" has to be a list of whole numbers.')
+    if type(datatype) is not str:
+        raise Refusal("datatype", '"datatype" has to be a string such as "FP64".')
+    parameters = tensor.get("parameters") or {}
+    size = parameters.get("binary_data_size") if type(parameters) is dict else None
+    data = tensor.get("data")
+    if size is not None and data is None:
+        data = binary.tensor(size, datatype, shape)
+    elif type(data) is not list:
+        raise Refusal("request", 'Each input needs "data" (a list) or "binary_data_size".')
+    return InferInput(tensor["name"], shape, datatype, data)
+
+
+def _requested(outputs: Any) -> list[RequestedOutput] | None:
+    if not outputs:
+        return None
+    if type(outputs) is not list or not all(
+        type(output) is dict and type(output.get("name")) is str for output in outputs
+    ):
+        raise Refusal("request", 'Each of "outputs" has to be an object with a "name".')
+    return [RequestedOutput(output["name"], output.get("parameters") or {}) for output in outputs]
+
+
+class _BinaryPart:
+    """The tensors' bytes behind the JSON, taken in the order of the inputs."""
+
+    def __init__(self, body: bytes, start: int) -> None:
+        self._body = body
+        self._start = start
+
+    def tensor(self, size: Any, datatype: str, shape: list[int]) -> np.ndarray:
+        """Return the next tensor."""
+        if type(size) is not int or size < 0 or self._start + size > len(self._body):
+            raise Refusal("binary", "The binary part is shorter than binary_data_size says.")
+        dtype = _NUMPY_TYPES.get(datatype)
+        if dtype is None:
+            raise Refusal("datatype", f"Binary data have to be FP64, not {datatype[:20]}.")
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
+            raise Refusal("shape", f"The shape {shape[:8]} does not take {size} bytes of FP64.")
+        values = np.frombuffer(self._body, dtype, math.prod(shape), self._start)
+        self._start += size
+        return values.reshape(shape)
+
+    def check_end(self) -> None:
+        """Refuse bytes that belong to no tensor."""
+        if self._start != len(self._body):
+            raise Refusal("binary", "There are more bytes behind the JSON than the inputs name.")
+
+
+def v2_body(request: InferRequest, response: InferResponse) -> tuple[bytes, str | None]:
+    """Return a V2 response's body and, if it has a binary part, the length of its JSON.
+
+    Plain JSON is written directly: KServe's encoder copies every tensor four times.
+
+    Args:
+        request: says which outputs are wanted, and in which form.
+        response: its outputs hold arrays, strings as arrays of objects.
+    """
+    wanted = request.request_outputs or response.outputs
+    known = {output.name: output for output in response.outputs}
+    for output in wanted:
+        if output.name not in known:
+            raise Refusal("name", f'There is no output "{output.name[:40]}".')
+    if request.use_binary_outputs or any(o.binary_data for o in request.request_outputs or ()):
+        body, length = response.to_rest()
+        return (body, str(length)) if length is not None else (orjson.dumps(body), None)
+    value = {
+        "id": response.id,
+        "model_name": response.model_name,
+        "model_version": response.model_version,
+        "parameters": response.parameters,
+        "outputs": [_json_tensor(known[output.name]) for output in wanted],
+    }
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), None
+
+
+def _json_tensor(output: InferOutput) -> dict[str, Any]:
+    data = output.data.tolist() if output.datatype == "BYTES" else output.data.ravel()
+    return {
+        "name": output.name,
+        "datatype": output.datatype,
+        "shape": output.shape,
+        "data": data,
+    }
+
+
+def new_id() -> str:
+    """Return an id for a request that has none."""
+    return str(uuid.uuid4())

@@ -1,0 +1,104 @@
+"""A small real package and a predictor process that serves it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from components.core.fingerprint import ROOT
+from components.core.package import Package
+from tests.packages import make_package
+
+MODEL = "toolwear"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A predictor that answers on loopback."""
+
+    http_port: int
+    grpc_port: int
+    pid: int
+    package: Package
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    return make_package(tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture(scope="module")
+def served(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    http_port, grpc_port = free_port(), free_port()
+    log = tmp_path_factory.mktemp("predictor") / "log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            command(package, http_port, "--grpc_port", str(grpc_port)),
+            cwd=ROOT,
+            env=environment(),
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_ready(f"http://127.0.0.1:{http_port}", process, log)
+        yield Served(http_port, grpc_port, process.pid, package)
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0, log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def command(package: Package, http_port: int, *more: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "serving.predictor",
+        "--model_dir",
+        str(package.folder),
+        "--model_name",
+        MODEL,
+        "--http_port",
+        str(http_port),
+        *more,
+    ]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"{url}/v2/models/{MODEL}/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def rows(package: Package) -> np.ndarray:
+    return package.golden().rows
