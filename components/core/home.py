@@ -1,0 +1,44 @@
+"""The folder in which a system keeps its state: registry, packages, audit log, locks."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME_VARIABLE = "TOOLWEAR_HOME"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where things are below the folder."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, given: str | Path = "") -> Home:
+        """Return the home at `given`, else at $TOOLWEAR_HOME, else at `runs`."""
+        return cls(Path(given or os.environ.get(HOME_VARIABLE) or "runs").resolve())
+
+    @property
+    def packages(self) -> Path:
+        """Model packages, each named by its digest."""
+        return self.root / "packages"
+
+    @property
+    def audit_log(self) -> Path:
+        """Every move of the champion, one JSON object a line, only ever appended to."""
+        return self.root / "audit.jsonl"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        """MLflow's artifacts, if the registry is the local one."""
+        return self.root / "mlflow"
+
+    def lock(self, name: str) -> Path:
+        """Return the lock file of this name."""
+        return self.root / ".locks" / f"{name}.lock"
+
+    def tracking_uri(self, given: str = "") -> str:
+        """Return the given MLflow address, else the local SQLite registry's."""
+        return given or f"sqlite:///{self.root / 'mlflow.db'}"

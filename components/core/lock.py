@@ -1,0 +1,42 @@
+"""A lock between processes that the kernel lets go of when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.core.errors import ToolwearError
+
+_POLL_SECONDS = 0.05
+
+
+@contextmanager
+def exclusive(path: Path, what: str, seconds: float = 60.0) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs; wait for whoever else holds it.
+
+    Args:
+        path: is created and stays.
+        what: is going on under the lock, for the message.
+        seconds: how long to wait.
+
+    Raises:
+        ToolwearError: another process has kept it for longer than that.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + seconds
+    with path.open("a") as stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ToolwearError(
+                        f"Another process has been at {what} for {seconds:.0f} s; "
+                        "wait for it or end it, then try again."
+                    ) from None
+                time.sleep(_POLL_SECONDS)
+        yield

@@ -1,0 +1,88 @@
+"""Reads from the earlier steps' artifacts what a decision rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.core import jsonfile, schema
+from components.core.digest import file_digest
+
+MODEL = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """What the earlier steps left."""
+
+    evaluation: Path
+    explanation: Path
+    split: Path
+    validation: Path
+    features: Path
+    automl: Path
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The challenger's figures.
+
+    Attributes:
+        feature_set: of the challenger.
+        known_runs: its figures on the published split.
+        new_run: its figures on runs left out; empty if there are none.
+        permutation_p: of the test on the maximum over all that was tried; None if not tested.
+        export: how far the graph stands off the model that it was made from.
+        export_is_of_this_graph: whether that was measured on this very file.
+        explanations: quality of each method.
+        data_valid: whether the recordings passed every critical check.
+        audit_reasons: why this feature set may say nothing about new runs.
+    """
+
+    feature_set: str
+    known_runs: Mapping[str, Any]
+    new_run: Mapping[str, Any]
+    permutation_p: float | None
+    export: Mapping[str, Any]
+    export_is_of_this_graph: bool
+    explanations: Mapping[str, Mapping[str, Any]]
+    data_valid: bool
+    audit_reasons: list[str]
+
+    @property
+    def new_run_lower_bound(self) -> float | None:
+        """Lower end of the interval of the share of new runs that it judges right."""
+        runs = self.new_run.get("runs") or {}
+        interval = runs.get("wilson") or (self.new_run.get("interval") or {}).get("accuracy")
+        return interval[0] if interval else None
+
+    def quality(self, method: str, figure: str) -> float | None:
+        """Return a figure of an explanation's quality, None if it was not measured."""
+        value = self.explanations.get(method, {}).get(figure)
+        return None if value is None else float(value)
+
+
+def read(folders: Folders) -> Evidence:
+    """Read the evidence."""
+    metrics = jsonfile.read(folders.evaluation / "metrics.json")
+    export = jsonfile.read(folders.automl / "export.json")
+    audit = jsonfile.read(folders.split / "audit.json")
+    known_runs = metrics["protocols"][schema.KNOWN_RUNS][schema.AUTO_SKLEARN]
+    feature_set = known_runs["feature_set"]
+    verdict = audit["protocols"][schema.NEW_RUN][feature_set]
+    explanations = jsonfile.read(folders.explanation / "explanations.json")
+    return Evidence(
+        feature_set=feature_set,
+        known_runs=known_runs,
+        new_run=metrics["protocols"].get(schema.NEW_RUN, {}).get(schema.AUTO_SKLEARN, {}),
+        permutation_p=(metrics.get("permutation") or {}).get("p"),
+        export=export,
+        export_is_of_this_graph=export["sha256"] == file_digest(folders.automl / MODEL),
+        explanations={
+            name: item["quality"] for name, item in explanations.items() if "quality" in item
+        },
+        data_valid=bool(jsonfile.read(folders.validation / "result.json")["success"]),
+        audit_reasons=[] if verdict["passed"] else list(verdict["reasons"]),
+    )

@@ -1,0 +1,260 @@
+"""Challenger against champion: checks that refuse, a paired comparison, and the rule on top.
+
+The rule, for a challenger that no check refuses:
+
+- there is no champion: it becomes champion;
+- it is the champion (same graph, same answers expected): nothing changes;
+- the interval of the difference lies above zero: it becomes champion;
+- it was trained on other data and the interval lies above minus the margin: it becomes champion.
+  Whoever retrains because there is new data expects the model that knows it to be used, unless
+  it may be worse;
+- otherwise the champion stays. Equal on the same data is no reason to change what is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from components.core.thresholds import Decision
+from components.decide.outcomes import KNOWN_RUNS_ONLY, NEW_RUNS, Outcome
+
+LEVEL = 0.95
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Check:
+    """One condition on the challenger.
+
+    Attributes:
+        name: of what was measured.
+        value: what was found; None if it could not be measured.
+        threshold: what it was held against.
+        passed: whether it holds.
+        outcome: the decision if it does not.
+        sentence: says it with numbers.
+    """
+
+    name: str
+    value: float | str | None
+    threshold: float | str | None
+    passed: bool
+    outcome: Outcome
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Accuracy of both models on the same rows.
+
+    Attributes:
+        challenger: its accuracy.
+        champion: its accuracy.
+        difference: challenger minus champion.
+        interval: of the difference, by bootstrap over runs.
+        rows: how many rows both answered.
+        runs: how many runs the rows come from.
+        left_out: test rows that the champion was trained on, and which are not counted.
+        per_run: accuracy of challenger and champion and rows, by run.
+    """
+
+    challenger: float
+    champion: float
+    difference: float
+    interval: tuple[float, float]
+    rows: int
+    runs: int
+    left_out: int
+    per_run: dict[str, tuple[float, float, int]]
+
+
+def at_least(name: str, value: float | None, threshold: float, outcome: Outcome) -> Check:
+    """Return the check that `value` is not below `threshold`."""
+    passed = value is not None and value >= threshold
+    return _threshold_check(name, value, threshold, passed, outcome, "at least")
+
+
+def at_most(name: str, value: float | None, threshold: float, outcome: Outcome) -> Check:
+    """Return the check that `value` is not above `threshold`."""
+    passed = value is not None and value <= threshold
+    return _threshold_check(name, value, threshold, passed, outcome, "at most")
+
+
+def _threshold_check(
+    name: str, value: float | None, threshold: float, passed: bool, outcome: Outcome, words: str
+) -> Check:
+    found = "was not measured" if value is None else f"is {value:.4g}"
+    return Check(
+        name, value, threshold, passed, outcome, f"{name} {found}; {words} {threshold:g} is needed."
+    )
+
+
+def holds(name: str, passed: bool, outcome: Outcome, fault: str) -> Check:
+    """Return the check of a condition without a number; `fault` says what is wrong if not."""
+    sentence = f"{name}: as it should be." if passed else f"{name}: {fault}."
+    return Check(name, "yes" if passed else "no", "yes", passed, outcome, sentence)
+
+
+def all_finite(figures: Mapping[str, float | None], probabilities: np.ndarray) -> Check:
+    """Return the check that all figures and answers are numbers, and answers are probabilities."""
+    missing = [name for name, value in figures.items() if value is None or not np.isfinite(value)]
+    odd = int((~((probabilities >= 0) & (probabilities <= 1))).sum())
+    faults = [f"{name} is not a number" for name in missing]
+    if odd:
+        faults.append(f"{odd} of {len(probabilities)} answers are not probabilities")
+    return holds("Figures and answers", not faults, Outcome.REFUSE_NAN, ", ".join(faults))
+
+
+def same_interface(challenger: Sequence[str], champion: Sequence[str]) -> Check:
+    """Return the check that callers need not change: the same features in the same order."""
+    added = [name for name in challenger if name not in set(champion)]
+    removed = [name for name in champion if name not in set(challenger)]
+    parts = [f"it adds {', '.join(added)}"] if added else []
+    parts += [f"it leaves out {', '.join(removed)}"] if removed else []
+    what = " and ".join(parts) or "it has them in another order"
+    return holds(
+        "Features of the champion",
+        list(challenger) == list(champion),
+        Outcome.REFUSE_SCHEMA_CHANGED,
+        f"{what}, so callers would have to change; register it under another model_name",
+    )
+
+
+def compare(
+    challenger: np.ndarray, champion: np.ndarray, runs: np.ndarray, left_out: int, seed: int
+) -> Comparison:
+    """Return the paired comparison of accuracies.
+
+    The interval is a percentile bootstrap that resamples whole runs (Efron & Tibshirani 1993,
+    chapter 13; clusters as in Field & Welsh 2007): rows of a run are not independent.
+
+    Args:
+        challenger: which rows it got right, bool (rows,).
+        champion: the same of the champion, on the same rows.
+        runs: the run of each row (rows,).
+        left_out: test rows that were not compared.
+        seed: of the resampling.
+    """
+    names, index = np.unique(runs, return_inverse=True)
+    gained = challenger.astype(np.int64) - champion.astype(np.int64)
+    sizes = np.bincount(index)
+    sums = np.bincount(index, weights=gained)
+    draws = np.random.default_rng(seed).integers(len(names), size=(_RESAMPLES, len(names)))
+    differences = sums[draws].sum(axis=1) / sizes[draws].sum(axis=1)
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(differences, [tail, 1 - tail])
+    return Comparison(
+        challenger=float(challenger.mean()),
+        champion=float(champion.mean()),
+        difference=float(gained.mean()),
+        interval=(float(low), float(high)),
+        rows=len(runs),
+        runs=len(names),
+        left_out=left_out,
+        per_run={
+            str(name): (
+                float(challenger[index == i].mean()),
+                float(champion[index == i].mean()),
+                int(sizes[i]),
+            )
+            for i, name in enumerate(names)
+        },
+    )
+
+
+def choose(
+    checks: Sequence[Check],
+    comparison: Comparison | None,
+    limits: Decision,
+    *,
+    same_model: bool,
+    new_data: bool,
+) -> tuple[Outcome, list[str]]:
+    """Return the decision and its reasons in plain sentences.
+
+    Args:
+        checks: of the challenger, the gravest first.
+        comparison: None if there is no champion.
+        limits: the thresholds.
+        same_model: the challenger's graph is the champion's.
+        new_data: it was trained on other data than the champion.
+    """
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        return failed[0].outcome, [check.sentence for check in failed]
+    if comparison is None:
+        return Outcome.PROMOTE_FIRST, ["All checks passed, and there is no champion yet."]
+    told = _told(comparison)
+    low, high = comparison.interval
+    margin = limits.non_inferiority_margin
+    if same_model:
+        return Outcome.KEEP_SAME, ["The challenger is the champion: the same graph, byte by byte."]
+    if low > 0:
+        return Outcome.PROMOTE_BETTER, [told, "The whole interval is above zero."]
+    if new_data and low >= -margin:
+        return Outcome.PROMOTE_NEWER, [
+            told,
+            f"The challenger knows other data and is not worse by more than {margin:g}.",
+        ]
+    if high < 0:
+        return Outcome.KEEP_WORSE, [told, "The whole interval is below zero."]
+    if new_data:
+        return Outcome.KEEP_TIE, [
+            told,
+            f"It may be worse by more than {margin:g}; other data are then no reason to change.",
+        ]
+    return Outcome.KEEP_TIE, [told, "On the same data a tie is no reason to change."]
+
+
+def _told(comparison: Comparison) -> str:
+    low, high = comparison.interval
+    return (
+        f"On {comparison.rows:,} rows of {comparison.runs} runs that neither was trained on, the "
+        f"challenger is right in {comparison.challenger:.4f} and the champion in "
+        f"{comparison.champion:.4f}: a difference of {comparison.difference:+.4f} "
+        f"({LEVEL:.0%} interval over runs {low:+.4f} to {high:+.4f})."
+    )
+
+
+def allowed_use(
+    lower_bound: float | None,
+    permutation_p: float | None,
+    audit_reasons: Sequence[str],
+    limits: Decision,
+) -> tuple[str, list[str]]:
+    """Return what the model may be used for, and why.
+
+    Args:
+        lower_bound: of the interval of its accuracy on runs that were left out.
+        permutation_p: of the test against labels permuted over runs.
+        audit_reasons: why its features may say nothing about new runs; empty if they may.
+        limits: the thresholds.
+    """
+    against = list(audit_reasons)
+    if lower_bound is None or lower_bound <= limits.new_run_accuracy_lower_bound:
+        found = "was not measured" if lower_bound is None else f"may be as low as {lower_bound:.2f}"
+        against.append(
+            f"Its accuracy on runs that it has not seen {found}; more than "
+            f"{limits.new_run_accuracy_lower_bound:g} is needed."
+        )
+    if permutation_p is None or permutation_p >= limits.permutation_p:
+        found = "was not tested" if permutation_p is None else f"has p = {permutation_p:.2g}"
+        against.append(
+            f"That it does better than chance on new runs {found}; less than "
+            f"{limits.permutation_p:g} is needed."
+        )
+    if not against:
+        return NEW_RUNS, ["It may judge new runs: it did better than chance on runs left out."]
+    return KNOWN_RUNS_ONLY, [
+        "It may be used for the known runs only, not to judge a new one.",
+        *against,
+    ]
+
+
+def as_dict(value: Check | Comparison) -> dict[str, Any]:
+    """Return the fields for JSON."""
+    return dict(vars(value))

@@ -1,0 +1,227 @@
+"""Input and output of the decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from components.core import jsonfile, schema
+from components.core.home import Home
+from components.core.onnx_model import OnnxModel
+from components.core.registry import CHAMPION, Registry
+from components.core.steps import report
+from components.core.thresholds import Thresholds, thresholds
+from components.decide import evidence as evidences
+from components.decide import logic, plots
+from components.decide.evidence import Evidence, Folders
+from components.decide.logic import Check, Comparison
+from components.decide.outcomes import Outcome
+from components.decide.scoring import Champion, milliseconds_per_row, score
+from components.features import dataset
+from components.features.dataset import Samples
+from components.features.definitions import FEATURE_SETS
+from components.split.protocols import folds
+
+DECISION_FILE = "decision.json"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the challenger was judged on."""
+
+    checks: list[Check]
+    comparison: Comparison | None
+
+
+def decide(
+    folders: Folders,
+    home: Home,
+    mlflow_uri: str,
+    model_name: str,
+    data_digest: str,
+    seed: int,
+    output: Path,
+) -> Outcome:
+    """Judge the challenger, write `decision.json` and the plot, return the decision.
+
+    Args:
+        folders: what the earlier steps left.
+        home: where the packages are.
+        mlflow_uri: registry; empty for the local one.
+        model_name: of the registered model.
+        data_digest: of the recordings that the challenger was trained on.
+        seed: of the bootstrap.
+        output: folder to make.
+    """
+    evidence = evidences.read(folders)
+    challenger = OnnxModel(folders.automl / evidences.MODEL)
+    samples = dataset.load(folders.features, evidence.feature_set)
+    splits = pd.read_parquet(folders.split / "splits.parquet")
+    test = folds(schema.KNOWN_RUNS, samples, splits)[0].test_index
+    champion = _champion(Registry(home, mlflow_uri, model_name))
+    judged = _judge(evidence, challenger, champion, samples, test, seed)
+    facts = {
+        "same_model": champion is not None
+        and champion.package.model_sha256 == evidence.export["sha256"],
+        "new_data": champion is not None
+        and champion.package.description["data_digest"] != data_digest,
+    }
+    limits = thresholds().decision
+    outcome, reasons = logic.choose(judged.checks, judged.comparison, limits, **facts)
+    use, use_reasons = logic.allowed_use(
+        evidence.new_run_lower_bound, evidence.permutation_p, evidence.audit_reasons, limits
+    )
+    output.mkdir(parents=True)
+    jsonfile.write(
+        output / DECISION_FILE,
+        {
+            "decision": outcome,
+            "promotes": outcome.promotes,
+            "use": use,
+            "reasons": [*reasons, *use_reasons],
+            "checks": [logic.as_dict(check) for check in judged.checks],
+            "champion": _described(champion, data_digest),
+            "challenger": {
+                "model_sha256": evidence.export["sha256"],
+                "data_digest": data_digest,
+                "feature_set": evidence.feature_set,
+                "rows": len(test),
+                **facts,
+            },
+            "comparison": logic.as_dict(judged.comparison) if judged.comparison else None,
+            "new_runs": {
+                "lower_bound": evidence.new_run_lower_bound,
+                "permutation_p": evidence.permutation_p,
+                "challenger": evidence.new_run,
+                "champion": _grouped(champion),
+            },
+        },
+    )
+    plots.write(output / "decision.png", judged.checks, judged.comparison, outcome)
+    report(f"{outcome}: {reasons[0]}")
+    return outcome
+
+
+def _judge(
+    evidence: Evidence,
+    challenger: OnnxModel,
+    champion: Champion | None,
+    samples: Samples,
+    test: np.ndarray,
+    seed: int,
+) -> Judged:
+    limits = thresholds()
+    checks = [
+        logic.all_finite(_required(evidence), challenger.worn(samples.X[test])),
+        logic.holds(
+            "Critical checks of the recordings",
+            evidence.data_valid,
+            Outcome.REFUSE_DATA,
+            "one failed",
+        ),
+    ]
+    comparison = None
+    if champion is not None:
+        interface = logic.same_interface(samples.columns, champion.package.features)
+        checks.append(interface)
+        if interface.passed:
+            comparison = score(challenger, champion, samples, test, seed)
+    return Judged([*checks, *_measured(evidence, challenger, samples, limits)], comparison)
+
+
+def _required(evidence: Evidence) -> dict[str, float | None]:
+    names = ("accuracy", "precision", "recall", "f1", "mcc", "auc")
+    return {name: evidence.known_runs.get(name) for name in names}
+
+
+def _measured(
+    evidence: Evidence, challenger: OnnxModel, samples: Samples, limits: Thresholds
+) -> list[Check]:
+    limit = limits.decision
+    known, export = evidence.known_runs, evidence.export
+    return [
+        logic.holds(
+            "The exported graph",
+            evidence.export_is_of_this_graph,
+            Outcome.REFUSE_EXPORT,
+            "is not the one that was compared with the model",
+        ),
+        logic.at_least(
+            "Agreement of the graph's labels with the model's",
+            export["label_agreement"],
+            limits.export.label_agreement,
+            Outcome.REFUSE_EXPORT,
+        ),
+        logic.at_most(
+            "Largest difference of the graph's probabilities from the model's",
+            export["max_abs_diff"],
+            limits.export.probability_tolerance,
+            Outcome.REFUSE_EXPORT,
+        ),
+        logic.at_least(
+            "Accuracy on known runs",
+            known.get("accuracy"),
+            limit.known_runs_accuracy,
+            Outcome.REFUSE_THRESHOLD,
+        ),
+        logic.at_least(
+            "MCC on known runs",
+            known.get("mcc"),
+            limit.known_runs_mcc,
+            Outcome.REFUSE_THRESHOLD,
+        ),
+        logic.at_most(
+            "Milliseconds for one row",
+            milliseconds_per_row(challenger, samples.X),
+            limit.predict_milliseconds_per_row,
+            Outcome.REFUSE_SLOW,
+        ),
+        logic.at_most(
+            "Additivity error of the SHAP values",
+            evidence.quality("shap", "additivity_error"),
+            limit.shap_additivity,
+            Outcome.REFUSE_EXPLANATIONS,
+        ),
+        logic.at_least(
+            "Fidelity of the surrogate tree",
+            evidence.quality("surrogate", "fidelity"),
+            limit.surrogate_fidelity,
+            Outcome.REFUSE_EXPLANATIONS,
+        ),
+    ]
+
+
+def _champion(registry: Registry) -> Champion | None:
+    version = registry.at(CHAMPION)
+    if version is None:
+        return None
+    package = registry.package(version)
+    return Champion(version.number, package, OnnxModel(package.model))
+
+
+def _described(champion: Champion | None, data_digest: str) -> dict[str, Any] | None:
+    if champion is None:
+        return None
+    description = champion.package.description
+    return {
+        "version": champion.version,
+        "package_digest": champion.package.digest,
+        "model_sha256": champion.package.model_sha256,
+        "feature_set": description["feature_set"],
+        "known_feature_set": description["feature_set"] in FEATURE_SETS,
+        "data_digest": description["data_digest"],
+        "same_data": description["data_digest"] == data_digest,
+    }
+
+
+def _grouped(champion: Champion | None) -> dict[str, Any] | None:
+    """Return the champion's own figures on new runs: one model cannot be left out again today."""
+    if champion is None:
+        return None
+    protocols = champion.package.metrics.get("protocols", {})
+    figures: dict[str, Any] | None = protocols.get(schema.NEW_RUN, {}).get(schema.AUTO_SKLEARN)
+    return figures

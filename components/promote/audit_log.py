@@ -1,0 +1,91 @@
+"""The audit log: every move of the champion, one JSON object a line, chained by digests.
+
+Each line holds the SHA-256 of the line before, so that a line that was changed or taken out shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import ToolwearError
+
+PROMOTE, ROLLBACK = "promote", "rollback"
+FOUND = "found"  # the registry's champion was another one than the last move says
+DECLINE = "decline"  # the champion stayed
+MOVES = (PROMOTE, ROLLBACK, FOUND)
+_START = "0" * 64
+
+
+def entries(path: Path) -> list[dict[str, Any]]:
+    """Return all entries, the oldest first, after checking that none was changed.
+
+    A last line without its end is one whose writer was killed: it never counted.
+
+    Raises:
+        ToolwearError: a line was changed or taken out.
+    """
+    if not path.exists():
+        return []
+    found = []
+    expected = _START
+    whole = path.read_bytes().split(b"\n")[:-1]
+    for number, line in enumerate(whole, start=1):
+        try:
+            entry = json.loads(line)
+            chained = entry["chain"]
+        except (json.JSONDecodeError, KeyError, TypeError):
+            chained = None
+        if chained != expected:
+            raise ToolwearError(
+                f"Line {number} of {path} does not follow from the one before: the log was "
+                "changed; restore it from a copy."
+            )
+        expected = hashlib.sha256(line).hexdigest()
+        found.append(entry)
+    return found
+
+
+def append(path: Path, **fields: Any) -> dict[str, Any]:
+    """Append an entry and return it once it is on the disk; needs the lock on promotions."""
+    entries(path)  # refuses a log that was changed
+    kept = _drop_unfinished_line(path)
+    last = kept.rstrip(b"\n").rsplit(b"\n", 1)[-1]
+    entry = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        **fields,
+        "chain": hashlib.sha256(last).hexdigest() if last else _START,
+    }
+    line = json.dumps(entry, sort_keys=True) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(line)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return entry
+
+
+def champions(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the entry that made each champion still worth going back to, the present one last."""
+    stack: list[dict[str, Any]] = []
+    for entry in log:
+        if entry["action"] in (PROMOTE, FOUND):
+            stack.append(entry)
+        while entry["action"] == ROLLBACK and stack and stack[-1]["to"] != entry["to"]:
+            stack.pop()
+    return stack
+
+
+def _drop_unfinished_line(path: Path) -> bytes:
+    if not path.exists():
+        return b""
+    data = path.read_bytes()
+    end = data.rfind(b"\n") + 1
+    if end != len(data):
+        with path.open("r+b") as stream:
+            stream.truncate(end)
+    return data[:end]

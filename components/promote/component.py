@@ -1,0 +1,52 @@
+"""KFP face of the promotion."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Output
+
+from components.core import images
+
+
+@dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
+def promote(
+    decision: Input[Artifact],
+    registration: Input[Artifact],
+    check: Input[Artifact],
+    cause: str,
+    promotion: Output[Artifact],
+    home: str = "",
+    mlflow_uri: str = "",
+) -> NamedTuple("Promoted", [("outcome", str)]):  # type: ignore[valid-type]
+    """Make the registered version the champion, and put it on the audit log.
+
+    Args:
+        decision: what was decided.
+        registration: the registered version and its package.
+        check: answers of the served model.
+        cause: why the run was started.
+        promotion: promotion.json, the entry of the audit log.
+        home: folder of the system's state; by default $TOOLWEAR_HOME.
+        mlflow_uri: the registry; by default the local one in the home.
+
+    Returns:
+        outcome: "promoted", or "already_champion".
+    """
+    from pathlib import Path
+
+    from components.core.home import Home
+    from components.core.steps import run_step
+    from components.promote.step import promote as work
+
+    outcome = run_step(
+        "promote",
+        work,
+        decision=Path(decision.path),
+        registration=Path(registration.path),
+        check=Path(check.path),
+        cause=cause,
+        home=Home.at(home),
+        mlflow_uri=mlflow_uri,
+        output=Path(promotion.path),
+    )
+    return (outcome,)

@@ -1,0 +1,167 @@
+"""What goes into the model package, gathered from the earlier steps' artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from components.core import jsonfile, schema
+from components.core.onnx_model import PROBABILITY_OUTPUT
+from components.core.package import (
+    CARD_FILE,
+    GOLDEN_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    REFERENCE_FILE,
+    json_bytes,
+    reference_bytes,
+    row_keys,
+)
+from components.features import dataset
+from components.features.dataset import Samples
+from components.register.card import render
+from components.split.protocols import folds
+
+_BACKGROUND_ROWS = 200  # for explainers; more cost time in proportion
+
+
+@dataclass(frozen=True)
+class Folders:
+    """What the earlier steps left."""
+
+    evaluation: Path
+    explanation: Path
+    split: Path
+    features: Path
+    automl: Path
+    decision: Path
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where a model comes from."""
+
+    commit: str
+    data_digest: str
+    graph_digest: str
+    seed: int
+    cause: str
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """The package to be and what MLflow is told beside it.
+
+    Attributes:
+        description: for `package.json`.
+        files: bytes of the package's files.
+        decision: content of decision.json.
+        metrics: content of metrics.json.
+        parameters: what the features and the search were made with.
+        training: the rows that the model was trained on.
+    """
+
+    description: dict[str, Any]
+    files: dict[str, bytes]
+    decision: dict[str, Any]
+    metrics: dict[str, Any]
+    parameters: dict[str, Any]
+    training: Samples
+
+
+def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
+    """Return the contents; equal artifacts and lineage give equal bytes.
+
+    Neither the decision nor the cause is a part of it: the same model judged again stays the
+    same package.
+
+    Args:
+        folders: what the earlier steps left.
+        lineage: where the model comes from.
+        name: of the registered model.
+    """
+    metrics = jsonfile.read(folders.evaluation / "metrics.json")
+    abstention = jsonfile.read(folders.evaluation / "abstention.json")
+    decision = jsonfile.read(folders.decision / "decision.json")
+    feature_set = decision["challenger"]["feature_set"]
+    samples = dataset.load(folders.features, feature_set)
+    splits = pd.read_parquet(folders.split / "splits.parquet")
+    train = folds(schema.KNOWN_RUNS, samples, splits)[0].train_index
+    description = {
+        "name": name,
+        "feature_set": feature_set,
+        "inputs": [{"name": column, "dtype": "float64"} for column in samples.columns],
+        "outputs": [{"name": PROBABILITY_OUTPUT, "dtype": "float64"}],
+        "labels": list(schema.CLASSES),
+        "data_digest": lineage.data_digest,
+        "commit": lineage.commit,
+        "graph_digest": lineage.graph_digest,
+        "seed": lineage.seed,
+        "abstention": {"low": abstention["low"], "high": abstention["high"]},
+        "envelope": abstention["envelope"],
+        "metrics": _headline(metrics),
+        "use": decision["use"],
+    }
+    background = np.random.default_rng(lineage.seed).choice(
+        train, min(_BACKGROUND_ROWS, len(train)), replace=False
+    )
+    files = {
+        MODEL_FILE: (folders.automl / "model.onnx").read_bytes(),
+        REFERENCE_FILE: reference_bytes(
+            samples.X[background],
+            samples.y[background],
+            row_keys(samples.frame[schema.SAMPLE_ID].to_numpy()[train]),
+        ),
+        GOLDEN_FILE: json_bytes(jsonfile.read(folders.evaluation / "golden.json")),
+        METRICS_FILE: json_bytes(metrics),
+        CARD_FILE: render(
+            description=description,
+            metrics=metrics,
+            audit=jsonfile.read(folders.split / "audit.json"),
+            explanations=jsonfile.read(folders.explanation / "explanations.json"),
+            coverage=abstention,
+            training={"rows": len(train), "runs": len(set(samples.run[train]))},
+        ).encode(),
+    }
+    return Contents(
+        description, files, decision, metrics, _parameters(folders), _training(samples, train)
+    )
+
+
+def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("accuracy", "precision", "recall", "f1", "mcc", "auc", "n", "unit")
+    return {
+        protocol: {
+            name: models[schema.AUTO_SKLEARN][name]
+            for name in names
+            if name in models[schema.AUTO_SKLEARN]
+        }
+        for protocol, models in metrics["protocols"].items()
+        if schema.AUTO_SKLEARN in models
+    }
+
+
+def _parameters(folders: Folders) -> dict[str, Any]:
+    features = jsonfile.read(folders.features / "manifest.json")
+    search = jsonfile.read(folders.automl / "search.json")["settings"]
+    plain = (str, int, float, bool)
+    return {
+        **{name: features[name] for name in ("window", "stride", "restored_order")},
+        **{f"search_{name}": value for name, value in search.items() if isinstance(value, plain)},
+    }
+
+
+def _training(samples: Samples, train: np.ndarray) -> Samples:
+    return Samples(
+        X=samples.X[train],
+        y=samples.y[train],
+        run=samples.run[train],
+        setting=samples.setting[train],
+        frame=samples.frame.iloc[train].reset_index(drop=True),
+        columns=samples.columns,
+    )

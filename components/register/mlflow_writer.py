@@ -1,0 +1,213 @@
+"""Writes a registration to MLflow so that being killed at any moment leaves nothing by halves.
+
+Order: package, run, version without the tag `toolwear.complete`, everything else, that tag, and
+only then the alias. What lacks the tag is swept away by the next registration, which holds the
+home's lock: whoever began it is dead.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.core import registry as tags
+from components.core import schema
+from components.core.onnx_model import INPUT, LABEL_OUTPUT, PROBABILITY_OUTPUT
+from components.core.package import CARD_FILE, Package
+from components.core.registry import Registry, Version, mlflow_module
+from components.register.contents import Contents, Lineage
+
+EXPERIMENT = "toolwear"
+_FOREIGN_SECONDS = 24 * 3600  # a cut-off registration of another home is left alone so long
+_PAGE = 1000
+_DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
+
+
+def sweep(registry: Registry) -> list[str]:
+    """Remove what cut-off registrations left, and return what was removed; needs the lock."""
+    client = registry.client
+    removed = []
+    for version in client.search_model_versions(f"name = '{registry.name}'", max_results=_PAGE):
+        if _is_left_over(registry, version.tags, version.creation_timestamp):
+            client.delete_model_version(registry.name, version.version)
+            removed.append(f"version {version.version}")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is not None:
+        for run in client.search_runs([experiment.experiment_id], max_results=_PAGE):
+            if _is_left_over(registry, run.data.tags, run.info.start_time):
+                client.delete_run(run.info.run_id)
+                removed.append(f"run {run.info.run_id}")
+    return removed
+
+
+def _is_left_over(registry: Registry, found: Mapping[str, str], milliseconds: int) -> bool:
+    if tags.COMPLETE in found or tags.HOME not in found:
+        return False
+    ours = found[tags.HOME] == str(registry.home.root)
+    return ours or time.time() - milliseconds / 1000 > _FOREIGN_SECONDS
+
+
+def write(
+    registry: Registry,
+    package: Package,
+    contents: Contents,
+    lineage: Lineage,
+    pictures: Mapping[str, Path],
+) -> Version:
+    """Register the package as a new version and return it; sets no alias.
+
+    Args:
+        registry: the model; gets its first version if there is none.
+        package: has been written.
+        contents: what it was made of.
+        lineage: where the model comes from.
+        pictures: folders with plots, by the name that they get in MLflow.
+    """
+    client = registry.client
+    run = client.create_run(_experiment(registry), tags=_run_tags(registry, package, lineage))
+    run_id = run.info.run_id
+    _log_run(client, run_id, contents)
+    _log_files(client, run_id, package, pictures)
+    _log_dataset(client, run_id, contents, lineage)
+    model = _log_model(registry, run_id, package)
+    _ensure_model(registry)
+    version = client.create_model_version(
+        registry.name,
+        source=model.model_uri,
+        run_id=run_id,
+        tags=_version_tags(registry, package, contents, lineage),
+        description=package.contents[CARD_FILE].decode().split("## ", 1)[0],
+        model_id=model.model_id,
+    )
+    client.set_terminated(run_id, "FINISHED")
+    client.set_tag(run_id, tags.COMPLETE, "true")
+    client.set_model_version_tag(registry.name, version.version, tags.COMPLETE, "true")
+    return registry.version(str(version.version))
+
+
+def _experiment(registry: Registry) -> str:
+    found = registry.client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    local = registry.uri.startswith("sqlite:")
+    # A server knows where its artifacts go; the local registry would put them beside us.
+    place = registry.home.mlflow_artifacts.as_uri() if local else None
+    return str(registry.client.create_experiment(EXPERIMENT, artifact_location=place))
+
+
+def _ensure_model(registry: Registry) -> None:
+    if not registry.client.search_registered_models(f"name = '{registry.name}'"):
+        registry.client.create_registered_model(
+            registry.name, description="Tells from a CNC mill's telemetry whether its tool is worn."
+        )
+
+
+def _run_tags(registry: Registry, package: Package, lineage: Lineage) -> dict[str, str]:
+    return {
+        "mlflow.runName": package.version,
+        tags.HOME: str(registry.home.root),
+        tags.PACKAGE: package.digest,
+        tags.COMMIT: lineage.commit,
+        tags.DATA: lineage.data_digest,
+        tags.GRAPH: lineage.graph_digest,
+        tags.SEED: str(lineage.seed),
+        tags.CAUSE: lineage.cause,
+    }
+
+
+def _version_tags(
+    registry: Registry, package: Package, contents: Contents, lineage: Lineage
+) -> dict[str, str]:
+    return {
+        **{k: v for k, v in _run_tags(registry, package, lineage).items() if k != "mlflow.runName"},
+        tags.MODEL_SHA256: package.model_sha256,
+        tags.GATE: contents.decision["decision"],
+        tags.USE: contents.decision["use"],
+    }
+
+
+def _log_run(client: Any, run_id: str, contents: Contents) -> None:
+    from mlflow.entities import Metric, Param
+
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id,
+        metrics=[
+            Metric(name, value, now, 0) for name, value in flat_metrics(contents.metrics).items()
+        ],
+        params=[Param(name, str(value)) for name, value in sorted(contents.parameters.items())],
+    )
+
+
+def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of all protocols and models as `<protocol>.<model>.<figure>`."""
+    flat = {}
+    for protocol, models in metrics["protocols"].items():
+        for model, figures in models.items():
+            for name, value in figures.items():
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    flat[f"{protocol}.{model}.{name}"] = float(value)
+            for name, bounds in (figures.get("interval") or {}).items():
+                if isinstance(bounds, list) and None not in bounds:
+                    flat[f"{protocol}.{model}.{name}_low"] = float(bounds[0])
+                    flat[f"{protocol}.{model}.{name}_high"] = float(bounds[1])
+    return flat
+
+
+def _log_files(client: Any, run_id: str, package: Package, pictures: Mapping[str, Path]) -> None:
+    client.log_artifacts(run_id, str(package.folder), "package")
+    for name, folder in pictures.items():
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in (".png", ".svg"):
+                client.log_artifact(run_id, str(path), name)
+
+
+def _log_dataset(client: Any, run_id: str, contents: Contents, lineage: Lineage) -> None:
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.numpy_dataset import from_numpy
+    from mlflow.entities import DatasetInput, InputTag
+
+    dataset = from_numpy(
+        contents.training.X,
+        source=CodeDatasetSource({"toolwear.step": "features"}),
+        targets=contents.training.y,
+        name=f"{contents.description['feature_set']} training rows",
+        digest=lineage.data_digest[:_DIGEST_LENGTH],
+    )
+    client.log_inputs(
+        run_id,
+        [DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])],
+    )
+
+
+def _log_model(registry: Registry, run_id: str, package: Package) -> Any:
+    import onnx
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    mlflow = mlflow_module()
+    float64, int64 = np.dtype("float64"), np.dtype("int64")
+    columns = len(package.features)
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(float64, (-1, columns), INPUT)]),
+        outputs=Schema(
+            [
+                TensorSpec(int64, (-1,), LABEL_OUTPUT),
+                TensorSpec(float64, (-1, len(schema.CLASSES)), PROBABILITY_OUTPUT),
+            ]
+        ),
+    )
+    mlflow.set_tracking_uri(registry.uri)
+    with mlflow.start_run(run_id=run_id):
+        return mlflow.onnx.log_model(
+            onnx.load(io.BytesIO(package.model)),
+            name="model",
+            signature=signature,
+            onnx_execution_providers=["CPUExecutionProvider"],
+            pip_requirements=["mlflow", "numpy", "onnx", "onnxruntime"],
+        )

@@ -1,0 +1,101 @@
+"""Input and output of the registration."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.core import jsonfile
+from components.core.home import Home
+from components.core.lock import exclusive
+from components.core.package import PARTIAL_PREFIX, Package, write_package
+from components.core.registry import CHALLENGER, Registry
+from components.core.steps import report
+from components.register import mlflow_writer
+from components.register.contents import Folders, Lineage, gather
+
+REGISTRATION_FILE = "registration.json"
+_LOCK_SECONDS = 600.0  # an upload to a slow registry may take a while
+
+
+@dataclass(frozen=True)
+class Registered:
+    """Where the model is registered."""
+
+    version: str
+    digest: str
+
+
+def register(
+    folders: Folders,
+    lineage: Lineage,
+    model_name: str,
+    home: Home,
+    mlflow_uri: str,
+    output: Path,
+    package_output: Path,
+) -> Registered:
+    """Register the challenger, whatever the gate said of it, and give it the alias `challenger`.
+
+    The same package is registered once: a second call returns the version that is there.
+
+    Args:
+        folders: what the earlier steps left.
+        lineage: where the model comes from.
+        model_name: of the registered model.
+        home: keeps the package.
+        mlflow_uri: registry; empty for the local one.
+        output: folder to make, with registration.json.
+        package_output: folder to make, a copy of the package for whoever cannot reach the home.
+    """
+    contents = gather(folders, lineage, model_name)
+    registry = Registry(home, mlflow_uri, model_name)
+    with exclusive(home.lock("register"), "registering a model", _LOCK_SECONDS):
+        for what in _sweep_packages(home) + mlflow_writer.sweep(registry):
+            report(f"removed what a registration that was cut off had left: {what}")
+        package = write_package(home.packages, contents.description, contents.files)
+        version = registry.with_package(package.digest)
+        is_new = version is None
+        if version is None:
+            report(f"registering {model_name} with package {package.version}")
+            pictures = {
+                name: getattr(folders, name)
+                for name in ("evaluation", "explanation", "split", "decision")
+            }
+            version = mlflow_writer.write(registry, package, contents, lineage, pictures)
+        registry.move(CHALLENGER, version)
+    _copy(package, package_output)
+    output.mkdir(parents=True)
+    jsonfile.write(
+        output / REGISTRATION_FILE,
+        {
+            "name": model_name,
+            "version": version.number,
+            "new": is_new,
+            "run_id": version.run_id,
+            "model_sha256": package.model_sha256,
+            "package_digest": package.digest,
+            "package": f"{home.packages.name}/{package.digest}",
+            "gate": contents.decision["decision"],
+            "use": contents.decision["use"],
+            "data_digest": lineage.data_digest,
+            "commit": lineage.commit,
+        },
+    )
+    word = "is" if is_new else "was already"
+    report(f"package {package.version} {word} version {version.number} of {model_name}")
+    return Registered(version.number, package.digest)
+
+
+def _sweep_packages(home: Home) -> list[str]:
+    partial = sorted(home.packages.glob(f"{PARTIAL_PREFIX}*"))
+    for folder in partial:
+        shutil.rmtree(folder)
+    return [f"the unfinished package {folder.name}" for folder in partial]
+
+
+def _copy(package: Package, output: Path) -> None:
+    output.mkdir(parents=True)
+    for path in package.folder.iterdir():
+        shutil.copyfile(path, output / path.name)

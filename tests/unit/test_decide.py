@@ -1,0 +1,241 @@
+"""The decision: a named test for each outcome, the comparison, what a model may be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.core.thresholds import Decision, thresholds
+from components.decide import logic
+from components.decide.logic import Check, Comparison
+from components.decide.outcomes import KNOWN_RUNS_ONLY, NEW_RUNS, Outcome
+
+LIMITS: Decision = thresholds().decision
+PASSED = logic.holds("Everything", True, Outcome.REFUSE_DATA, "")
+
+
+def compared(low: float, high: float) -> Comparison:
+    return Comparison(
+        challenger=0.99,
+        champion=0.99 - (low + high) / 2,
+        difference=(low + high) / 2,
+        interval=(low, high),
+        rows=3504,
+        runs=18,
+        left_out=0,
+        per_run={},
+    )
+
+
+def choose(
+    comparison: Comparison | None, checks: Sequence[Check] = (PASSED,), **facts: Any
+) -> tuple[Outcome, list[str]]:
+    known = {"same_model": False, "new_data": False, **facts}
+    return logic.choose(checks, comparison, LIMITS, **known)
+
+
+def test_promote_first_when_there_is_no_champion() -> None:
+    outcome, reasons = choose(None)
+    assert outcome is Outcome.PROMOTE_FIRST
+    assert outcome.promotes
+    assert reasons == ["All checks passed, and there is no champion yet."]
+
+
+def test_promote_better_when_the_interval_is_above_zero() -> None:
+    outcome, reasons = choose(compared(0.001, 0.003))
+    assert outcome is Outcome.PROMOTE_BETTER
+    assert "+0.0020 (95% interval over runs +0.0010 to +0.0030)" in reasons[0]
+    assert "3,504 rows of 18 runs" in reasons[0]
+
+
+def test_promote_newer_when_it_knows_other_data_and_is_not_worse() -> None:
+    outcome, reasons = choose(compared(-0.004, 0.002), new_data=True)
+    assert outcome is Outcome.PROMOTE_NEWER
+    assert reasons[-1] == "The challenger knows other data and is not worse by more than 0.005."
+
+
+def test_keep_tie_on_the_same_data() -> None:
+    outcome, reasons = choose(compared(-0.001, 0.002))
+    assert outcome is Outcome.KEEP_TIE
+    assert not outcome.promotes
+    assert reasons[-1] == "On the same data a tie is no reason to change."
+
+
+def test_keep_tie_when_other_data_may_have_made_it_worse() -> None:
+    outcome, reasons = choose(compared(-0.006, 0.004), new_data=True)
+    assert outcome is Outcome.KEEP_TIE
+    assert "may be worse by more than 0.005" in reasons[-1]
+
+
+@pytest.mark.parametrize("new_data", [False, True])
+def test_keep_worse_when_the_interval_is_below_zero(new_data: bool) -> None:
+    assert choose(compared(-0.02, -0.01), new_data=new_data)[0] is Outcome.KEEP_WORSE
+
+
+def test_keep_same_when_it_is_the_champion() -> None:
+    assert choose(compared(0, 0), same_model=True)[0] is Outcome.KEEP_SAME
+    assert choose(compared(0, 0), same_model=True, new_data=True)[0] is Outcome.KEEP_SAME
+
+
+def test_refuse_nan_for_a_figure_and_for_an_answer() -> None:
+    good = np.array([0.0, 0.5, 1.0])
+    assert logic.all_finite({"accuracy": 0.9}, good).passed
+    for figures, answers in (
+        ({"accuracy": None}, good),
+        ({"accuracy": float("nan")}, good),
+        ({"accuracy": 0.9}, np.array([0.5, np.nan])),
+        ({"accuracy": 0.9}, np.array([0.5, 1.01])),
+    ):
+        check = logic.all_finite(figures, answers)
+        assert choose(None, [check])[0] is Outcome.REFUSE_NAN
+    assert "1 of 2 answers are not probabilities" in check.sentence
+
+
+@pytest.mark.parametrize(
+    ("challenger", "says"),
+    [
+        (("a", "b", "c"), "it adds c"),
+        (("a",), "it leaves out b"),
+        (("a", "c"), "it adds c and it leaves out b"),
+        (("b", "a"), "it has them in another order"),
+    ],
+)
+def test_refuse_schema_changed(challenger: tuple[str, ...], says: str) -> None:
+    check = logic.same_interface(challenger, ("a", "b"))
+    outcome, reasons = choose(None, [check])
+    assert outcome is Outcome.REFUSE_SCHEMA_CHANGED
+    assert says in reasons[0]
+    assert "register it under another model_name" in reasons[0]
+    assert logic.same_interface(["a", "b"], ("a", "b")).passed
+
+
+@pytest.mark.parametrize(
+    ("check", "outcome"),
+    [
+        (
+            logic.at_least("Agreement", 0.9999, 1.0, Outcome.REFUSE_EXPORT),
+            Outcome.REFUSE_EXPORT,
+        ),
+        (
+            logic.at_least("Accuracy", 0.98 - 1e-9, 0.98, Outcome.REFUSE_THRESHOLD),
+            Outcome.REFUSE_THRESHOLD,
+        ),
+        (
+            logic.at_most("Milliseconds", 5.1, 5.0, Outcome.REFUSE_SLOW),
+            Outcome.REFUSE_SLOW,
+        ),
+        (
+            logic.at_most("Additivity", 1e-5, 1e-6, Outcome.REFUSE_EXPLANATIONS),
+            Outcome.REFUSE_EXPLANATIONS,
+        ),
+        (
+            logic.at_least("Fidelity", None, 0.75, Outcome.REFUSE_EXPLANATIONS),
+            Outcome.REFUSE_EXPLANATIONS,
+        ),
+        (
+            logic.at_most("Additivity", float("nan"), 1e-6, Outcome.REFUSE_EXPLANATIONS),
+            Outcome.REFUSE_EXPLANATIONS,
+        ),
+    ],
+)  # fmt: skip
+def test_a_refusal_for_each_threshold(check: Check, outcome: Outcome) -> None:
+    assert choose(compared(0.1, 0.2), [PASSED, check]) == (outcome, [check.sentence])
+    assert not outcome.promotes
+
+
+def test_a_value_on_the_threshold_passes() -> None:
+    assert logic.at_least("x", 0.98, 0.98, Outcome.REFUSE_THRESHOLD).passed
+    assert logic.at_most("x", 5.0, 5.0, Outcome.REFUSE_SLOW).passed
+
+
+def test_the_gravest_refusal_is_the_decision_and_all_are_told() -> None:
+    first = logic.holds("Data", False, Outcome.REFUSE_DATA, "one failed")
+    second = logic.at_most("Milliseconds", 9.0, 5.0, Outcome.REFUSE_SLOW)
+    outcome, reasons = choose(None, [first, PASSED, second])
+    assert outcome is Outcome.REFUSE_DATA
+    assert reasons == ["Data: one failed.", "Milliseconds is 9; at most 5 is needed."]
+
+
+def test_words_of_outcomes_are_never_renamed() -> None:
+    assert {outcome.value for outcome in Outcome} >= {
+        "promote_first",
+        "promote_better",
+        "promote_newer",
+        "keep_same",
+        "keep_tie",
+        "keep_worse",
+        "refuse_nan",
+        "refuse_schema_changed",
+        "refuse_export",
+        "refuse_data",
+        "refuse_threshold",
+        "refuse_slow",
+        "refuse_explanations",
+    }
+
+
+# --- the comparison ---------------------------------------------------------------------------
+
+
+def test_equal_answers_have_a_difference_of_zero_without_doubt() -> None:
+    right = np.array([True, False, True, True])
+    found = logic.compare(right, right, np.array(["1", "1", "2", "2"]), 0, 0)
+    assert (found.difference, found.interval) == (0.0, (0.0, 0.0))
+
+
+def test_the_interval_counts_runs_not_rows() -> None:
+    """One run in ten that is all wrong is no proof, however many rows it has."""
+    runs = np.repeat([f"{i:02d}" for i in range(10)], 1000)
+    champion = runs != "03"
+    found = logic.compare(np.ones(10_000, bool), champion, runs, 0, 0)
+    assert found.difference == pytest.approx(0.1)
+    assert found.interval[0] == 0.0
+    assert found.per_run["03"] == (1.0, 0.0, 1000)
+    everywhere = np.tile([True] * 9 + [False], 1000)
+    clear = logic.compare(np.ones(10_000, bool), everywhere, runs, 0, 0)
+    assert clear.interval[0] > 0.09
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.booleans(), st.sampled_from("abcd")), min_size=1, max_size=60
+    )
+)
+def test_the_difference_lies_in_bounds_and_changes_sign_with_the_sides(
+    answers: list[tuple[bool, bool, str]],
+) -> None:
+    ours, theirs, runs = (np.array(column) for column in zip(*answers, strict=True))
+    one = logic.compare(ours, theirs, runs, 0, 3)
+    other = logic.compare(theirs, ours, runs, 0, 3)
+    assert one.difference == pytest.approx(one.challenger - one.champion)
+    assert -1 <= one.interval[0] <= one.interval[1] <= 1
+    assert one.interval == pytest.approx((-other.interval[1], -other.interval[0]))
+
+
+# --- what for ---------------------------------------------------------------------------------
+
+
+def test_use_for_new_runs_needs_all_three() -> None:
+    assert logic.allowed_use(0.61, 0.01, [], LIMITS)[0] == NEW_RUNS
+    for lower, p, audit in (
+        (0.6, 0.01, []),
+        (None, 0.01, []),
+        (0.61, 0.05, []),
+        (0.61, None, []),
+        (0.61, 0.01, ["It holds a leak."]),
+    ):
+        use, reasons = logic.allowed_use(lower, p, audit, LIMITS)
+        assert use == KNOWN_RUNS_ONLY
+        assert reasons[0] == "It may be used for the known runs only, not to judge a new one."
+        assert len(reasons) == 2
+
+
+def test_the_reasons_against_new_runs_carry_numbers() -> None:
+    _, reasons = logic.allowed_use(0.42, 0.255, [], LIMITS)
+    assert "may be as low as 0.42" in reasons[1]
+    assert "has p = 0.26" in reasons[2] or "has p = 0.25" in reasons[2]
