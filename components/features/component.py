@@ -28,7 +28,7 @@ def features(
     from components.core.steps import run_step
     from components.features.step import features as work
 
-    run_step(
+    manifest = run_step(
         "features",
         work,
         telemetry=Path(telemetry.path),
@@ -37,3 +37,5 @@ def features(
         stride=stride,
         output=Path(features.path),
     )
+    features.metadata["digest"] = manifest["digest"]
+    features.metadata["rows"] = manifest["rows"]

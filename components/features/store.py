@@ -132,13 +132,8 @@ class TrainingSetJoin:
     """
 
     def __init__(self, scratch: Path) -> None:
-        import ibis  # type: ignore[import-untyped]
-
-        # Feast's DuckDB store runs on ibis' default connection; bound what it may take.
-        ibis.set_backend(
-            ibis.duckdb.connect(memory_limit=_JOIN_MEMORY, temp_directory=str(scratch / "spill"))
-        )
         (scratch / SAMPLES_FOLDER).mkdir(parents=True)
+        self._scratch = scratch
         self._part = scratch / SAMPLES_FOLDER / "part.parquet"
         self._store = _apply(scratch)
         self._service = self._store.get_feature_service(SAMPLES_SERVICE)
@@ -155,7 +150,7 @@ class TrainingSetJoin:
         entities = keys[[schema.SAMPLE_ID, schema.EVENT_TIME]].assign(
             **{_POSITION: range(len(keys))}
         )
-        with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
+        with _bounded_duckdb(self._scratch / "spill"):
             joined = self._store.get_historical_features(
                 entity_df=entities, features=self._service
             ).to_arrow()
@@ -194,6 +189,24 @@ def _open(folder: Path) -> FeatureStore:
     text = _CONFIG.read_text(encoding="utf-8").replace(f"${{{FEAST_FOLDER}}}", str(folder))
     config: dict[str, Any] = yaml.safe_load(text)
     return FeatureStore(config=RepoConfig(repo_path=folder, **config))
+
+
+@contextmanager
+def _bounded_duckdb(spill: Path) -> Iterator[None]:
+    """Give Feast's DuckDB store a connection with a memory limit that leaves nothing behind.
+
+    The store works on ibis' default connection, which would keep every table it has been given.
+    """
+    import ibis  # type: ignore[import-untyped]
+
+    connection = ibis.duckdb.connect(memory_limit=_JOIN_MEMORY, temp_directory=str(spill))
+    ibis.set_backend(connection)
+    try:
+        with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
+            yield
+    finally:
+        ibis.options.default_backend = None
+        connection.disconnect()
 
 
 @contextmanager
