@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import tempfile
 import time
@@ -15,6 +14,7 @@ from components.core import jsonfile, schema
 from components.core.digest import combined_digest
 from components.core.errors import ToolwearError
 from components.core.steps import report
+from components.ingest.disk import mendable
 from components.ingest.logic import matched, runs_table
 from components.ingest.quirks import Quirks, folded
 from components.ingest.run_file import FileNotes, read_batches
@@ -23,15 +23,6 @@ from components.ingest.sources import Source, file_digests, misnamed_files, reso
 from components.ingest.writer import PartWriter
 
 _REPORT_SECONDS = 2.0
-_MENDABLE = {
-    errno.ENOSPC: "the disk is full; free some space",
-    errno.EDQUOT: "the disk quota is used up; free some space",
-    errno.EACCES: "the permission is missing; grant it",
-    errno.EPERM: "the permission is missing; grant it",
-    errno.EROFS: "the file system is read-only; choose another folder",
-    errno.ENOTDIR: "a part of its path is a file; choose another folder",
-    errno.EEXIST: "a part of its path is a file; choose another folder",
-}
 
 
 def ingest(data: str, data_digest: str, *, allow_simulator: bool, output: Path) -> dict[str, Any]:
@@ -50,21 +41,15 @@ def ingest(data: str, data_digest: str, *, allow_simulator: bool, output: Path) 
         ToolwearError: the recordings are missing or damaged, changed since the run was
             submitted, or the folder can't be written.
     """
-    scratch: Path | None = None
-    try:
+    with mendable(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
-        manifest = _ingest(data, data_digest, scratch, allow_simulator=allow_simulator)
-        shutil.rmtree(output, ignore_errors=True)
-        (scratch / "telemetry").replace(output)
-    except OSError as error:
-        if error.errno not in _MENDABLE:
-            raise
-        place = error.filename or output
-        raise ToolwearError(f"{place} can't be used: {_MENDABLE[error.errno]}.") from error
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+        # Beside the output, so that the last move is one rename.
+        with tempfile.TemporaryDirectory(
+            dir=output.parent, prefix=f".{output.name}.", ignore_cleanup_errors=True
+        ) as folder:
+            manifest = _ingest(data, data_digest, Path(folder), allow_simulator=allow_simulator)
+            shutil.rmtree(output, ignore_errors=True)
+            (Path(folder) / "telemetry").replace(output)
     return manifest
 
 
