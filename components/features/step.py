@@ -74,7 +74,9 @@ def features(
         raise ToolwearError(
             f"No run has a window of {window} cutting rows; choose a shorter window."
         )
-    write(pd.DataFrame(latest, columns=_LATEST_COLUMNS), output / LATEST_FILE)
+    newest_rows = pd.DataFrame(latest, columns=_LATEST_COLUMNS)
+    newest_rows[schema.EVENT_TIME] = newest_rows[schema.EVENT_TIME].dt.as_unit("us")
+    write(newest_rows, output / LATEST_FILE)
     settings = {"restored_order": restore_order, "window": window, "stride": stride}
     code = files_digest(ROOT, [ROOT / path for path in _CODE])
     source = jsonfile.read(telemetry / "manifest.json")["digest"]

@@ -5,7 +5,6 @@ Feast takes seconds to import, so nothing of it is imported at module level.
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
 import shutil
@@ -23,6 +22,8 @@ import yaml
 from components.core import jsonfile, schema
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
+from components.core.home import Home
+from components.core.lock import exclusive
 from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
 from components.features.names import (
     FEAST_FOLDER,
@@ -66,7 +67,7 @@ def publish_online(features: Path, home: Path) -> Path:
     root = (home / HOME_FOLDER).absolute()
     root.mkdir(parents=True, exist_ok=True)
     folder = root / str(jsonfile.read(manifest)["digest"])
-    with _locked(root / ".lock"):
+    with exclusive(Home(home).lock("feast"), "publishing features"):
         if not (folder / _COMPLETE).is_file():
             _materialize(features, folder)
         link = root / f".{_CURRENT}.{os.getpid()}"
@@ -207,10 +208,3 @@ def _bounded_duckdb(spill: Path) -> Iterator[None]:
     finally:
         ibis.options.default_backend = None
         connection.disconnect()
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

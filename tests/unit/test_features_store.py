@@ -1,0 +1,138 @@
+"""Feast: what the point-in-time join may see, and the online store."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.core import jsonfile, schema
+from components.core.errors import ToolwearError
+from components.features import store
+from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
+from components.features.names import LATEST_FILE
+
+NOON = pd.Timestamp("2020-01-01 12:00", tz="UTC").as_unit("us")
+TENTH = pd.Timedelta(milliseconds=100)
+
+
+def feature_rows(ids: list[tuple[str, pd.Timestamp]], key: str) -> pd.DataFrame:
+    """Return rows in which every feature is the row's number."""
+    frame = pd.DataFrame(ids, columns=[key, schema.EVENT_TIME])
+    frame[schema.EVENT_TIME] = frame[schema.EVENT_TIME].dt.as_unit("us")
+    values = np.repeat(np.arange(float(len(ids)))[:, np.newaxis], len(FEATURE_COLUMNS), axis=1)
+    return pd.concat([frame, pd.DataFrame(values, columns=list(FEATURE_COLUMNS))], axis=1)
+
+
+def test_the_join_never_sees_the_future(tmp_path: Path) -> None:
+    part = tmp_path / "part.parquet"
+    table = feature_rows(
+        [
+            ("01:0", NOON - TENTH),  # 0: older
+            ("01:0", NOON),  # 1: as of now
+            ("01:0", NOON + TENTH),  # 2: later
+            ("01:1", NOON + TENTH),  # 3: later only
+            ("01:2", NOON - 9 * TENTH),  # 4: long ago
+        ],
+        schema.SAMPLE_ID,
+    )
+    table.to_parquet(part, index=False)
+    keys = pd.DataFrame(
+        {schema.SAMPLE_ID: ["01:2", "01:1", "01:0"], schema.EVENT_TIME: [NOON, NOON, NOON]}
+    )
+    joined = store.TrainingSetJoin(tmp_path / "feast").join(keys, part).to_pandas()
+    assert list(joined.columns) == list(FEATURE_COLUMNS)
+    np.testing.assert_array_equal(joined.iloc[:, 0], [4.0, np.nan, 1.0])
+    np.testing.assert_array_equal(joined.iloc[:, -1], [4.0, np.nan, 1.0])
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Callable[..., Path]:
+    """Return a maker of what `publish_online` reads of the features step's output."""
+
+    def make(digest: str, runs: list[str]) -> Path:
+        folder = tmp_path / digest
+        folder.mkdir()
+        (folder / store.FEATURES_FOLDER).mkdir()
+        jsonfile.write(folder / "manifest.json", {"digest": digest})
+        latest = feature_rows([(run, NOON) for run in runs], schema.RUN_ID)
+        latest[schema.SAMPLE_ID] = [f"{run}:9" for run in runs]
+        latest.to_parquet(folder / LATEST_FILE, index=False)
+        return folder
+
+    return make
+
+
+def test_published_features_are_read_back_online(
+    tmp_path: Path, output: Callable[..., Path]
+) -> None:
+    home = tmp_path / "home"
+    store.publish_online(output("a", ["01", "02"]), home)
+    found = store.read_latest(store.open_store(home), ["02", "01", "77"], schema.PUBLISHED)
+    columns = list(FEATURE_SETS[schema.PUBLISHED].columns)
+    assert found[schema.SAMPLE_ID].tolist() == ["02:9", "01:9", None]
+    assert found[schema.EVENT_TIME].tolist()[:2] == [NOON, NOON]
+    assert found[schema.EVENT_TIME].isna().tolist() == [False, False, True]
+    np.testing.assert_array_equal(found[columns[0]], [1.0, 0.0, np.nan])
+
+
+def test_a_push_is_visible_at_once_and_survives_publishing_again(
+    tmp_path: Path, output: Callable[..., Path]
+) -> None:
+    home, features = tmp_path / "home", output("a", ["01", "02"])
+    store.publish_online(features, home)
+    newer = feature_rows([("02", NOON + TENTH)] * 8, schema.RUN_ID).iloc[[7]]
+    newer[schema.SAMPLE_ID] = "02:10"
+    opened = store.open_store(home)
+    store.push_latest(opened, newer)
+    store.publish_online(features, home)
+    for reader in (opened, store.open_store(home)):
+        found = store.read_latest(reader, ["01", "02"], "ripple")
+        assert found[schema.SAMPLE_ID].tolist() == ["01:9", "02:10"]
+        assert found["S1_ActualAcceleration_std"].tolist() == [0.0, 7.0]
+
+
+def test_a_new_output_replaces_the_old_one_whole(
+    tmp_path: Path, output: Callable[..., Path]
+) -> None:
+    home = tmp_path / "home"
+    store.publish_online(output("a", ["01", "02"]), home)
+    reader = store.open_store(home)
+    store.publish_online(output("b", ["03"]), home)
+    found = store.read_latest(store.open_store(home), ["01", "03"], "ripple")
+    assert found[schema.SAMPLE_ID].tolist() == [None, "03:9"]
+    # Who had opened the old store still reads that one.
+    assert store.read_latest(reader, ["01"], "ripple")[schema.SAMPLE_ID].tolist() == ["01:9"]
+
+
+def test_what_a_kill_left_half_built_is_built_anew(
+    tmp_path: Path, output: Callable[..., Path]
+) -> None:
+    home, features = tmp_path / "home", output("a", ["01"])
+    folder = store.publish_online(features, home)
+    (folder / "complete").unlink()
+    (folder / "online.db").write_bytes(b"half")
+    store.publish_online(features, home)
+    found = store.read_latest(store.open_store(home), ["01"], "ripple")
+    assert found[schema.SAMPLE_ID].tolist() == ["01:9"]
+
+
+def test_serving_does_not_need_the_output_any_more(
+    tmp_path: Path, output: Callable[..., Path]
+) -> None:
+    home, features = tmp_path / "home", output("a", ["01"])
+    store.publish_online(features, home)
+    shutil.rmtree(features)
+    found = store.read_latest(store.open_store(home), ["01"], "ripple")
+    assert found[schema.SAMPLE_ID].tolist() == ["01:9"]
+
+
+def test_an_empty_home_and_a_wrong_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ToolwearError, match="finish a training run first"):
+        store.open_store(tmp_path)
+    with pytest.raises(ToolwearError, match="empty is no output of the features step"):
+        store.publish_online(tmp_path / "empty", tmp_path)
