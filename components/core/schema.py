@@ -109,7 +109,17 @@ PROTOCOLS = (KNOWN_RUNS, NEW_RUN, NEW_SETTING)
 # Names of the models that are compared.
 MAJORITY, SETTINGS_ONLY = "majority", "settings_only"
 DECISION_TREE, RANDOM_FOREST, AUTO_SKLEARN = "decision_tree", "random_forest", "auto_sklearn"
-MODELS = (MAJORITY, SETTINGS_ONLY, DECISION_TREE, RANDOM_FOREST, AUTO_SKLEARN)
+LOGISTIC = "logistic"  # windows only
+NESTED = "nested"  # whichever of those tried on windows the training runs alone speak for
+MODELS = (
+    MAJORITY,
+    SETTINGS_ONLY,
+    DECISION_TREE,
+    RANDOM_FOREST,
+    LOGISTIC,
+    NESTED,
+    AUTO_SKLEARN,
+)
 
 # Names of the feature sets; their columns stand in components.features.definitions.
 PUBLISHED, RESPONSE = "published", "response"

@@ -1,0 +1,199 @@
+"""Checks of what a model does, beside how often it is right (after Ribeiro et al. 2020).
+
+Invariance: what carries no information on wear must not change the answer. Faults: a sensor that
+sticks or drops out must cost little, or be noticed by the envelope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from components.core import schema
+from components.core.abstention import Abstention
+from components.core.onnx_model import OnnxModel
+from components.features.definitions import AXIS_POSITION
+
+_SINGLE_ROWS = 100
+_NOISE = 1e-9  # relative; beyond what float64 arithmetic leaves behind
+_DIGITS = 3  # significant ones, in which the recordings are stored
+_TOUCH_OFF = 0.2  # mm between the depths of the two tools
+_SAME_ANSWER, _CHANGED, _FALL, _NOTICED = 1e-12, 0.001, 0.02, 0.99
+_MOVED = 0.05  # share of answers that a mark of the setup may move
+_NOT_MEASURED = (*schema.SETTING_COLUMNS, schema.SEQUENCE_NUMBER, schema.CURRENT_FEEDRATE)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and the test rows that it is asked about.
+
+    Attributes:
+        model: the graph.
+        X: test rows, float64 (n, features).
+        y: their labels (n,).
+        columns: names of the features.
+        training: training rows (m, features).
+        rule: when the service is not sure.
+    """
+
+    model: OnnxModel
+    X: np.ndarray
+    y: np.ndarray
+    columns: Sequence[str]
+    training: np.ndarray
+    rule: Abstention
+
+    def accuracy(self, rows: np.ndarray) -> float:
+        """Return the accuracy when these rows are asked in place of the test rows."""
+        return float((self.model.labels(rows) == self.y).mean())
+
+
+def checks(subject: Subject, session: Sequence[str], seed: int) -> list[dict[str, Any]]:
+    """Return one entry a check: `name`, `value`, `limit`, `passed`, `n`, `sentence`.
+
+    Args:
+        subject: the model.
+        session: columns that the audit found to tell when a run was recorded.
+        seed: of the noise.
+    """
+    generator = np.random.default_rng(seed)
+    return [
+        _alone(subject),
+        _float_noise(subject, generator),
+        _last_digit(subject, generator),
+        *_other_tool(subject),
+        *_other_session(subject, session),
+        *_faults(subject),
+    ]
+
+
+def _entry(name: str, value: float, limit: float, n: int, sentence: str) -> dict[str, Any]:
+    passed = bool(value <= limit)
+    return {
+        "name": name,
+        "value": value,
+        "limit": limit,
+        "passed": passed,
+        "n": n,
+        "sentence": sentence,
+    }
+
+
+def _alone(subject: Subject) -> dict[str, Any]:
+    rows = subject.X[:_SINGLE_ROWS]
+    together = subject.model.worn(subject.X)
+    single = np.array([subject.model.worn(row[None])[0] for row in rows])
+    reverse = subject.model.worn(subject.X[::-1])[::-1]
+    difference = float(
+        max(np.abs(single - together[: len(rows)]).max(), np.abs(reverse - together).max())
+    )
+    return _entry(
+        "a row's answer does not depend on its neighbours",
+        difference,
+        _SAME_ANSWER,
+        len(subject.X),
+        f"Asked alone, together or in reverse order, probabilities differ by {difference:.1e}.",
+    )
+
+
+def _float_noise(subject: Subject, generator: np.random.Generator) -> dict[str, Any]:
+    noise = 1 + _NOISE * generator.uniform(-1, 1, subject.X.shape)
+    changed = _changed(subject, subject.X * noise)
+    return _entry(
+        "numerical noise does not change the label",
+        changed,
+        _CHANGED,
+        len(subject.X),
+        f"Relative noise of {_NOISE:g} changes {changed:.2%} of the labels.",
+    )
+
+
+def _last_digit(subject: Subject, generator: np.random.Generator) -> dict[str, Any]:
+    size = np.abs(subject.X)
+    step = np.where(size > 0, 10.0 ** (np.floor(np.log10(np.where(size > 0, size, 1))) - 2), 0)
+    step[:, [name in _NOT_MEASURED for name in subject.columns]] = 0
+    moved = subject.X + step * generator.uniform(-0.5, 0.5, subject.X.shape)
+    fall = subject.accuracy(subject.X) - subject.accuracy(moved)
+    return _entry(
+        "rounding of the recording costs little",
+        fall,
+        _FALL,
+        len(subject.X),
+        f"Noise within the last of {_DIGITS} recorded digits costs {100 * fall:.2f} points.",
+    )
+
+
+def _other_tool(subject: Subject) -> Iterator[dict[str, Any]]:
+    column = AXIS_POSITION[-1]  # Z, the depth
+    if column not in subject.columns:
+        return
+    moved = subject.X.copy()
+    moved[:, list(subject.columns).index(column)] += np.where(
+        subject.y == 1, -_TOUCH_OFF, _TOUCH_OFF
+    )
+    changed = _changed(subject, moved)
+    yield _entry(
+        f"the other tool's depth ({column}) does not change the label",
+        changed,
+        _MOVED,
+        len(subject.X),
+        f"Moving the depth by the {_TOUCH_OFF} mm between the two tools, all else equal, changes "
+        f"{changed:.1%} of the labels: so much rests on which tool was mounted.",
+    )
+
+
+def _other_session(subject: Subject, session: Sequence[str]) -> Iterator[dict[str, Any]]:
+    places = [number for number, name in enumerate(subject.columns) if name in set(session)]
+    if not places:
+        return
+    moved = subject.X.copy()
+    moved[:, places] -= subject.training[:, places].std(axis=0)
+    changed = _changed(subject, moved)
+    names = ", ".join(subject.columns[place] for place in places)
+    yield _entry(
+        "another session's level does not change the label",
+        changed,
+        _MOVED,
+        len(subject.X),
+        f"Lowering {names} by one standard deviation of their rows changes {changed:.1%} of the "
+        "labels: so much rests on when a run was recorded.",
+    )
+
+
+def _faults(subject: Subject) -> Iterator[dict[str, Any]]:
+    median = np.median(subject.training, axis=0)
+    whole = subject.accuracy(subject.X)
+    for place, name in enumerate(subject.columns):
+        for fault, value in (("stuck at its median", median[place]), ("dropped to 0", 0.0)):
+            rows = subject.X.copy()
+            rows[:, place] = value
+            fall = whole - subject.accuracy(rows)
+            noticed = float(subject.rule.outside(rows).any(axis=1).mean())
+            sentence = (
+                f"{name} {fault}: accuracy falls by {100 * fall:.1f} points; the envelope refuses "
+                f"{noticed:.0%} of the rows."
+            )
+            entry = _entry(f"{name} {fault}", fall, _FALL, len(rows), sentence)
+            yield {
+                **entry,
+                "passed": entry["passed"] or noticed >= _NOTICED,
+                "column": name,
+                "fault": fault,
+                "noticed": noticed,
+            }
+
+
+def _changed(subject: Subject, rows: np.ndarray) -> float:
+    return float((subject.model.labels(rows) != subject.model.labels(subject.X)).mean())
+
+
+def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the checks with how many passed."""
+    return {
+        "passed": sum(bool(item["passed"]) for item in found),
+        "of": len(found),
+        "checks": list(found),
+    }

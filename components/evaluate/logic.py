@@ -1,0 +1,264 @@
+"""Every figure of every model, with its interval; what the graph does; when it should be silent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+
+from components.core import schema
+from components.core.abstention import Abstention
+from components.core.errors import ToolwearError
+from components.core.metrics import LEVEL
+from components.core.onnx_model import OnnxModel
+from components.core.steps import report
+from components.core.thresholds import Thresholds
+from components.evaluate import band, behaviour, figures
+from components.evaluate.statements import statements
+from components.features.dataset import Samples
+from components.split.protocols import Fold
+
+_GOLDEN = 16
+_GOLDEN_UNSURE = 4
+# Which feature set stands in the tables; what else was measured is in "further".
+_HEADLINE = {
+    schema.KNOWN_RUNS: schema.PUBLISHED,
+    schema.NEW_RUN: schema.RESPONSE,
+    schema.NEW_SETTING: schema.RESPONSE,
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is evaluated.
+
+    Attributes:
+        predictions: long tables of all models together.
+        samples: of the challenger's feature set.
+        fold: its published split.
+        calibration: features and labels of rows in neither half.
+        native: SAMPLE_ID and `p` of the ensemble itself, on every sample.
+        graph: the challenger.
+        permutation: of `training.json`.
+        session: columns that tell when a run was recorded, as audited.
+        adjacent: share of the test rows recorded beside a training row, as audited.
+    """
+
+    predictions: pd.DataFrame
+    samples: Samples
+    fold: Fold
+    calibration: tuple[np.ndarray, np.ndarray]
+    native: pd.DataFrame
+    graph: OnnxModel
+    permutation: Mapping[str, Any]
+    session: Sequence[str]
+    adjacent: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Contents of `metrics.json`, `abstention.json` and `golden.json`."""
+
+    metrics: dict[str, Any]
+    abstention: dict[str, Any]
+    golden: dict[str, Any]
+
+
+def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluation:
+    """Measure everything.
+
+    Args:
+        evidence: what is evaluated.
+        limits: the thresholds.
+        seed: of bootstraps and noise.
+
+    Raises:
+        ToolwearError: the artifacts do not belong together.
+    """
+    _check(evidence)
+    samples, fold, graph = evidence.samples, evidence.fold, evidence.graph
+    X, y = samples.X[fold.test_index], samples.y[fold.test_index]
+    training = samples.X[fold.train_index]
+    p = graph.worn(X)
+
+    report("measuring every model with its interval")
+    keys = samples.frame.drop_duplicates(schema.RUN_ID)
+    settings = dict(zip(keys[schema.RUN_ID], keys[schema.SETTING], strict=True))
+    protocols, further = _figures(evidence.predictions, settings, seed)
+
+    report("choosing when to say 'not sure', without the test rows")
+    abstention, rule = _abstention(evidence, training, limits)
+    abstention["test"] = band.on_test(rule, X, y, p)
+    abstention["coverage_curve"] = band.coverage_curve(y, p)
+
+    report("checking how the graph behaves")
+    subject = behaviour.Subject(graph, X, y, samples.columns, training, rule)
+    found = behaviour.summary(behaviour.checks(subject, evidence.session, seed))
+    metrics = {
+        "seed": seed,
+        "level": LEVEL,
+        "protocols": protocols,
+        "further": further,
+        "slices": _slices(evidence.predictions, samples.frame),
+        "calibration": _calibration(evidence.predictions),
+        "coverage": {key: abstention[key] for key in ("band", "test", "coverage_curve")},
+        "behaviour": found,
+        "permutation": evidence.permutation,
+        "onnx": onnx_agreement(evidence.native, samples, graph, limits),
+        "statements": statements(
+            protocols,
+            further,
+            evidence.permutation,
+            found,
+            evidence.adjacent,
+            limits.decision.permutation_p,
+        ),
+    }
+    return Evaluation(metrics, abstention, golden(graph, samples, fold.test_index, p))
+
+
+def _check(evidence: Evidence) -> None:
+    if evidence.graph.n_features != len(evidence.samples.columns):
+        raise ToolwearError(
+            f"The model wants {evidence.graph.n_features} features and the feature set has "
+            f"{len(evidence.samples.columns)}; run the search again on these features."
+        )
+    known = set(evidence.samples.frame[schema.SAMPLE_ID])
+    if not set(evidence.native[schema.SAMPLE_ID]) <= known:
+        raise ToolwearError(
+            "The search was made on other samples than these features hold; run it again."
+        )
+    if evidence.predictions["p"].isna().any():
+        raise ToolwearError(
+            "A model answered with something that is not a number; see its predictions.parquet."
+        )
+
+
+def _figures(
+    predictions: pd.DataFrame, settings: dict[str, str], seed: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    protocols: dict[str, Any] = {name: {} for name in schema.PROTOCOLS}
+    further: dict[str, Any] = {name: {} for name in schema.PROTOCOLS}
+    for (protocol, feature_set, model), rows in _by_model(predictions):
+        value = (
+            figures.known_runs(rows, seed)
+            if protocol == schema.KNOWN_RUNS
+            else figures.held_out(rows, settings, len(settings), seed)
+        )
+        if feature_set == _HEADLINE[protocol]:
+            protocols[protocol][model] = value
+        else:
+            further[protocol].setdefault(feature_set, {})[model] = value
+    return protocols, further
+
+
+def _by_model(predictions: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
+    keys = ["protocol", "feature_set", "model"]
+    for (protocol, feature_set, model), rows in predictions.groupby(keys, sort=False):
+        yield (str(protocol), str(feature_set), str(model)), rows
+
+
+def _abstention(
+    evidence: Evidence, training: np.ndarray, limits: Thresholds
+) -> tuple[dict[str, Any], Abstention]:
+    X, y = evidence.calibration
+    bounds = band.envelope(training, evidence.samples.columns, limits.abstention.envelope_quantile)
+    inside = ~Abstention.of(evidence.samples.columns, None, bounds).outside(X).any(axis=1)
+    chosen = band.choose_band(
+        y[inside], evidence.graph.worn(X[inside]), limits.abstention.target_accuracy
+    )
+    rule = Abstention.of(
+        evidence.samples.columns, {"low": chosen["low"], "high": chosen["high"]}, bounds
+    )
+    content = {
+        "low": chosen["low"],
+        "high": chosen["high"],
+        "band": chosen,
+        "envelope": bounds,
+        "envelope_quantile": limits.abstention.envelope_quantile,
+    }
+    return content, rule
+
+
+def _slices(predictions: pd.DataFrame, keys: pd.DataFrame) -> dict[str, Any]:
+    """Return accuracy by setting and phase of every published-split model but the baselines."""
+    known = predictions[
+        (predictions["protocol"] == schema.KNOWN_RUNS)
+        & (predictions["feature_set"] == schema.PUBLISHED)
+        & ~predictions["model"].isin([schema.MAJORITY, schema.SETTINGS_ONLY])
+    ].merge(keys[[schema.SAMPLE_ID, schema.SETTING, schema.PHASE]], on=schema.SAMPLE_ID)
+    return {
+        str(model): {
+            schema.SETTING: figures.slices(rows, schema.SETTING),
+            "phase": figures.slices(rows, schema.PHASE),
+            "run": figures.slices(rows, schema.RUN_ID),
+        }
+        for model, rows in known.groupby("model", sort=False)
+    }
+
+
+def _calibration(predictions: pd.DataFrame) -> dict[str, Any]:
+    result: dict[str, Any] = {name: {} for name in schema.PROTOCOLS}
+    for (protocol, feature_set, model), rows in _by_model(predictions):
+        if feature_set == _HEADLINE[protocol]:
+            result[protocol][model] = figures.reliability(
+                rows["y"].to_numpy(), rows["p"].to_numpy()
+            )
+    return result
+
+
+def onnx_agreement(
+    native: pd.DataFrame, samples: Samples, graph: OnnxModel, limits: Thresholds
+) -> dict[str, Any]:
+    """Return how far the graph, run here, stands off the ensemble that it was made from.
+
+    Args:
+        native: the ensemble's own answers in its own environment.
+        samples: the rows.
+        graph: the exported graph.
+        limits: the thresholds of the export.
+    """
+    own = native.set_index(schema.SAMPLE_ID)["p"]
+    asked = samples.frame[schema.SAMPLE_ID].isin(own.index).to_numpy()
+    expected = own.reindex(samples.frame[schema.SAMPLE_ID][asked]).to_numpy()
+    rows = samples.X[asked]
+    agreement = float((graph.labels(rows) == (expected > 0.5)).mean())
+    difference = float(np.abs(graph.worn(rows) - expected).max())
+    return {
+        "rows": len(rows),
+        "label_agreement": agreement,
+        "max_abs_diff": difference,
+        "runtime": onnxruntime.__version__,
+        "passed": agreement >= limits.export.label_agreement
+        and difference <= limits.export.probability_tolerance,
+    }
+
+
+def golden(graph: OnnxModel, samples: Samples, test: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    """Return a few test rows with the answers that the graph gives: the unsure, then each run's.
+
+    Args:
+        graph: the model.
+        samples: n samples.
+        test: positions of the test rows (m,).
+        p: the graph's P(worn) of them (m,).
+    """
+    unsure = np.argsort(np.abs(p - 0.5), kind="stable")[:_GOLDEN_UNSURE].tolist()
+    _, first = np.unique(samples.run[test], return_index=True)
+    label = samples.y[test][first]
+    both = [first[label == 0].tolist(), first[label == 1].tolist()]
+    turns = [member[turn] for turn in range(len(first)) for member in both if turn < len(member)]
+    chosen = list(dict.fromkeys([*unsure, *turns]))[:_GOLDEN]
+    rows = samples.X[test[chosen]]
+    return {
+        "rows": rows,
+        "probabilities": graph.predict_proba(rows),
+        "labels": graph.labels(rows),
+        "columns": list(samples.columns),
+        "sample_ids": samples.frame[schema.SAMPLE_ID].iloc[test[chosen]].tolist(),
+        "y": samples.y[test[chosen]],
+    }

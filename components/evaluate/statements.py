@@ -1,0 +1,162 @@
+"""The result in plain sentences, each computed from the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.core import schema
+from components.evaluate.names import model_name
+
+Models = Mapping[str, Mapping[str, Any]]
+_UNSEEN = {
+    schema.NEW_RUN: "a run that it has not seen",
+    schema.NEW_SETTING: "a feed and clamp setting that it has not seen",
+}
+
+
+def statements(
+    protocols: Mapping[str, Models],
+    further: Mapping[str, Mapping[str, Models]],
+    permutation: Mapping[str, Any],
+    behaviour: Mapping[str, Any],
+    adjacent: float,
+    level: float,
+) -> list[str]:
+    """Return the sentences, the most important first.
+
+    Args:
+        protocols: figures by protocol and model.
+        further: figures by protocol, feature set and model.
+        permutation: of `training.json`.
+        behaviour: the checks of the graph.
+        adjacent: share of the published test rows that were recorded beside a training row.
+        level: what p has to be below to speak of a signal.
+    """
+    said = [_known(protocols[schema.KNOWN_RUNS], adjacent)]
+    for protocol in (schema.NEW_RUN, schema.NEW_SETTING):
+        said += [
+            sentence
+            for sentence in (
+                _unseen(protocol, protocols[protocol]),
+                _searched(protocol, protocols[protocol]),
+                _leak(protocol, further.get(protocol, {})),
+            )
+            if sentence
+        ]
+    said += [_chance(permutation, level), _behaviour(behaviour)]
+    said += [
+        figures["published"]["sentence"]
+        for figures in protocols[schema.KNOWN_RUNS].values()
+        if figures["published"]
+    ]
+    return said
+
+
+def _known(models: Models, adjacent: float) -> str:
+    name = schema.AUTO_SKLEARN if schema.AUTO_SKLEARN in models else schema.RANDOM_FOREST
+    figures = models[name]
+    low, high = figures["interval"]["accuracy"]
+    return (
+        f"On known runs, rows split at random as published, {model_name(name)} is right on "
+        f"{figures['n'] - figures['errors']:,} of {figures['n']:,} held-back rows: "
+        f"{figures['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}). Of these rows "
+        f"{adjacent:.1%} were recorded right beside a training row, so this says how well the runs "
+        "are remembered, not how well a new one is judged."
+    )
+
+
+def right_runs(figures: Mapping[str, Any]) -> str:
+    """Return "12 of 18 runs right (95 % interval 44 % to 84 %)"."""
+    runs = figures["runs"]
+    low, high = runs["wilson"]
+    return f"{runs['correct']} of {runs['of']} runs right (95 % interval {low:.0%} to {high:.0%})"
+
+
+def _unseen(protocol: str, models: Models) -> str:
+    trained = [
+        name
+        for name in (schema.NESTED, schema.RANDOM_FOREST, schema.DECISION_TREE)
+        if name in models
+    ]
+    if not trained:
+        return ""
+    name = trained[0]
+    who = "the model chosen inside each fold" if name == schema.NESTED else model_name(name)
+    runs = models[name]["runs"]
+    sentence = f"On {_UNSEEN[protocol]}, {who} judges {right_runs(models[name])}"
+    if schema.SETTINGS_ONLY in models:
+        alone = models[schema.SETTINGS_ONLY]["runs"]
+        sentence += f"; feed rate and clamp pressure alone get {alone['correct']}"
+    if schema.MAJORITY in models:
+        sentence += f", the commoner label {models[schema.MAJORITY]['runs']['correct']}"
+    sentence += "."
+    left = runs["there_are"] - runs["of"]
+    if left:
+        sentence += (
+            f" {left} of {runs['there_are']} runs "
+            f"{'has' if left == 1 else 'have'} no full window of cutting rows and cannot be judged."
+        )
+    return sentence
+
+
+def _searched(protocol: str, models: Models) -> str:
+    if schema.AUTO_SKLEARN not in models:
+        return ""
+    runs = models[schema.AUTO_SKLEARN]["runs"]
+    judged = right_runs(models[schema.AUTO_SKLEARN])
+    sentence = f"On {_UNSEEN[protocol]}, auto-sklearn, searched anew without it, judges {judged}."
+    if runs["undecided"]:
+        sentence += f" On {runs['undecided']} it is undecided: its mean is exactly one half."
+    if runs["of"] < runs["there_are"]:
+        sentence += f" Only these {runs['of']} of {runs['there_are']} runs were left out."
+    return sentence
+
+
+def _leak(protocol: str, sets: Mapping[str, Models]) -> str:
+    models = sets.get(schema.PUBLISHED, {})
+    if protocol != schema.NEW_SETTING or schema.DECISION_TREE not in models:
+        return ""
+    runs = models[schema.DECISION_TREE]["runs"]
+    return (
+        f"With the published columns a decision tree would seem to judge {runs['correct']} of "
+        f"{runs['of']} runs of unseen settings right: the audit of the split says which of these "
+        "columns gives the label away, so that no such figure counts."
+    )
+
+
+def _chance(permutation: Mapping[str, Any], level: float) -> str:
+    free = permutation.get("free") or {}
+    if permutation.get("p") is None:
+        return "Whether anything beats chance on new runs was not tested (no permutations)."
+    right, area = free["all"]["runs_correct"], free["all"]["run_auc"]
+    within = permutation.get("within_setting") or {}
+    verdict = (
+        "no better than chance can explain"
+        if permutation["p"] >= level
+        else "better than chance explains"
+    )
+    sentence = (
+        f"The best of all that was tried judges {right['observed']:.0f} runs right "
+        f"(run AUC {area['observed']:.2f}). With labels permuted over whole runs the best does as "
+        f"well with p = {right['p']:.2g} (AUC: {area['p']:.2g}; {free['permutations']} permutations"
+    )
+    if within.get("permutations"):
+        matched = within["all"]
+        sentence += (
+            f"), within runs of the same setting with p = {matched['runs_correct']['p']:.2g} "
+            f"(AUC: {matched['run_auc']['p']:.2g}; {within['permutations']}"
+        )
+    return sentence + f"). Taken together that is {verdict} (largest p {permutation['p']:.2g})."
+
+
+def _behaviour(behaviour: Mapping[str, Any]) -> str:
+    failed = [item for item in behaviour["checks"] if not item["passed"]]
+    sentence = f"The graph passes {behaviour['passed']} of {behaviour['of']} checks of behaviour."
+    told = " ".join(item["sentence"] for item in failed if "fault" not in item)
+    silent = [item["name"] for item in failed if "fault" in item]
+    if told:
+        sentence += f" {told}"
+    if silent:
+        sentence += f" Faults that cost much and go unnoticed: {', '.join(silent)}."
+    return sentence

@@ -1,0 +1,98 @@
+"""Input and output of the evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as ds
+
+from components.core import jsonfile, schema
+from components.core.onnx_model import OnnxModel
+from components.core.steps import report
+from components.core.thresholds import thresholds
+from components.evaluate import plots, plots_runs
+from components.evaluate.logic import Evaluation, Evidence, evaluate_all
+from components.features.dataset import TRAINING_SET, Samples, load
+from components.split.protocols import folds
+
+METRICS, ABSTENTION, GOLDEN, PLOTS = "metrics.json", "abstention.json", "golden.json", "plots"
+
+
+def evaluate(
+    features: Path, split: Path, models: Path, automl: Path, seed: int, output: Path
+) -> Evaluation:
+    """Measure every model, write the figures and pictures below `output` and return them.
+
+    Args:
+        features: output of the features step.
+        split: output of the split step.
+        models: output of the training of baselines.
+        automl: output of the search.
+        seed: of bootstraps and noise.
+        output: folder to make.
+    """
+    samples = load(features, schema.PUBLISHED)
+    splits = pd.read_parquet(split / "splits.parquet")
+    (fold,) = folds(schema.KNOWN_RUNS, samples, splits)
+    predictions = pd.concat(
+        [pd.read_parquet(folder / "predictions.parquet") for folder in (models, automl)],
+        ignore_index=True,
+    )
+    audit = jsonfile.read(split / "audit.json")
+    evidence = Evidence(
+        predictions=predictions,
+        samples=samples,
+        fold=fold,
+        calibration=calibration_rows(features, samples),
+        native=pd.read_parquet(automl / "native.parquet"),
+        graph=OnnxModel(automl / "model.onnx"),
+        permutation=jsonfile.read(models / "training.json")["permutation"],
+        session=[item["column"] for item in audit["session_fingerprint"]],
+        adjacent=audit["neighbours"]["adjacent_share"],
+    )
+    evaluation = evaluate_all(evidence, thresholds(), seed)
+    output.mkdir(parents=True)
+    jsonfile.write(output / METRICS, evaluation.metrics)
+    jsonfile.write(output / ABSTENTION, evaluation.abstention)
+    jsonfile.write(output / GOLDEN, evaluation.golden)
+    report("drawing")
+    draw(evaluation, published_rows(predictions), output / PLOTS)
+    return evaluation
+
+
+def calibration_rows(features: Path, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and labels of the rows that no half of the published split holds."""
+    table = ds.dataset(features / TRAINING_SET, format="parquet").to_table(
+        columns=list(dict.fromkeys((*samples.columns, schema.LABEL))),
+        filter=~ds.field(schema.IS_ACTIVE),
+    )
+    X = np.column_stack([table.column(name).to_numpy() for name in samples.columns])
+    kept = ~np.isnan(X).any(axis=1)
+    return X[kept], table.column(schema.LABEL).to_numpy().astype(np.int64)[kept]
+
+
+def published_rows(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the predictions on the published split with the published columns."""
+    return predictions[
+        (predictions["protocol"] == schema.KNOWN_RUNS)
+        & (predictions["feature_set"] == schema.PUBLISHED)
+    ]
+
+
+def draw(evaluation: Evaluation, rows: pd.DataFrame, folder: Path) -> None:
+    """Write the pictures below `folder`."""
+    folder.mkdir()
+    metrics: dict[str, Any] = evaluation.metrics
+    plots.accuracy(metrics["protocols"], folder / "accuracy.png")
+    plots_runs.verdicts(metrics["protocols"], folder / "run_verdicts.png")
+    if metrics["permutation"]["p"] is not None:
+        plots_runs.permutation(metrics["permutation"], folder / "permutation.png")
+    plots.curves(rows, folder)
+    plots.calibration(metrics["calibration"][schema.KNOWN_RUNS], folder / "calibration.png")
+    plots.coverage(evaluation.abstention, folder / "coverage.png")
+    plots.confusion(rows, folder / "confusion.png")
+    model = schema.AUTO_SKLEARN
+    plots.slices(metrics["slices"][model], model, folder / "slices.png")
