@@ -188,11 +188,13 @@ def _search(
             coverage_samples=settings.coverage_samples,
             max_anchor_size=settings.max_anchor_size,
         )
-    # A bin can end at the largest value there is: such a term says nothing.
-    terms = [
-        term for term in _terms(explainer, found.raw["encoded"]) if not term.holds(fit_rows).all()
-    ]
+    terms = told_terms(_terms(explainer, found.raw["encoded"]), fit_rows)
     return terms, {"precision": float(found.precision), "coverage": float(found.coverage)}
+
+
+def told_terms(terms: list[Term], rows: np.ndarray) -> list[Term]:
+    """Return the terms that exclude any row; a bin that ends at the largest value says nothing."""
+    return [term for term in terms if not term.holds(rows).all()]
 
 
 def _terms(explainer: Any, encoded: list[int]) -> list[Term]:
