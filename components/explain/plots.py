@@ -124,7 +124,7 @@ def _dependence(axes: Axes, curves: Curves, data: dict[str, Any], lines: int) ->
 
 
 def _short(value: float, grid: np.ndarray) -> str:
-    return "≈0" if 0 < abs(value) < 1e-9 * np.abs(grid).max() else f"{value:.3g}"
+    return "≈0" if 0 < abs(value) < 1e-9 * np.abs(grid).max() else f"{value:.4g}"
 
 
 def surrogate_tree(surrogate: Envelope) -> Figure:
