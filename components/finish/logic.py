@@ -18,7 +18,9 @@ _ADVICE = {
     "log is in the step's output. Nothing was promoted.",
 }
 _MENDABLE = "Mend what the sentence names and start the run again; finished steps are cached."
-_DEFECT = "This is a defect of ours: keep the log and report it. Start again to resume from the cache."
+_DEFECT = (
+    "This is a defect of ours: keep the log and report it. Start again to resume from the cache."
+)
 
 
 def advice(step: str, *, mendable: bool) -> str:
@@ -45,7 +47,9 @@ def page(title: str, failures: Sequence[dict[str, Any]]) -> str:
     for failure in failures:
         step = str(failure["step"])
         parts.append(f"<h2>Step “{escape(step)}”</h2>")
-        parts.append(f"<p><strong>Why:</strong> {escape(str(failure.get('reason', 'unknown')))}</p>")
+        parts.append(
+            f"<p><strong>Why:</strong> {escape(str(failure.get('reason', 'unknown')))}</p>"
+        )
         what = advice(step, mendable=bool(failure.get("user_error")))
         parts.append(f"<p><strong>What to do:</strong> {escape(what)}</p>")
         if failure.get("traceback"):
