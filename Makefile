@@ -19,11 +19,11 @@ help: ## Show this list
 
 .PHONY: run
 run: $(MAIN) $(AUTOML) ## Train, judge, explain, register and check a model (FAST=1: small, DATA=folder, ARGS=...)
-	$(BIN)/toolwear run $(if $(FAST),--fast) $(if $(DATA),--data "$(DATA)") $(ARGS)
+	@$(BIN)/toolwear run $(if $(FAST),--fast) $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .PHONY: test
 test: $(DEV) $(AUTOML) ## Set everything up and run all tests
-	$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(ARGS)
 
 .PHONY: check
 check: $(DEV) ## Format, lint, strict types, import rules, dead code
@@ -57,27 +57,27 @@ clean: ## Remove the environments and caches; runs/ stays
 
 $(UV): requirements/tools.txt
 	@echo "setting up: uv"
-	python3 -m venv .tools
-	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/tools.txt
+	@python3 -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/tools.txt
 	@touch $@
 
 .venv/bin/python: | $(UV)
 	@echo "setting up: Python 3.12"
-	$(UV) venv --quiet --python "$$(requirements/find-python.sh 3.12)" .venv
+	@$(UV) venv --quiet --python "$$(requirements/find-python.sh 3.12)" .venv
 
 $(MAIN): requirements/main.txt requirements/build.txt pyproject.toml | .venv/bin/python
 	@echo "setting up: the main environment"
-	$(INSTALL) --python .venv/bin/python -r requirements/main.txt
-	$(UV) pip install --quiet --python .venv/bin/python --no-deps --build-constraints requirements/build.txt --editable .
+	@$(INSTALL) --python .venv/bin/python -r requirements/main.txt
+	@$(UV) pip install --quiet --python .venv/bin/python --no-deps --build-constraints requirements/build.txt --editable .
 	@touch $@
 
 $(DEV): requirements/dev.txt $(MAIN)
 	@echo "setting up: the test tools"
-	$(INSTALL) --python .venv/bin/python -r requirements/dev.txt
+	@$(INSTALL) --python .venv/bin/python -r requirements/dev.txt
 	@touch $@
 
 $(AUTOML): requirements/automl.txt | $(UV)
 	@echo "setting up: auto-sklearn on Python 3.9"
-	$(UV) venv --quiet --allow-existing --python "$$(requirements/find-python.sh 3.9)" .venv-automl
-	$(INSTALL) --python .venv-automl/bin/python -r requirements/automl.txt
+	@$(UV) venv --quiet --allow-existing --python "$$(requirements/find-python.sh 3.9)" .venv-automl
+	@$(INSTALL) --python .venv-automl/bin/python -r requirements/automl.txt
 	@touch $@
