@@ -34,6 +34,7 @@ class Evidence:
     export: dict[str, Any]
     evaluation: dict[str, Any]
     explanations: dict[str, Any]
+    explained: dict[str, Any]
     decision: dict[str, Any]
     registration: dict[str, Any]
     check: dict[str, Any]
@@ -62,7 +63,6 @@ def build_summary(evidence: Evidence) -> Summary:
         explanations={
             method: explained["quality"]
             for method, explained in evidence.explanations.items()
-            if "quality" in explained
         },
         gate=Gate(
             decision=decision["decision"],

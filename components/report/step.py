@@ -51,6 +51,7 @@ def report(
         export=jsonfile.read(folders.automl / "export.json"),
         evaluation=jsonfile.read(folders.evaluation / "metrics.json"),
         explanations=jsonfile.read(folders.explanation / "explanations.json"),
+        explained=jsonfile.read(folders.explanation / "manifest.json"),
         decision=jsonfile.read(folders.decision / "decision.json"),
         registration=jsonfile.read(folders.registration / "registration.json"),
         check=jsonfile.read(folders.check / "check.json"),
