@@ -66,7 +66,7 @@ def _note(settings: SimulatorSettings, runs: list[PlannedRun]) -> dict[str, obje
     return {
         "simulated": True,
         "settings": settings.model_dump(),
-        "poisoned_runs": [run.number for run in runs if run.label != run.worn],
+        "flipped_runs": [run.number for run in runs if run.label != run.worn],
         "rows": sum(run.rows for run in runs),
     }
 
