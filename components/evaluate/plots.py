@@ -130,7 +130,7 @@ def calibration(models: Mapping[str, Any], path: Path) -> None:
     axes.set_title(
         f"Calibration on known runs (n = {n:,} rows, 95 % intervals)", loc="left", fontsize=11
     )
-    axes.legend(frameon=False, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     clean(axes)
     save(figure, path)
 
