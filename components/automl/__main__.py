@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import os
 import shutil
@@ -11,10 +12,13 @@ import sys
 import warnings
 from pathlib import Path
 
+import psutil
+
 from components.automl.request import Request
 from components.core.errors import EXIT_USAGE, ToolwearError
 
 _PR_SET_PDEATHSIG = 1  # prctl(2): a signal when the parent ends, however it ends
+_PATIENCE = 5.0  # seconds for processes to be gone after SIGKILL
 
 
 def main() -> int:
@@ -43,6 +47,12 @@ def _end_with_parent(parent: int, scratch: Path) -> None:
     """
 
     def end(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a handler
+        # First the evaluations, or they would write files beside those that are removed.
+        evaluations = psutil.Process().children(recursive=True)
+        for evaluation in evaluations:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                evaluation.kill()
+        psutil.wait_procs(evaluations, timeout=_PATIENCE)
         shutil.rmtree(scratch, ignore_errors=True)
         os.killpg(0, signal.SIGKILL)
 

@@ -80,7 +80,12 @@ def _environment() -> dict[str, str]:
 
 def _run(command: list[str], scratch: Path) -> int:
     # A session of its own, so that evaluations which outlive the search can be ended with it.
-    process = subprocess.Popen(command, cwd=_ROOT, env=_environment(), start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        cwd=_ROOT,
+        env={**_environment(), "TMPDIR": str(scratch)},
+        start_new_session=True,
+    )
     try:
         while not _ended(process):
             for line in progress.lines(scratch):

@@ -38,6 +38,38 @@ def choose_folds(folds: list[Fold], y: np.ndarray, count: int, seed: int) -> lis
     return [folds[position] for position in sorted(chosen)]
 
 
+def group_folds(y: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray | None:
+    """Return the fold of each row such that no group is in two folds and each has both classes.
+
+    The log loss needs both. Large groups first, each joins the fold that has fewest rows of its
+    classes, as in scikit-learn's later StratifiedGroupKFold.
+
+    Args:
+        y: 0 or 1, (rows,).
+        groups: names of groups, (rows,).
+        count: of folds at most; fewer if a class is in fewer groups.
+
+    Returns:
+        Fold numbers, int (rows,), or None where a class is in one group only.
+    """
+    names, position = np.unique(groups, return_inverse=True)
+    rows = np.zeros((len(names), 2))
+    np.add.at(rows, (position, y), 1)
+    count = min(count, *(int((rows[:, label] > 0).sum()) for label in (0, 1)))
+    if count < 2:
+        return None
+    filled = np.zeros((count, 2))
+    chosen = np.zeros(len(names), dtype=np.int64)
+    for group in np.argsort(-rows.sum(axis=1), kind="stable"):
+        held = rows[group] > 0
+        # A fold without any row of one of the group's classes comes first.
+        lacking = (filled[:, held] == 0).any(axis=1)
+        order = np.lexsort((filled[:, held].sum(axis=1), ~lacking))
+        chosen[group] = order[0]
+        filled[order[0]] += rows[group]
+    return chosen[position] if (filled > 0).all() else None
+
+
 def prediction_table(
     protocol: str, feature_set: str, fold: Fold, samples: Samples, p: np.ndarray
 ) -> pd.DataFrame:

@@ -6,11 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from components.automl import data
 from components.automl.export.gate import Agreement, export_ensemble
-from components.automl.logic import choose_folds, prediction_table
+from components.automl.logic import choose_folds, group_folds, prediction_table
 from components.automl.progress import Progress
 from components.automl.request import Request
 from components.automl.search import Budget, search
@@ -21,6 +22,8 @@ from components.features.dataset import Samples, load
 from components.split.protocols import Fold
 
 PREDICTIONS, SUMMARY, MODELS = "predictions.parquet", "summary.json", "outer"
+# Three rather than five: within a small budget the number of models that are tried counts more.
+_INNER_FOLDS = 3
 _PROTOCOLS = (schema.NEW_RUN, schema.NEW_SETTING)
 
 
@@ -47,12 +50,15 @@ def run_outer(request: Request, limit: Agreement, folder: Path) -> None:
         name = f"{protocol} {fold.name}"
         summary: dict[str, Any] = {"protocol": protocol, "fold": fold.name}
         summaries.append(summary)
-        if len(set(samples.y[fold.train_index].tolist())) < 2:
-            summary["skipped"] = "the other groups hold one class only"
+        inner = _inner_folds(samples, protocol, fold)
+        if inner is None:
+            summary["skipped"] = "one class, or one of its groups only, is left to learn from"
             report(f"outer search {number} of {len(plan)} ({name}): skipped, {summary['skipped']}")
             continue
         progress = Progress(request.scratch, f"outer search {number} of {len(plan)} ({name})")
-        table, details = _search_fold(request, limit, samples, protocol, fold, folder, progress)
+        table, details = _search_fold(
+            request, limit, samples, protocol, fold, inner, folder, progress
+        )
         tables.append(table)
         summary.update(details)
         right = float(((table["p"] > 0.5) == table["y"]).mean())
@@ -68,20 +74,26 @@ def run_outer(request: Request, limit: Agreement, folder: Path) -> None:
     jsonfile.write(folder / SUMMARY, summaries)
 
 
+def _inner_folds(samples: Samples, protocol: str, fold: Fold) -> np.ndarray | None:
+    """Return how models are ranked inside: by the kind of group that the protocol holds out."""
+    groups = samples.run if protocol == schema.NEW_RUN else samples.setting
+    return group_folds(samples.y[fold.train_index], groups[fold.train_index], _INNER_FOLDS)
+
+
 def _search_fold(
     request: Request,
     limit: Agreement,
     samples: Samples,
     protocol: str,
     fold: Fold,
+    inner: np.ndarray,
     folder: Path,
     progress: Progress,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    groups = samples.run if protocol == schema.NEW_RUN else samples.setting
     found = search(
         samples.X[fold.train_index],
         samples.y[fold.train_index],
-        groups[fold.train_index],
+        inner,
         Budget(request.outer_seconds, request.evaluations, request.memory_mb),
         request.seed,
         request.scratch / f"{protocol}-{fold.name.replace('/', '-')}",

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from autosklearn.classification import AutoSklearnClassifier
 from autosklearn.metrics import log_loss
-from sklearn.model_selection import GroupKFold
+from autosklearn.smbo import get_smac_object
+from ConfigSpace.util import deactivate_inactive_hyperparameters  # type: ignore[import-not-found]
+from sklearn.model_selection import PredefinedSplit
 
 from components.automl import record, space
 from components.automl.export.ensemble import Member
@@ -19,9 +21,6 @@ from components.core.errors import ToolwearError
 from components.core.steps import report
 
 _SHARE_HELD_OUT = 0.33  # of the training rows, to rank models; auto-sklearn's default
-# Three rather than five: in the small budgets of the grouped searches the number of models that
-# can be tried counts for more.
-_GROUP_FOLDS = 3
 _ATTEMPTS = 3
 
 
@@ -58,7 +57,7 @@ class Found:
 def search(
     X: np.ndarray,
     y: np.ndarray,
-    groups: np.ndarray | None,
+    folds: np.ndarray | None,
     budget: Budget,
     seed: int,
     folder: Path,
@@ -69,8 +68,8 @@ def search(
     Args:
         X: float64 (rows, features); an array, since auto-sklearn's refit fails on data frames.
         y: 0 or 1, (rows,).
-        groups: rows of one group are never on both sides when models are ranked; None: rows are
-            held out at random.
+        folds: number of the fold in which a row is held out when models are ranked, int (rows,);
+            None: a third of the rows is held out at random.
         budget: time or evaluations.
         seed: of the search; with a budget in evaluations and one job the result is repeatable.
         folder: for auto-sklearn's own files; need not exist.
@@ -80,7 +79,7 @@ def search(
         ToolwearError: the time is too short to try one model.
     """
     started = time.time()
-    classifier = _searched(X, y, groups, budget, seed, folder, progress)
+    classifier = _searched(X, y, folds, budget, seed, folder, progress)
     searched = time.time()
     members = len(classifier.get_models_with_weights())
     progress.tell(f"fitting {members} member(s) again on all {len(y)} rows", seconds=0)
@@ -95,7 +94,7 @@ def search(
 def _searched(
     X: np.ndarray,
     y: np.ndarray,
-    groups: np.ndarray | None,
+    folds: np.ndarray | None,
     budget: Budget,
     seed: int,
     folder: Path,
@@ -106,7 +105,7 @@ def _searched(
         seconds = budget.seconds * 2**attempt
         classifier = _classifier(
             replace(budget, seconds=seconds),
-            groups,
+            folds,
             seed,
             folder.with_name(f"{folder.name}-{attempt}"),
             progress,
@@ -124,7 +123,7 @@ def _searched(
 
 
 def _classifier(
-    budget: Budget, groups: np.ndarray | None, seed: int, folder: Path, progress: Progress
+    budget: Budget, folds: np.ndarray | None, seed: int, folder: Path, progress: Progress
 ) -> Any:
     def told(_smbo: Any, _run: Any, result: Any, _left: float) -> None:
         ensemble = classifier.automl_._backend.load_ensemble(seed)
@@ -147,22 +146,43 @@ def _classifier(
         dataset_compression=False,
         smac_scenario_args=limits.optimizer,
         get_trials_callback=told,
+        get_smac_object_callback=_optimizer,
         logging_config=_logging(),
-        **_resampling(groups),
+        **_resampling(folds),
     )
     return classifier
 
 
-def _resampling(groups: np.ndarray | None) -> dict[str, Any]:
-    if groups is None:
-        return {
-            "resampling_strategy": "holdout",
-            "resampling_strategy_arguments": {"train_size": 1 - _SHARE_HELD_OUT},
-        }
-    parts = min(_GROUP_FOLDS, len(np.unique(groups)))
+def _optimizer(**arguments: Any) -> Any:
+    """Return auto-sklearn's optimizer, told to try each classifier's default first.
+
+    What metalearning suggests comes after, as far as the evaluations reach: SMAC refuses more.
+    """
+    scenario = arguments["scenario_dict"]
+    configurations = scenario["cs"]
+    defaults = {part.name: part.default_value for part in configurations.get_hyperparameters()}
+    first = [
+        deactivate_inactive_hyperparameters(
+            {**defaults, "classifier:__choice__": classifier}, configurations
+        )
+        for classifier in space.CLASSIFIERS
+    ]
+    # auto-sklearn itself puts the default of the whole space in front.
+    suggested = [*first, *arguments.pop("metalearning_configurations")]
+    known = [configurations.get_default_configuration()]
+    for configuration in suggested:
+        if configuration not in known:
+            known.append(configuration)
+    count = scenario.get("runcount_limit", len(known))
+    return get_smac_object(metalearning_configurations=known[1:count], **arguments)
+
+
+def _resampling(folds: np.ndarray | None) -> dict[str, Any]:
+    if folds is not None:
+        return {"resampling_strategy": PredefinedSplit(folds)}
     return {
-        "resampling_strategy": GroupKFold(n_splits=parts),
-        "resampling_strategy_arguments": {"groups": groups},
+        "resampling_strategy": "holdout",
+        "resampling_strategy_arguments": {"train_size": 1 - _SHARE_HELD_OUT},
     }
 
 

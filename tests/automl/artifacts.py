@@ -1,0 +1,62 @@
+"""Small features and split artifacts with a signal that a search finds in a few evaluations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from components.core import schema as s
+from components.features.definitions import FEATURE_SETS
+from components.split.protocols import assign
+
+ROWS_PER_RUN = 200
+SETTINGS = [(3.0, 2.5), (6.0, 4.0), (20.0, 3.0)]
+RUNS = 6  # one unworn and one worn for each setting
+
+
+def write(folder: Path, classes: int = 2) -> tuple[Path, Path]:
+    """Write both artifacts below `folder` and return their paths.
+
+    A sixth of the rows is no sample, with features all the same; every fourth row ends a window.
+    """
+    generator = np.random.default_rng(0)
+    rows = pd.concat([_run(number, classes, generator) for number in range(1, RUNS + 1)])
+    rows = rows.reset_index(drop=True)
+    features, split = folder / "features", folder / "split"
+    (features / "training_set").mkdir(parents=True)
+    split.mkdir()
+    rows.to_parquet(features / "training_set" / "part-00000.parquet", index=False)
+    assign(rows).to_parquet(split / "splits.parquet", index=False)
+    return features, split
+
+
+def _run(number: int, classes: int, generator: np.random.Generator) -> pd.DataFrame:
+    feedrate, clamp_pressure = SETTINGS[(number - 1) // 2]
+    worn = number % 2 if classes == 2 else 1
+    run, row = s.run_id(number), np.arange(ROWS_PER_RUN)
+    frame = pd.DataFrame(
+        {
+            s.SAMPLE_ID: [s.sample_id(run, int(position)) for position in row],
+            s.RUN_ID: run,
+            s.ROW: row,
+            s.TIME_INDEX: row,
+            s.EVENT_TIME: pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(row * 100, "ms"),
+            s.PHASE: s.ACTIVE_PHASES[0],
+            s.SETTING: s.setting(feedrate, clamp_pressure),
+            s.FEEDRATE: feedrate,
+            s.CLAMP_PRESSURE: clamp_pressure,
+            s.IS_ACTIVE: row % 6 != 0,
+            s.IS_CUTTING: True,
+            s.IS_WINDOW: row % 4 == 3,
+            s.LABEL: worn,
+        }
+    )
+    signals = {
+        column: generator.normal(size=ROWS_PER_RUN).round(3) + place % 3 * worn * 0.7
+        for feature_set in (s.RESPONSE, s.PUBLISHED)
+        for place, column in enumerate(FEATURE_SETS[feature_set].columns)
+        if column not in frame
+    }
+    return frame.assign(**signals)

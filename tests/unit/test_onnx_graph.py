@@ -1,0 +1,109 @@
+"""The graph builder and the trees that every exported model is made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.tree import DecisionTreeClassifier
+
+from components.core.onnx_graph import Graph, Tensor, constant_model, to_bytes
+from components.core.onnx_model import OnnxModel
+from components.core.onnx_trees import AT_LEAST, Tree, forest_model, tree_ensemble
+
+
+def rows(count: int, seed: int) -> np.ndarray:
+    """Rounded values: thresholds of trees then lie beside values of the data."""
+    return np.random.default_rng(seed).normal(size=(count, 5)).round(2)
+
+
+def labels(X: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(3).normal(size=len(X)) * 0.3
+    return (X[:, 0] * X[:, 1] + noise > 0).astype(int)
+
+
+def result(probabilities: Tensor, X: np.ndarray) -> np.ndarray:
+    """Run a graph whose output is taken for probabilities."""
+    return OnnxModel(to_bytes(probabilities.graph.model(probabilities))).predict_proba(X)
+
+
+def test_operators_are_numpys() -> None:
+    X = rows(50, 1)[:, :2]
+    graph = Graph(2)
+    x, array = graph.features, np.array([[2.0, -3.0]])
+    there = 1.5 - (array - x) * x / array + -x @ np.array([[1.0, 2.0], [0.5, -1.0]])
+    expected = 1.5 - (array - X) * X / array + -X @ np.array([[1.0, 2.0], [0.5, -1.0]])
+    assert np.array_equal(result(there, X), expected)
+
+
+def test_rows_of_ignores_nan_features() -> None:
+    graph = OnnxModel(to_bytes(constant_model(np.array([0.25, 0.75]), 3)))
+    assert graph.predict_proba(np.full((2, 3), np.nan)).tolist() == [[0.25, 0.75]] * 2
+    assert graph.labels(np.zeros((2, 3))).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        DecisionTreeClassifier(max_depth=6, random_state=0),
+        RandomForestClassifier(50, random_state=0),
+        RandomForestClassifier(20, max_depth=4, class_weight="balanced", random_state=0),
+        ExtraTreesClassifier(20, random_state=0),
+    ],
+    ids=lambda model: f"{type(model).__name__}-{model.max_depth}",
+)
+def test_forest_is_scikit_learns(
+    model: DecisionTreeClassifier | RandomForestClassifier | ExtraTreesClassifier,
+) -> None:
+    X, other = rows(1500, 1), rows(4000, 2)
+    model.fit(X, labels(X))
+    graph = OnnxModel(to_bytes(forest_model(getattr(model, "estimators_", [model]), 5)))
+    native = model.predict_proba(other)
+    assert np.abs(graph.predict_proba(other) - native).max() < 1e-7
+    assert np.array_equal(graph.labels(other), native.argmax(axis=1))
+
+
+def test_votes_that_tie_stay_a_tie() -> None:
+    X = np.array([[-1.0], [1.0]])
+    trees = [DecisionTreeClassifier().fit(X, [0, 1]), DecisionTreeClassifier().fit(X, [1, 0])] * 5
+    graph = OnnxModel(to_bytes(forest_model(trees, 1)))
+    assert graph.predict_proba(X).tolist() == [[0.5, 0.5]] * 2
+    assert graph.labels(X).tolist() == [0, 0]
+
+
+def test_float64_thresholds_are_kept() -> None:
+    threshold = 0.0565
+    stump = Tree(
+        feature=np.array([0, 0, 0]),
+        threshold=np.array([threshold, 0.0, 0.0]),
+        left=np.array([1, -1, -1]),
+        right=np.array([2, -1, -1]),
+        value=np.array([0.0, 3.0, 4.0]),
+        target=np.array([0, 0, 1]),
+    )
+    X = np.array([[threshold], [np.nextafter(threshold, 1)]])
+    graph = Graph(1)
+    at_most = tree_ensemble(graph.features, [stump], targets=2)
+    assert result(at_most, X).tolist() == [[3.0, 0.0], [0.0, 4.0]]
+    graph = Graph(1)
+    at_least = tree_ensemble(graph.features, [stump], targets=2, mode=AT_LEAST)
+    assert result(at_least, -X[::-1]).tolist() == [[0.0, 4.0], [0.0, 4.0]]
+    assert result(at_least, X).tolist() == [[3.0, 0.0], [3.0, 0.0]]
+
+
+def test_the_same_forest_gives_the_same_bytes() -> None:
+    X = rows(500, 1)
+    model = RandomForestClassifier(10, random_state=0).fit(X, labels(X))
+    first = to_bytes(forest_model(model.estimators_, 5))
+    again = RandomForestClassifier(10, random_state=0).fit(X, labels(X))
+    assert to_bytes(forest_model(again.estimators_, 5)) == first
+    other = RandomForestClassifier(10, random_state=1).fit(X, labels(X))
+    assert to_bytes(forest_model(other.estimators_, 5)) != first
+
+
+def test_small_constants_are_stored_once() -> None:
+    graph = Graph(2)
+    value = graph.features
+    for _ in range(4):
+        value = value * 2.0 + np.ones((1, 2))
+    assert len(graph.model(value).graph.initializer) == 2
