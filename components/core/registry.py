@@ -15,6 +15,7 @@ from components.core.package import Package, load_package
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 # Tags of runs and versions.
+MODEL = "toolwear.model"  # name of the registered model
 COMPLETE = "toolwear.complete"  # set last: without it, the registration was cut off
 PACKAGE = "toolwear.package"  # digest of the package
 HOME = "toolwear.home"  # folder of the system that registered it

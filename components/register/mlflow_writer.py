@@ -2,7 +2,7 @@
 
 Order: package, run, version without the tag `toolwear.complete`, everything else, that tag, and
 only then the alias. What lacks the tag is swept away by the next registration, which holds the
-home's lock: whoever began it is dead.
+home's lock: whoever began it is dead. A run is whole if a whole version points to it.
 """
 
 from __future__ import annotations
@@ -31,22 +31,27 @@ _DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
 def sweep(registry: Registry) -> list[str]:
     """Remove what cut-off registrations left, and return what was removed; needs the lock."""
     client = registry.client
-    removed = []
+    removed, whole = [], set()
     for version in client.search_model_versions(f"name = '{registry.name}'", max_results=_PAGE):
-        if _is_left_over(registry, version.tags, version.creation_timestamp):
+        if tags.COMPLETE in version.tags:
+            whole.add(version.run_id)
+        elif _is_dead(registry, version.tags, version.creation_timestamp):
             client.delete_model_version(registry.name, version.version)
             removed.append(f"version {version.version}")
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is not None:
         for run in client.search_runs([experiment.experiment_id], max_results=_PAGE):
-            if _is_left_over(registry, run.data.tags, run.info.start_time):
+            if run.info.run_id not in whole and _is_dead(
+                registry, run.data.tags, run.info.start_time
+            ):
                 client.delete_run(run.info.run_id)
                 removed.append(f"run {run.info.run_id}")
     return removed
 
 
-def _is_left_over(registry: Registry, found: Mapping[str, str], milliseconds: int) -> bool:
-    if tags.COMPLETE in found or tags.HOME not in found:
+def _is_dead(registry: Registry, found: Mapping[str, str], milliseconds: int) -> bool:
+    """Return whether whoever writes this registration of this model must be dead."""
+    if found.get(tags.MODEL) != registry.name:
         return False
     ours = found[tags.HOME] == str(registry.home.root)
     return ours or time.time() - milliseconds / 1000 > _FOREIGN_SECONDS
@@ -85,7 +90,6 @@ def write(
         model_id=model.model_id,
     )
     client.set_terminated(run_id, "FINISHED")
-    client.set_tag(run_id, tags.COMPLETE, "true")
     client.set_model_version_tag(registry.name, version.version, tags.COMPLETE, "true")
     return registry.version(str(version.version))
 
@@ -110,6 +114,7 @@ def _ensure_model(registry: Registry) -> None:
 def _run_tags(registry: Registry, package: Package, lineage: Lineage) -> dict[str, str]:
     return {
         "mlflow.runName": package.version,
+        tags.MODEL: registry.name,
         tags.HOME: str(registry.home.root),
         tags.PACKAGE: package.digest,
         tags.COMMIT: lineage.commit,

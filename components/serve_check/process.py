@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -44,6 +45,7 @@ def predictor(
     Raises:
         NotServingError: it ended, or was not ready in time.
     """
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request otherwise
     port = _free_port()
     command = [sys.executable, "-m", "serving.predictor", "--model_dir", str(package)]
     command += ["--model_sha256", digest, "--model_name", model_name, "--http_port", str(port)]

@@ -1,0 +1,453 @@
+"""From decision to champion with a real MLflow: registration, promotion, rollback, kills."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.core import jsonfile, registry, schema
+from components.core.errors import ToolwearError
+from components.core.home import Home
+from components.core.package import load_package
+from components.core.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, mlflow_module
+from components.decide.evidence import Folders as Judged
+from components.decide.outcomes import Outcome
+from components.decide.step import decide
+from components.promote import audit_log
+from components.promote.registry_state import champion_state, roll_back
+from components.promote.step import promote
+from components.register.contents import Folders, Lineage
+from components.register.mlflow_writer import EXPERIMENT
+from components.register.step import Registered, register
+from tests.run_artifacts import COLUMNS, RunArtifacts, make_run
+
+NAME = "toolwear"
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> RunArtifacts:
+    return make_run(tmp_path_factory.mktemp("first") / "run")
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a registry without models; MLflow needs seconds to lay it out."""
+    home = Home.at(tmp_path_factory.mktemp("registry"))
+    assert Registry(home, "", NAME).at(CHAMPION) is None
+    return home.root / "mlflow.db"
+
+
+@pytest.fixture
+def home(tmp_path: Path, empty_registry: Path) -> Home:
+    """Return a home with an empty registry."""
+    (tmp_path / "home").mkdir()
+    shutil.copyfile(empty_registry, tmp_path / "home" / "mlflow.db")
+    return Home.at(tmp_path / "home")
+
+
+def judge(run: RunArtifacts, home: Home, data: str = "d0") -> tuple[Outcome, dict[str, Any]]:
+    output = home.root / "work" / f"decision-{run.root.name}-{len(list(home.root.glob('work/*')))}"
+    folders = Judged(
+        run.evaluation, run.explanation, run.split, run.validation, run.features, run.automl
+    )
+    outcome = decide(folders, home, "", NAME, data, 0, output)
+    return outcome, {"folder": output, **jsonfile.read(output / "decision.json")}
+
+
+def enroll(
+    run: RunArtifacts, home: Home, decision: Path, data: str = "d0", cause: str = "test"
+) -> tuple[Registered, Path, Path]:
+    output = home.root / "work" / f"registration-{len(list(home.root.glob('work/*')))}"
+    package = output.with_name(f"{output.name}-package")
+    folders = Folders(
+        run.evaluation, run.explanation, run.split, run.features, run.automl, decision
+    )
+    lineage = Lineage("c" * 40, data, "e" * 64, 0, cause)
+    return register(folders, lineage, NAME, home, "", output, package), output, package
+
+
+def enthrone(
+    run: RunArtifacts, home: Home, data: str = "d0"
+) -> tuple[Outcome, Registered, str | None]:
+    outcome, decision = judge(run, home, data)
+    registered, registration, _ = enroll(run, home, decision["folder"], data)
+    check = registration.with_name(f"{registration.name}-check")
+    answers = {"passed": True, "reason": "", "package_digest": registered.digest}
+    jsonfile.write(check / "check.json", answers)
+    if not outcome.promotes:
+        return outcome, registered, None
+    output = registration.with_name(f"{registration.name}-promotion")
+    done = promote(decision["folder"], registration, check, "test", home, "", output)
+    return outcome, registered, done
+
+
+def of(home: Home) -> Registry:
+    return Registry(home, "", NAME)
+
+
+# --- registration -----------------------------------------------------------------------------
+
+
+def test_a_version_has_figures_plots_data_lineage_card_and_package(
+    first: RunArtifacts, tmp_path: Path, home: Home
+) -> None:
+    _, decision = judge(first, home)
+    registered, registration, copy = enroll(first, home, decision["folder"])
+    client = of(home).client
+    version = of(home).at(CHALLENGER)
+    assert version is not None
+    assert version.number == registered.version == "1"
+    assert (
+        version.tags.items()
+        >= {
+            registry.COMPLETE: "true",
+            registry.PACKAGE: registered.digest,
+            registry.GATE: "promote_first",
+            registry.USE: "known_runs_only",
+            registry.COMMIT: "c" * 40,
+            registry.DATA: "d0",
+            registry.GRAPH: "e" * 64,
+            registry.SEED: "0",
+            registry.CAUSE: "test",
+        }.items()
+    )
+    run = client.get_run(version.run_id)
+    accuracy = first.metrics()["protocols"][schema.KNOWN_RUNS][schema.AUTO_SKLEARN]["accuracy"]
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["known_runs.auto_sklearn.accuracy"] == accuracy
+    assert run.data.metrics["new_run.auto_sklearn.accuracy"] == 0.5
+    assert run.data.params == {
+        "window": "50",
+        "stride": "25",
+        "restored_order": "True",
+        "search_seconds": "30",
+        "search_seed": "0",
+    }
+    (dataset,) = run.inputs.dataset_inputs
+    assert dataset.dataset.digest == "d0"
+    assert [item.path for item in client.list_artifacts(version.run_id, "evaluation")] == [
+        "evaluation/empty.png"
+    ]
+    assert "MODEL_CARD.md" in str(client.list_artifacts(version.run_id, "package"))
+    assert load_package(copy, registered.digest).features == COLUMNS
+    kept = of(home).package(version)
+    assert kept.digest == registered.digest
+    known = jsonfile.read(registration / "registration.json")
+    assert (known["package"], known["new"]) == (f"packages/{kept.digest}", True)
+    card = kept.contents["MODEL_CARD.md"].decode()
+    assert "**May be used for the known runs only.**" in card
+    assert f"| auto_sklearn | published | 96 rows | {accuracy:.4f}" in card
+    assert "0.9946" in card, "the published figure stands beside it"
+    assert "Z1_ActualPosition alone tells worn from unworn." in card
+
+
+def test_mlflow_answers_like_the_package_and_takes_float64_only(
+    first: RunArtifacts, tmp_path: Path, home: Home
+) -> None:
+    registered, _, _ = enroll(first, home, judge(first, home)[1]["folder"])
+    mlflow = mlflow_module()
+    mlflow.set_tracking_uri(home.tracking_uri())
+    loaded = mlflow.pyfunc.load_model(f"models:/{NAME}@{CHALLENGER}")
+    golden = load_package(home.packages / registered.digest).golden()
+    answered = loaded.predict(golden.rows)
+    assert np.array_equal(answered["probabilities"], golden.probabilities)
+    (tensor,) = loaded.metadata.signature.inputs.inputs
+    assert (tensor.name, tensor.type, tensor.shape) == ("features", np.dtype("float64"), (-1, 12))
+
+
+def test_the_same_package_is_registered_once(first: RunArtifacts, home: Home) -> None:
+    decision = judge(first, home)[1]["folder"]
+    one, _, _ = enroll(first, home, decision)
+    again, registration, _ = enroll(first, home, decision, cause="another day")
+    assert again == one
+    assert jsonfile.read(registration / "registration.json")["new"] is False
+    assert len(of(home).client.search_model_versions(f"name = '{NAME}'")) == 1
+    other, _, _ = enroll(first, home, decision, data="d1")
+    assert other.version == "2"
+    assert other.digest != one.digest
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of ours catches it."""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "create_run",
+        "log_batch",
+        "log_artifacts",
+        "log_inputs",
+        "create_registered_model",
+        "create_model_version",
+        "set_terminated",
+        "set_model_version_tag",
+        "set_registered_model_alias",
+    ],
+)
+def test_a_kill_at_any_moment_leaves_nothing_by_halves(
+    first: RunArtifacts,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    home: Home,
+) -> None:
+    decision = judge(first, home)[1]["folder"]
+    client = mlflow_module().MlflowClient
+    real = getattr(client, call)
+
+    def dying(self: Any, *args: Any, **kwargs: Any) -> Any:
+        real(self, *args, **kwargs)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, call, dying)
+        with pytest.raises(Killed):
+            enroll(first, home, decision)
+    # Whatever there is, nobody is shown a version that is not whole.
+    shown = of(home).at(CHALLENGER)
+    assert shown is None or shown.tags[registry.COMPLETE] == "true"
+    registered, _, _ = enroll(first, home, decision)
+    versions = of(home).client.search_model_versions(f"name = '{NAME}'")
+    assert [item.version for item in versions if registry.COMPLETE not in item.tags] == []
+    assert [str(item.version) for item in versions] == [registered.version]
+    experiment = of(home).client.get_experiment_by_name(EXPERIMENT)
+    runs = of(home).client.search_runs([experiment.experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"]
+    assert of(home).at(CHALLENGER) == of(home).version(registered.version)
+
+
+def test_an_unfinished_package_is_swept_away(
+    first: RunArtifacts, tmp_path: Path, home: Home
+) -> None:
+    decision = judge(first, home)[1]["folder"]
+    (home.packages / ".partial-x").mkdir(parents=True)
+    registered, _, _ = enroll(first, home, decision)
+    assert [path.name for path in home.packages.iterdir()] == [registered.digest]
+
+
+# --- decision, promotion, rollback --------------------------------------------------------------
+
+
+def test_the_way_of_champions(first: RunArtifacts, home: Home, tmp_path: Path) -> None:
+    """First, the same, a tie, newer data; and back again."""
+    assert champion_state(home.root) is None
+    with pytest.raises(ToolwearError, match="no champion of toolwear before this one"):
+        roll_back(home.root, "nothing there")
+    assert enthrone(first, home)[::2] == (Outcome.PROMOTE_FIRST, "promoted")
+
+    # The champion itself again.
+    outcome, decision = judge(first, home)
+    assert outcome is Outcome.KEEP_SAME
+    assert decision["champion"]["version"] == "1"
+
+    # Another seed on the same data: just as good is no reason.
+    other = make_run(tmp_path / "other", seed=1)
+    outcome, registered, done = enthrone(other, home)
+    assert (outcome, registered.version, done) == (Outcome.KEEP_TIE, "2", None)
+    assert of(home).version("2").tags[registry.GATE] == "keep_tie"
+    found = of(home).at(CHAMPION)
+    assert found is not None
+    assert found.number == "1"
+
+    # New data, not worse: the champion knows none of its rows, so all of them count.
+    newer = make_run(tmp_path / "newer", seed=2, data_seed=5)
+    outcome, registered, done = enthrone(newer, home, data="d5")
+    assert (outcome, registered.version, done) == (Outcome.PROMOTE_NEWER, "3", "promoted")
+    state = champion_state(home.root)
+    assert state is not None
+    assert (state["version"], state["sha256"]) == ("3", registered.digest)
+    assert state["why"].startswith("promote_newer: On 96 rows of 6 runs that neither")
+    previous = of(home).at(PREVIOUS)
+    assert previous is not None
+    assert previous.number == "1"
+
+    moved = roll_back(home.root, "it was noisy")
+    assert (moved["from"], moved["to"], moved["why"]) == ("3", "1", "it was noisy")
+    state = champion_state(home.root)
+    assert state is not None
+    assert state["version"] == "1"
+    assert of(home).at(PREVIOUS) is None
+    with pytest.raises(ToolwearError, match="no champion of toolwear before this one"):
+        roll_back(home.root, "again")
+    log = audit_log.entries(home.audit_log)
+    assert [(entry["action"], entry["from"], entry["to"]) for entry in log] == [
+        ("promote", None, "1"),
+        ("promote", "1", "3"),
+        ("rollback", "3", "1"),
+    ]
+
+
+def test_a_worse_model_on_other_data_stays_challenger(
+    first: RunArtifacts, tmp_path: Path, home: Home
+) -> None:
+    enthrone(first, home)
+    worse = make_run(tmp_path / "worse", noise=0.45, data_seed=5)
+    figures = worse.metrics()
+    known = figures["protocols"][schema.KNOWN_RUNS][schema.AUTO_SKLEARN]
+    assert known["accuracy"] < 0.9, "the noise has made it worse"
+    outcome, decision = judge(worse, home, data="d5")
+    assert outcome is Outcome.REFUSE_THRESHOLD
+    low, high = decision["comparison"]["interval"]
+    assert low < high < 0
+    # Held against no threshold, it is still worse than the champion.
+    known.update(accuracy=1.0, mcc=1.0)
+    jsonfile.write(worse.evaluation / "metrics.json", figures)
+    assert judge(worse, home, data="d5")[0] is Outcome.KEEP_WORSE
+
+
+def test_rows_that_the_champion_was_trained_on_do_not_count(
+    first: RunArtifacts, tmp_path: Path, home: Home
+) -> None:
+    enthrone(first, home)
+    path = first.split / "splits.parquet"
+    before = path.read_bytes()
+    splits = pd.read_parquet(path)
+    tested = splits.index[splits[schema.KNOWN_RUNS] == "test"]
+    trained = splits.index[splits[schema.KNOWN_RUNS] == "train"]
+    splits.loc[tested[:10], schema.KNOWN_RUNS] = "train"
+    splits.loc[trained[:10], schema.KNOWN_RUNS] = "test"
+    try:
+        splits.to_parquet(path, index=False)
+        comparison = judge(first, home)[1]["comparison"]
+    finally:
+        path.write_bytes(before)
+    assert (comparison["rows"], comparison["left_out"]) == (86, 10)
+
+
+def spoil(run: RunArtifacts, name: str, **changes: Any) -> None:
+    path = run.root / name
+    value = jsonfile.read(path)
+    for keys, new in changes.items():
+        *way, last = keys.split("__")
+        inner = value
+        for key in way:
+            inner = inner[key]
+        inner[last] = new
+    jsonfile.write(path, value)
+
+
+KNOWN = "protocols__known_runs__auto_sklearn"
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "outcome"),
+    [
+        ("evaluation/metrics.json", {f"{KNOWN}__mcc": None}, Outcome.REFUSE_NAN),
+        ("evaluation/metrics.json", {f"{KNOWN}__accuracy": 0.9}, Outcome.REFUSE_THRESHOLD),
+        ("evaluation/metrics.json", {f"{KNOWN}__mcc": 0.9}, Outcome.REFUSE_THRESHOLD),
+        ("validation/result.json", {"success": False}, Outcome.REFUSE_DATA),
+        ("automl/export.json", {"label_agreement": 0.9999}, Outcome.REFUSE_EXPORT),
+        ("automl/export.json", {"max_abs_diff": 0.01}, Outcome.REFUSE_EXPORT),
+        ("automl/export.json", {"sha256": "0" * 64}, Outcome.REFUSE_EXPORT),
+        (
+            "explanation/explanations.json",
+            {"shap__quality__additivity_error": 0.1},
+            Outcome.REFUSE_EXPLANATIONS,
+        ),
+        (
+            "explanation/explanations.json",
+            {"surrogate__quality__fidelity": 0.5},
+            Outcome.REFUSE_EXPLANATIONS,
+        ),
+    ],
+)
+def test_the_step_refuses(
+    tmp_path: Path,
+    home: Home,
+    file: str,
+    changes: dict[str, Any],
+    outcome: Outcome,
+) -> None:
+    run = make_run(tmp_path / "run")
+    spoil(run, file, **changes)
+    found, decision = judge(run, home)
+    assert found is outcome
+    assert decision["promotes"] is False
+    assert (decision["folder"] / "decision.png").stat().st_size > 5000
+
+
+def test_the_step_refuses_other_features_than_the_champions(
+    first: RunArtifacts, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enthrone(first, home)
+    from components.decide import logic
+
+    real = logic.same_interface
+    monkeypatch.setattr(logic, "same_interface", lambda ours, theirs: real([*ours[1:]], theirs))
+    outcome, decision = judge(first, home)
+    assert outcome is Outcome.REFUSE_SCHEMA_CHANGED
+    assert f"it leaves out {COLUMNS[0]}" in decision["reasons"][0]
+    assert decision["comparison"] is None
+
+
+def test_promote_looks_once_more(first: RunArtifacts, tmp_path: Path, home: Home) -> None:
+    decision = judge(first, home)[1]["folder"]
+    registered, registration, _ = enroll(first, home, decision)
+    check = tmp_path / "check"
+    good = {"passed": True, "reason": "", "package_digest": registered.digest}
+
+    def attempt(says: str, file: Path, **changes: Any) -> None:
+        before = file.read_text() if file.exists() else json.dumps(good)
+        jsonfile.write(file, {**json.loads(before), **changes})
+        with pytest.raises(ToolwearError, match=says):
+            promote(decision, registration, check, "test", home, "", tmp_path / "promotion")
+        file.write_text(before)
+
+    jsonfile.write(check / "check.json", good)
+    attempt("The decision is keep_tie", decision / "decision.json", decision="keep_tie")
+    attempt("failed.*too late", check / "check.json", passed=False, reason="too late")
+    attempt("of different models", check / "check.json", package_digest="0" * 64)
+    attempt("of different models", registration / "registration.json", model_sha256="0" * 64)
+    model = home.packages / registered.digest / "model.onnx"
+    whole = model.read_bytes()
+    model.chmod(0o644)
+    model.write_bytes(whole[:-1])
+    attempt("was changed after it was registered", tmp_path / "unused.json")
+    model.write_bytes(whole)
+    assert of(home).at(CHAMPION) is None
+    assert not home.audit_log.exists()
+    done = promote(decision, registration, check, "test", home, "", tmp_path / "promotion")
+    assert done == "promoted"
+    done = promote(decision, registration, check, "test", home, "", tmp_path / "second")
+    assert done == "already_champion"
+    assert len(audit_log.entries(home.audit_log)) == 1
+
+
+def test_a_promotion_that_was_cut_off_is_found_and_logged(
+    first: RunArtifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Home
+) -> None:
+    enthrone(first, home)
+    newer = make_run(tmp_path / "newer", seed=2, data_seed=5)
+    client = mlflow_module().MlflowClient
+    real = client.set_registered_model_alias
+
+    def dying(self: Any, name: str, alias: str, version: str) -> None:
+        if alias == CHAMPION:
+            raise Killed
+        real(self, name, alias, version)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "set_registered_model_alias", dying)
+        with pytest.raises(Killed):
+            enthrone(newer, home, data="d5")
+    # On the log, but not done; whoever asks is told the truth.
+    assert [entry["to"] for entry in audit_log.entries(home.audit_log)] == ["1", "2"]
+    state = champion_state(home.root)
+    assert state is not None
+    assert (state["version"], state["why"]) == ("1", "not on the audit log")
+    assert enthrone(newer, home, data="d5")[2] == "promoted"
+    log = audit_log.entries(home.audit_log)
+    assert [(entry["action"], entry["from"], entry["to"]) for entry in log] == [
+        ("promote", None, "1"),
+        ("promote", "1", "2"),
+        ("found", "2", "1"),
+        ("promote", "1", "2"),
+    ]
+    assert roll_back(home.root, "test")["to"] == "1"
