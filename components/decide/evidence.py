@@ -32,7 +32,7 @@ class Evidence:
     Attributes:
         feature_set: of the challenger.
         known_runs: its figures on the published split.
-        new_run: its figures on runs left out; empty if there are none.
+        new_run: figures of the same search and features on runs left out; empty if there are none.
         permutation_p: of the test on the maximum over all that was tried; None if not tested.
         export: how far the graph stands off the model that it was made from.
         export_is_of_this_graph: whether that was measured on this very file.
@@ -76,7 +76,7 @@ def read(folders: Folders) -> Evidence:
     return Evidence(
         feature_set=feature_set,
         known_runs=known_runs,
-        new_run=metrics["protocols"].get(schema.NEW_RUN, {}).get(schema.AUTO_SKLEARN, {}),
+        new_run=on_new_runs(metrics, feature_set),
         permutation_p=(metrics.get("permutation") or {}).get("p"),
         export=export,
         export_is_of_this_graph=export["sha256"] == file_digest(folders.automl / MODEL),
@@ -86,3 +86,19 @@ def read(folders: Folders) -> Evidence:
         data_valid=bool(jsonfile.read(folders.validation / "result.json")["success"]),
         audit_reasons=[] if verdict["passed"] else list(verdict["reasons"]),
     )
+
+
+def on_new_runs(metrics: Mapping[str, Any], feature_set: str) -> dict[str, Any]:
+    """Return the figures on runs left out of the same search on the same features, or nothing.
+
+    Figures on other features say nothing of this model.
+
+    Args:
+        metrics: content of metrics.json.
+        feature_set: of the challenger.
+    """
+    headline = metrics["protocols"].get(schema.NEW_RUN, {}).get(schema.AUTO_SKLEARN, {})
+    if headline.get("feature_set") == feature_set:
+        return dict(headline)
+    further = metrics.get("further", {}).get(schema.NEW_RUN, {}).get(feature_set, {})
+    return dict(further.get(schema.AUTO_SKLEARN, {}))

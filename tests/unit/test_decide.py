@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.core import schema
 from components.core.thresholds import Decision, thresholds
 from components.decide import logic
+from components.decide.evidence import on_new_runs
 from components.decide.logic import Check, Comparison
 from components.decide.outcomes import KNOWN_RUNS_ONLY, NEW_RUNS, Outcome
 
@@ -239,3 +241,18 @@ def test_the_reasons_against_new_runs_carry_numbers() -> None:
     _, reasons = logic.allowed_use(0.42, 0.255, [], LIMITS)
     assert "may be as low as 0.42" in reasons[1]
     assert "has p = 0.26" in reasons[2] or "has p = 0.25" in reasons[2]
+
+
+def test_figures_of_another_feature_set_do_not_count_for_new_runs() -> None:
+    def figures(feature_set: str, correct: int) -> dict[str, Any]:
+        return {"feature_set": feature_set, "runs": {"correct": correct}}
+
+    metrics = {
+        "protocols": {schema.NEW_RUN: {schema.AUTO_SKLEARN: figures(schema.RESPONSE, 13)}},
+        "further": {
+            schema.NEW_RUN: {schema.PUBLISHED: {schema.AUTO_SKLEARN: figures(schema.PUBLISHED, 9)}}
+        },
+    }
+    assert on_new_runs(metrics, schema.RESPONSE)["runs"]["correct"] == 13
+    assert on_new_runs(metrics, schema.PUBLISHED)["runs"]["correct"] == 9
+    assert on_new_runs(metrics, "ripple") == {}
