@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from components.core import schema
@@ -227,6 +227,7 @@ def slices(found: Mapping[str, Sequence[Mapping[str, Any]]], model: str, path: P
             range(len(items)), [f"{item['slice']}  (n={item['n']:,})" for item in items[::-1]]
         )
         axes.tick_params(axis="y", labelsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_formatter(PercentFormatter(1))
         title = "setting (mm/s / bar)" if by == schema.SETTING else by
         axes.set_title(f"by {title}", loc="left", fontsize=10)
