@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -38,8 +39,9 @@ class Quirks:
         for name, value in STUCK_VALUES.items():
             self.stuck[name] += pc.sum(pc.equal(batch.column(name), value)).as_py() or 0
         for name in schema.NUMERIC_COLUMNS:
-            self.nulls[name] += batch.column(name).null_count
-            self.infinities[name] += pc.sum(pc.is_inf(batch.column(name))).as_py() or 0
+            column = batch.column(name)
+            self.nulls[name] += column.null_count
+            self.infinities[name] += int(np.isinf(column.to_numpy(zero_copy_only=False)).sum())
         for entry in pc.value_counts(batch.column(schema.PHASE)).to_pylist():
             phase, count = entry["values"], entry["counts"]
             self.phases[str(phase)] += count

@@ -402,7 +402,7 @@ def test_simulated_folders_are_told_as_such(
     assert source_digest(folder) != digest
 
 
-def _unreachable(handle: str) -> str:
+def _unreachable(_: str) -> str:
     import requests  # type: ignore[import-untyped]
 
     raise requests.exceptions.ConnectionError("no network")
@@ -426,7 +426,7 @@ def test_the_simulator_stands_in_only_if_allowed(
 def test_what_kaggle_hands_over_is_read(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kagglehub.dataset_download", lambda handle: str(data))
+    monkeypatch.setattr("kagglehub.dataset_download", lambda _: str(data))
     manifest = ingest("", "", allow_simulator=False, output=tmp_path / "telemetry")
     assert manifest["source"] == {"kind": "kaggle", "location": sources.KAGGLE_DATASET}
     assert manifest["rows"] == 7
@@ -435,7 +435,7 @@ def test_what_kaggle_hands_over_is_read(
 def test_a_full_disk_is_not_taken_for_a_lost_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(handle: str) -> str:
+    def full(_: str) -> str:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("kagglehub.dataset_download", full)

@@ -292,7 +292,7 @@ def test_memory_does_not_grow_with_a_run(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("components.ingest.simulator.writer._BLOCK_ROWS", 2000)
     simulate(SimulatorSettings(runs=2), tmp_path / "warm-up")
     peaks = []
-    for passes in (2, 16):
+    for passes in (4, 24):
         tracemalloc.start()
         simulate(SimulatorSettings(runs=2, passes=passes), tmp_path / str(passes))
         peaks.append(tracemalloc.get_traced_memory()[1])
