@@ -1,0 +1,55 @@
+"""The page a person opens: the verdict first, then every expectation; nothing from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from components.core import jsonfile
+from components.core.thresholds import thresholds
+from components.validate import plots
+from components.validate.logic import SEVERITIES
+from components.validate.summaries import ROWS_FOUND
+
+_TEMPLATE = "report.html.j2"
+
+
+def write_page(path: Path, result: dict[str, Any], runs: pd.DataFrame) -> None:
+    """Write the page.
+
+    Args:
+        path: HTML file to write.
+        result: The machine-readable result, see `logic.Ledger.result`.
+        runs: One row a run; drawn if it holds what was found of each, see `judge_runs`.
+    """
+    pictures = []
+    if ROWS_FOUND in runs and len(runs):
+        pictures = [
+            plots.fault_rates(runs),
+            plots.layer_agreement(runs, thresholds().validation.layer_agreement),
+        ]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template(_TEMPLATE).render(
+        result=result,
+        severities=SEVERITIES,
+        failing={
+            severity: [
+                entry
+                for entry in result["expectations"]
+                if not entry["success"] and entry["severity"] == severity
+            ]
+            for severity in SEVERITIES
+        },
+        passing=[entry for entry in result["expectations"] if entry["success"]],
+        pictures=pictures,
+    )
+    jsonfile.write_text(path, html)

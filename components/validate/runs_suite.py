@@ -1,0 +1,249 @@
+"""The expectations on the table of runs and on what the telemetry holds of each run."""
+
+from __future__ import annotations
+
+from great_expectations import ExpectationSuite
+from great_expectations.expectations.expectation import Expectation
+
+from components.core import schema
+from components.core.thresholds import Validation
+from components.validate import summaries
+from components.validate.logic import CRITICAL, WARNING
+from components.validate.signals import SETTINGS
+from components.validate.suite import about, build, gxe, in_range, in_set, not_null, of_type
+
+_TYPES = {
+    schema.RUN_ID: "str",
+    schema.FEEDRATE: "float64",
+    schema.CLAMP_PRESSURE: "float64",
+    schema.CONDITION: "str",
+    schema.LABEL: "int8",
+    schema.FINALIZED: "bool",
+    summaries.ROWS_RECORDED: "int64",
+}
+_FINALIZED = {"row_condition": f"{schema.FINALIZED} == True", "condition_parser": "pandas"}
+_ABORTED = {"row_condition": f"{schema.FINALIZED} == False", "condition_parser": "pandas"}
+
+
+def schema_suite() -> ExpectationSuite:
+    """Return the suite on columns and types, which the suite on the runs relies on."""
+    columns = gxe.ExpectTableColumnsToMatchSet(
+        column_set=[*_TYPES, schema.INSPECTION],
+        exact_match=False,
+        severity=CRITICAL,
+        meta=about(
+            "columns",
+            "table",
+            "The table of runs has its columns",
+            "The table of runs lacks columns",
+        ),
+    )
+    return build("runs schema", columns, *of_type(_TYPES))
+
+
+def runs_suite(thresholds: Validation) -> ExpectationSuite:
+    """Return the suite on the table of runs, extended by `summaries.judge_runs`."""
+    return build(
+        "runs",
+        *not_null(_TYPES, "runs"),
+        *in_range(SETTINGS, "runs"),
+        *_identity(thresholds.minimum_runs),
+        *_labels(),
+        *_contents(),
+        *_completeness(thresholds.minimum_rows_per_run),
+        *_inspection(),
+        _layers_fit(thresholds.layer_agreement),
+    )
+
+
+def _identity(minimum_runs: int) -> list[Expectation]:
+    return [
+        gxe.ExpectTableRowCountToBeBetween(
+            min_value=minimum_runs,
+            severity=CRITICAL,
+            meta=about(
+                "enough_runs",
+                "table",
+                f"There are at least {minimum_runs} runs",
+                f"There are fewer than {minimum_runs} runs, too few to split",
+            ),
+        ),
+        gxe.ExpectColumnValuesToBeUnique(
+            column=schema.RUN_ID,
+            severity=CRITICAL,
+            meta=about(
+                "one_label",
+                "runs",
+                "The run stands once in the table, with one label,",
+                "The run stands more than once in the table of runs",
+            ),
+        ),
+        gxe.ExpectColumnValuesToMatchRegex(
+            column=schema.RUN_ID,
+            regex=r"^\d{2,}$",
+            severity=CRITICAL,
+            meta=about(
+                "run_id",
+                "runs",
+                "The run's id is its number in two digits or more",
+                "The run's id is not its number in two digits or more",
+            ),
+        ),
+    ]
+
+
+def _labels() -> list[Expectation]:
+    both_classes = gxe.ExpectColumnDistinctValuesToContainSet(
+        column=schema.CONDITION,
+        value_set=list(schema.CLASSES),
+        severity=CRITICAL,
+        meta=about(
+            "both_classes",
+            "table",
+            f"There are tools of both classes, {' and '.join(schema.CLASSES)}",
+            "There are tools of one class only, so nothing can be learned",
+        ),
+    )
+    condition = in_set(
+        schema.CONDITION,
+        schema.CLASSES,
+        CRITICAL,
+        about(
+            "label",
+            "runs",
+            f"{schema.CONDITION} is {' or '.join(schema.CLASSES)}",
+            f"{schema.CONDITION} is neither {' nor '.join(schema.CLASSES)}",
+        ),
+    )
+    number = in_set(
+        summaries.LABEL_AGREES,
+        [True],
+        CRITICAL,
+        about(
+            "label",
+            "runs",
+            f"The number of the class agrees with {schema.CONDITION}",
+            f"The number of the class contradicts {schema.CONDITION}",
+        ),
+    )
+    return [both_classes, condition, number]
+
+
+def _contents() -> list[Expectation]:
+    return [
+        in_set(
+            summaries.TWIN_OTHER_LABEL,
+            [False],
+            CRITICAL,
+            about(
+                "contradiction",
+                "runs",
+                "No other run has the same recording under the other label",
+                "Another run has the same recording under the other label",
+            ),
+        ),
+        in_set(
+            summaries.TWIN_SAME_LABEL,
+            [False],
+            WARNING,
+            about(
+                "repetition",
+                "runs",
+                "No other run has the same recording and label",
+                "Another run has the same recording and label, so that one is counted twice,",
+            ),
+        ),
+        in_set(
+            summaries.ROW_DIFFERENCE,
+            [0],
+            CRITICAL,
+            about(
+                "row_count",
+                "runs",
+                "The telemetry has as many rows as the table of runs says",
+                "The telemetry has not as many rows as the table of runs says",
+            ),
+        ),
+    ]
+
+
+def _completeness(minimum_rows: int) -> list[Expectation]:
+    length = gxe.ExpectColumnValuesToBeBetween(
+        column=summaries.ROWS_FOUND,
+        min_value=minimum_rows,
+        severity=CRITICAL,
+        meta=about(
+            "run_length",
+            "runs",
+            f"The run has at least {minimum_rows} rows",
+            f"The run has fewer than {minimum_rows} rows",
+        ),
+    )
+    layers = in_set(
+        summaries.MISSING_LAYERS,
+        [0],
+        CRITICAL,
+        about(
+            "complete",
+            "runs",
+            "The finalized run goes up and down through every layer",
+            "The table calls the run finalized, but its telemetry lacks a layer,",
+        ),
+        **_FINALIZED,
+    )
+    end = in_set(
+        summaries.REACHES_END,
+        [True],
+        CRITICAL,
+        about(
+            "complete",
+            "runs",
+            f"The finalized run reaches the phase {schema.PHASES[-1]}",
+            "The table calls the run finalized, but its telemetry never reaches the phase "
+            f"{schema.PHASES[-1]},",
+        ),
+        **_FINALIZED,
+    )
+    return [length, layers, end]
+
+
+def _inspection() -> list[Expectation]:
+    return [
+        gxe.ExpectColumnValuesToBeNull(
+            column=schema.INSPECTION,
+            severity=WARNING,
+            meta=about(
+                "inspection",
+                "runs",
+                "The aborted run has no result of an inspection",
+                "The run was aborted but has the result of an inspection",
+            ),
+            **_ABORTED,
+        ),
+        gxe.ExpectColumnValuesToNotBeNull(
+            column=schema.INSPECTION,
+            severity=WARNING,
+            meta=about(
+                "inspection",
+                "runs",
+                "The finalized run has the result of its inspection",
+                "The run was finalized but lacks the result of its inspection",
+            ),
+            **_FINALIZED,
+        ),
+    ]
+
+
+def _layers_fit(minimum: float) -> Expectation:
+    share = f"{minimum * 100:g} % of the rows at a layer's depth are named for that layer"
+    return gxe.ExpectColumnValuesToBeBetween(
+        column=summaries.LAYER_AGREEMENT,
+        min_value=minimum,
+        severity=WARNING,
+        meta=about(
+            "layer_depth",
+            "runs",
+            f"At least {share}",
+            f"Fewer than {share}, as when rows are stored out of their order,",
+        ),
+    )
