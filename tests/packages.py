@@ -20,10 +20,9 @@ from components.core.package import (
     REFERENCE_FILE,
     Package,
     json_bytes,
-    reference_bytes,
-    row_keys,
     write_package,
 )
+from components.core.reference import reference_bytes, row_keys
 from components.features.definitions import FEATURE_SETS
 
 COLUMNS = FEATURE_SETS[schema.PUBLISHED].columns

@@ -19,11 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from components.core.metrics import LEVEL
 from components.core.thresholds import Decision
+from components.decide.comparison import Comparison
 from components.decide.outcomes import KNOWN_RUNS_ONLY, NEW_RUNS, Outcome
-
-LEVEL = 0.95
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -45,31 +44,6 @@ class Check:
     passed: bool
     outcome: Outcome
     sentence: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Accuracy of both models on the same rows.
-
-    Attributes:
-        challenger: its accuracy.
-        champion: its accuracy.
-        difference: challenger minus champion.
-        interval: of the difference, by bootstrap over runs.
-        rows: how many rows both answered.
-        runs: how many runs the rows come from.
-        left_out: test rows that the champion was trained on, and which are not counted.
-        per_run: accuracy of challenger and champion and rows, by run.
-    """
-
-    challenger: float
-    champion: float
-    difference: float
-    interval: tuple[float, float]
-    rows: int
-    runs: int
-    left_out: int
-    per_run: dict[str, tuple[float, float, int]]
 
 
 def at_least(name: str, value: float | None, threshold: float, outcome: Outcome) -> Check:
@@ -124,48 +98,6 @@ def same_interface(challenger: Sequence[str], champion: Sequence[str]) -> Check:
     )
 
 
-def compare(
-    challenger: np.ndarray, champion: np.ndarray, runs: np.ndarray, left_out: int, seed: int
-) -> Comparison:
-    """Return the paired comparison of accuracies.
-
-    The interval is a percentile bootstrap that resamples whole runs (Efron & Tibshirani 1993,
-    chapter 13; clusters as in Field & Welsh 2007): rows of a run are not independent.
-
-    Args:
-        challenger: which rows it got right, bool (rows,).
-        champion: the same of the champion, on the same rows.
-        runs: the run of each row (rows,).
-        left_out: test rows that were not compared.
-        seed: of the resampling.
-    """
-    names, index = np.unique(runs, return_inverse=True)
-    gained = challenger.astype(np.int64) - champion.astype(np.int64)
-    sizes = np.bincount(index)
-    sums = np.bincount(index, weights=gained)
-    draws = np.random.default_rng(seed).integers(len(names), size=(_RESAMPLES, len(names)))
-    differences = sums[draws].sum(axis=1) / sizes[draws].sum(axis=1)
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(differences, [tail, 1 - tail])
-    return Comparison(
-        challenger=float(challenger.mean()),
-        champion=float(champion.mean()),
-        difference=float(gained.mean()),
-        interval=(float(low), float(high)),
-        rows=len(runs),
-        runs=len(names),
-        left_out=left_out,
-        per_run={
-            str(name): (
-                float(challenger[index == i].mean()),
-                float(champion[index == i].mean()),
-                int(sizes[i]),
-            )
-            for i, name in enumerate(names)
-        },
-    )
-
-
 def choose(
     checks: Sequence[Check],
     comparison: Comparison | None,
@@ -212,8 +144,9 @@ def choose(
 
 def _told(comparison: Comparison) -> str:
     low, high = comparison.interval
+    known = "that neither was trained on" if comparison.fair else "that the champion was trained on"
     return (
-        f"On {comparison.rows:,} rows of {comparison.runs} runs that neither was trained on, the "
+        f"On {comparison.rows:,} rows of {comparison.runs} runs {known}, the "
         f"challenger is right in {comparison.challenger:.4f} and the champion in "
         f"{comparison.champion:.4f}: a difference of {comparison.difference:+.4f} "
         f"({LEVEL:.0%} interval over runs {low:+.4f} to {high:+.4f})."

@@ -9,7 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from components.decide.logic import LEVEL, Check, Comparison
+from components.core.metrics import LEVEL
+from components.decide.comparison import Comparison
+from components.decide.logic import Check
 from components.decide.outcomes import Outcome
 
 
@@ -51,7 +53,7 @@ def _draw_runs(axes: Axes, comparison: Comparison) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("accuracy on the same held-back rows")
     axes.set_ylabel("run")
-    axes.legend(loc="best", fontsize=8)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=8, frameon=False)
 
 
 def _draw_difference(axes: Axes, comparison: Comparison) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 
 from components.core import schema
 from components.core.onnx_model import OnnxModel
-from components.core.package import Package, row_keys
-from components.decide.logic import Comparison, compare
+from components.core.package import Package
+from components.core.reference import row_keys
+from components.decide.comparison import Comparison, compare
 from components.features.dataset import Samples
 
 _TIMED_ROWS = 200
@@ -48,15 +49,17 @@ def score(
     """
     keys = row_keys(samples.frame[schema.SAMPLE_ID].to_numpy()[test])
     unseen = test[~np.isin(keys, champion.package.reference()["trained_on"])]
-    if unseen.size == 0:  # all of them: then at least compare on the same rows
+    fair = unseen.size > 0
+    if not fair:  # then at least on the same rows, to the champion's advantage
         unseen = test
     X, y = samples.X[unseen], samples.y[unseen]
     return compare(
         challenger.labels(X) == y,
         champion.model.labels(X) == y,
         samples.run[unseen],
-        len(test) - len(unseen),
         seed,
+        left_out=len(test) - len(unseen),
+        fair=fair,
     )
 
 

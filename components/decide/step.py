@@ -17,8 +17,9 @@ from components.core.steps import report
 from components.core.thresholds import Thresholds, thresholds
 from components.decide import evidence as evidences
 from components.decide import logic, plots
+from components.decide.comparison import Comparison
 from components.decide.evidence import Evidence, Folders
-from components.decide.logic import Check, Comparison
+from components.decide.logic import Check
 from components.decide.outcomes import Outcome
 from components.decide.scoring import Champion, milliseconds_per_row, score
 from components.features import dataset

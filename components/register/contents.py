@@ -19,9 +19,8 @@ from components.core.package import (
     MODEL_FILE,
     REFERENCE_FILE,
     json_bytes,
-    reference_bytes,
-    row_keys,
 )
+from components.core.reference import reference_bytes, row_keys
 from components.features import dataset
 from components.features.dataset import Samples
 from components.register.card import render

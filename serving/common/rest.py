@@ -7,7 +7,6 @@ KServe's data plane and models behind routes of its own; what is not listed here
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -19,12 +18,12 @@ from kserve.protocol.dataplane import DataPlane
 from prometheus_client import REGISTRY, exposition
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.common import metrics, wire
-from serving.common.limits import BODY_BYTES, BODY_SECONDS
+from serving.common.body import read_body
 from serving.common.refusal import Refusal
 
 LENGTH_HEADER = "inference-header-content-length"
@@ -149,7 +148,7 @@ class _Rest:
 
     async def _v1(self, request: Request, work: Callable[..., Awaitable[Any]]) -> Response:
         model = await self._model(request)
-        payload = wire.json_object(await _body(request))
+        payload = wire.json_object(await read_body(request))
         # A copy: `explain` of KServe would otherwise hand the request's headers back.
         result, _ = await work(model, payload, headers=dict(request.headers))
         return _json(result)
@@ -158,7 +157,7 @@ class _Rest:
         """Answer an Open Inference request, JSON or with binary tensors."""
         model = await self._model(request)
         length = request.headers.get(LENGTH_HEADER)
-        body = await _body(request, binary=length is not None)
+        body = await read_body(request, binary=length is not None)
         query = wire.v2_request(body, length, model)
         result, _ = await self._dataplane.infer(model, query, headers=dict(request.headers))
         content, json_length = wire.v2_body(query, result)
@@ -215,43 +214,6 @@ class _Rest:
     async def alive(self, _request: Request) -> Response:
         """Tell the same in V1's words."""
         return _json({"status": "alive"})
-
-
-async def _body(request: Request, binary: bool = False) -> bytes:
-    """Return the body, no matter whether its length was announced, up to the limit."""
-    _check_content_type(request.headers.get("content-type", ""), binary)
-    announced = request.headers.get("content-length", "0")
-    if int(announced) > BODY_BYTES:  # the HTTP parser takes digits only
-        raise _too_large()
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                size += len(part)
-                if size > BODY_BYTES:
-                    raise _too_large()
-                parts.append(part)
-    except TimeoutError:
-        raise Refusal("too_slow", "The body did not arrive in time.", 408) from None
-    except ClientDisconnect:
-        raise Refusal("too_slow", "The body did not arrive.", 400) from None
-    return b"".join(parts)
-
-
-def _check_content_type(header: str, binary: bool) -> None:
-    if header == "application/json":
-        return
-    kind, *parameters = (part.strip().lower() for part in header.split(";"))
-    if binary and kind == "application/octet-stream":
-        return
-    charset = next((p[8:].strip('"') for p in parameters if p.startswith("charset=")), "utf-8")
-    if kind != "application/json" or charset not in ("utf-8", "utf8", "us-ascii"):
-        raise Refusal("content_type", "Send application/json in UTF-8.", 415)
-
-
-def _too_large() -> Refusal:
-    return Refusal("too_large", f"The body is longer than {BODY_BYTES} bytes.", 413)
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

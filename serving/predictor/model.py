@@ -11,7 +11,7 @@ from kserve import InferOutput, InferRequest, InferResponse
 from components.core.abstention import ANSWERS, NOT_SURE, Abstention
 from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT, OnnxModel
 from components.core.package import Package
-from serving.common import metrics, wire
+from serving.common import metrics, rows, wire
 from serving.common.refusal import Refusal
 from serving.common.staged_model import StagedModel
 
@@ -76,8 +76,8 @@ class Predictor(StagedModel):
             Refusal: it is not rows of finite numbers, one for each feature.
         """
         if isinstance(payload, InferRequest):
-            return Query(wire.tensor_rows(payload, INPUT, len(self._features)), payload)
-        return Query(wire.instance_rows(payload, len(self._features)), payload)
+            return Query(rows.tensor_rows(payload, INPUT, len(self._features)), payload)
+        return Query(rows.instance_rows(payload, len(self._features)), payload)
 
     def predict(self, query: Query, headers: Any = None) -> Answers:  # noqa: ARG002
         """Answer a query's rows."""
@@ -122,9 +122,9 @@ class Predictor(StagedModel):
         }
 
     def _v2(self, request: InferRequest, result: Answers) -> InferResponse:
-        rows = len(result.codes)
+        n = len(result.codes)
         answers = np.array(ANSWERS, dtype=object)[result.codes]
-        reasons = np.array([result.reasons.get(row, "") for row in range(rows)], dtype=object)
+        reasons = np.array([result.reasons.get(row, "") for row in range(n)], dtype=object)
         return InferResponse(
             response_id=request.id or wire.new_id(),
             model_name=self.name,
@@ -137,8 +137,8 @@ class Predictor(StagedModel):
                     "FP64",
                     result.probabilities,
                 ),
-                InferOutput(ANSWER_OUTPUT, [rows], "BYTES", answers),
-                InferOutput(REASON_OUTPUT, [rows], "BYTES", reasons),
+                InferOutput(ANSWER_OUTPUT, [n], "BYTES", answers),
+                InferOutput(REASON_OUTPUT, [n], "BYTES", reasons),
             ],
             # KServe's gRPC encoder sends arrays in binary anyway, and trips over this flag.
             use_binary_outputs=request.use_binary_outputs and not request.from_grpc,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from components.core import schema
 from components.core.thresholds import Decision, thresholds
 from components.decide import logic
+from components.decide.comparison import Comparison, compare
 from components.decide.evidence import on_new_runs
-from components.decide.logic import Check, Comparison
+from components.decide.logic import Check
 from components.decide.outcomes import KNOWN_RUNS_ONLY, NEW_RUNS, Outcome
 
 LIMITS: Decision = thresholds().decision
@@ -30,6 +32,7 @@ def compared(low: float, high: float) -> Comparison:
         rows=3504,
         runs=18,
         left_out=0,
+        fair=True,
         per_run={},
     )
 
@@ -77,6 +80,11 @@ def test_keep_tie_when_other_data_may_have_made_it_worse() -> None:
 @pytest.mark.parametrize("new_data", [False, True])
 def test_keep_worse_when_the_interval_is_below_zero(new_data: bool) -> None:
     assert choose(compared(-0.02, -0.01), new_data=new_data)[0] is Outcome.KEEP_WORSE
+
+
+def test_an_unfair_comparison_says_so() -> None:
+    unfair = dataclasses.replace(compared(0.001, 0.003), fair=False)
+    assert "3,504 rows of 18 runs that the champion was trained on" in choose(unfair)[1][0]
 
 
 def test_keep_same_when_it_is_the_champion() -> None:
@@ -186,7 +194,7 @@ def test_words_of_outcomes_are_never_renamed() -> None:
 
 def test_equal_answers_have_a_difference_of_zero_without_doubt() -> None:
     right = np.array([True, False, True, True])
-    found = logic.compare(right, right, np.array(["1", "1", "2", "2"]), 0, 0)
+    found = compare(right, right, np.array(["1", "1", "2", "2"]), 0)
     assert (found.difference, found.interval) == (0.0, (0.0, 0.0))
 
 
@@ -194,12 +202,12 @@ def test_the_interval_counts_runs_not_rows() -> None:
     """One run in ten that is all wrong is no proof, however many rows it has."""
     runs = np.repeat([f"{i:02d}" for i in range(10)], 1000)
     champion = runs != "03"
-    found = logic.compare(np.ones(10_000, bool), champion, runs, 0, 0)
+    found = compare(np.ones(10_000, bool), champion, runs, 0)
     assert found.difference == pytest.approx(0.1)
     assert found.interval[0] == 0.0
     assert found.per_run["03"] == (1.0, 0.0, 1000)
     everywhere = np.tile([True] * 9 + [False], 1000)
-    clear = logic.compare(np.ones(10_000, bool), everywhere, runs, 0, 0)
+    clear = compare(np.ones(10_000, bool), everywhere, runs, 0)
     assert clear.interval[0] > 0.09
 
 
@@ -212,8 +220,8 @@ def test_the_difference_lies_in_bounds_and_changes_sign_with_the_sides(
     answers: list[tuple[bool, bool, str]],
 ) -> None:
     ours, theirs, runs = (np.array(column) for column in zip(*answers, strict=True))
-    one = logic.compare(ours, theirs, runs, 0, 3)
-    other = logic.compare(theirs, ours, runs, 0, 3)
+    one = compare(ours, theirs, runs, 3)
+    other = compare(theirs, ours, runs, 3)
     assert one.difference == pytest.approx(one.challenger - one.champion)
     assert -1 <= one.interval[0] <= one.interval[1] <= 1
     assert one.interval == pytest.approx((-other.interval[1], -other.interval[0]))

@@ -12,7 +12,8 @@ import pytest
 from components.core.abstention import Abstention
 from components.core.errors import ToolwearError
 from components.core.onnx_model import OnnxModel
-from components.core.package import load_package, reference_bytes, row_keys, write_package
+from components.core.package import load_package, write_package
+from components.core.reference import reference_bytes, row_keys
 from tests.packages import COLUMNS, make_package, parts
 
 
