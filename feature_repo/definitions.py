@@ -107,6 +107,6 @@ def _parquet(name: str, path: Path) -> FileSource:
     )
 
 
-# For Feast's own command line, which collects what stands at module level.
-_OBJECTS = repository(Path(os.environ.get(FEAST_FOLDER, "runs/feast/current")).absolute())
-SAMPLE, RUN, SAMPLES, LATEST, *SERVICES = _OBJECTS
+# For Feast's own command line, which collects the attributes of this module.
+for _object in repository(Path(os.environ.get(FEAST_FOLDER, "runs/feast/current")).absolute()):
+    globals()[_object.name] = _object

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 FEAST_FOLDER = "TOOLWEAR_FEAST"  # environment variable that feature_store.yaml reads
 
+FEATURES_FOLDER = "features"  # of the features step's output
+
 # Below a folder of Feast's.
 SAMPLES_FOLDER = "samples"
-LATEST_FILE = "latest.parquet"
+LATEST_FILE = "latest.parquet"  # also of the features step's output
 
 SAMPLES_VIEW, SAMPLES_SERVICE = "sample_features", "training_set"
 LATEST_VIEW, PUSH_SOURCE = "machine_latest", "telemetry_push"

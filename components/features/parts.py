@@ -12,7 +12,8 @@ from components.core import schema
 from components.core.steps import report
 from components.features.dataset import TRAINING_SET
 from components.features.definitions import FEATURE_COLUMNS
-from components.features.store import FEATURES_FOLDER, TrainingSetJoin
+from components.features.join import TrainingSetJoin
+from components.features.names import FEATURES_FOLDER
 
 PART_ROWS = 250_000
 

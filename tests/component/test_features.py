@@ -18,7 +18,8 @@ from components.features.component import features as features_component
 from components.features.compute import compute
 from components.features.dataset import TRAINING_SET, load
 from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, INPUT_COLUMNS
-from components.features.store import FEATURES_FOLDER, open_store, publish_online, read_latest
+from components.features.names import FEATURES_FOLDER
+from components.features.store import open_store, publish_online
 from components.features.telemetry import read_rows, read_runs
 
 WINDOW, STRIDE = 50, 25
@@ -137,7 +138,7 @@ def test_the_online_store_serves_the_newest_cutting_row_of_each_run(
     online = open_store(tmp_path)
     offline = training_set.set_index(schema.SAMPLE_ID)
     for name, chosen in FEATURE_SETS.items():
-        found = read_latest(online, RUNS, name).set_index(schema.SAMPLE_ID)
+        found = online.latest(RUNS, name).set_index(schema.SAMPLE_ID)
         columns = list(chosen.columns)
         pd.testing.assert_frame_equal(
             found[columns], offline.loc[found.index, columns], check_exact=True

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +14,11 @@ import pytest
 
 from components.core import jsonfile, schema
 from components.core.errors import ToolwearError
+from components.core.fingerprint import ROOT
 from components.features import store
 from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
-from components.features.names import LATEST_FILE
+from components.features.join import TrainingSetJoin
+from components.features.names import FEATURES_FOLDER, LATEST_FILE, SAMPLES_VIEW
 
 NOON = pd.Timestamp("2020-01-01 12:00", tz="UTC").as_unit("us")
 TENTH = pd.Timedelta(milliseconds=100)
@@ -44,7 +48,7 @@ def test_the_join_never_sees_the_future(tmp_path: Path) -> None:
     keys = pd.DataFrame(
         {schema.SAMPLE_ID: ["01:2", "01:1", "01:0"], schema.EVENT_TIME: [NOON, NOON, NOON]}
     )
-    joined = store.TrainingSetJoin(tmp_path / "feast").join(keys, part).to_pandas()
+    joined = TrainingSetJoin(tmp_path / "feast").join(keys, part).to_pandas()
     assert list(joined.columns) == list(FEATURE_COLUMNS)
     np.testing.assert_array_equal(joined.iloc[:, 0], [4.0, np.nan, 1.0])
     np.testing.assert_array_equal(joined.iloc[:, -1], [4.0, np.nan, 1.0])
@@ -57,7 +61,7 @@ def output(tmp_path: Path) -> Callable[..., Path]:
     def make(digest: str, runs: list[str]) -> Path:
         folder = tmp_path / digest
         folder.mkdir()
-        (folder / store.FEATURES_FOLDER).mkdir()
+        (folder / FEATURES_FOLDER).mkdir()
         jsonfile.write(folder / "manifest.json", {"digest": digest})
         latest = feature_rows([(run, NOON) for run in runs], schema.RUN_ID)
         latest[schema.SAMPLE_ID] = [f"{run}:9" for run in runs]
@@ -72,7 +76,7 @@ def test_published_features_are_read_back_online(
 ) -> None:
     home = tmp_path / "home"
     store.publish_online(output("a", ["01", "02"]), home)
-    found = store.read_latest(store.open_store(home), ["02", "01", "77"], schema.PUBLISHED)
+    found = store.open_store(home).latest(["02", "01", "77"], schema.PUBLISHED)
     columns = list(FEATURE_SETS[schema.PUBLISHED].columns)
     assert found[schema.SAMPLE_ID].tolist() == ["02:9", "01:9", None]
     assert found[schema.EVENT_TIME].tolist()[:2] == [NOON, NOON]
@@ -88,12 +92,26 @@ def test_a_push_is_visible_at_once_and_survives_publishing_again(
     newer = feature_rows([("02", NOON + TENTH)] * 8, schema.RUN_ID).iloc[[7]]
     newer[schema.SAMPLE_ID] = "02:10"
     opened = store.open_store(home)
-    store.push_latest(opened, newer)
+    opened.push(newer)
     store.publish_online(features, home)
     for reader in (opened, store.open_store(home)):
-        found = store.read_latest(reader, ["01", "02"], "ripple")
+        found = reader.latest(["01", "02"], "ripple")
         assert found[schema.SAMPLE_ID].tolist() == ["01:9", "02:10"]
         assert found["S1_ActualAcceleration_std"].tolist() == [0.0, 7.0]
+
+
+def test_threads_share_an_open_store(tmp_path: Path, output: Callable[..., Path]) -> None:
+    home = tmp_path / "home"
+    store.publish_online(output("a", ["01", "02"]), home)
+    opened = store.open_store(home)
+
+    def read(i: int) -> list[str]:
+        run = f"0{1 + i % 2}"
+        return opened.latest([run] * (1 + i % 3), "ripple")[schema.SAMPLE_ID].tolist()
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(read, range(120)))
+    assert found == [[f"0{1 + i % 2}:9"] * (1 + i % 3) for i in range(120)]
 
 
 def test_a_new_output_replaces_the_old_one_whole(
@@ -103,10 +121,10 @@ def test_a_new_output_replaces_the_old_one_whole(
     store.publish_online(output("a", ["01", "02"]), home)
     reader = store.open_store(home)
     store.publish_online(output("b", ["03"]), home)
-    found = store.read_latest(store.open_store(home), ["01", "03"], "ripple")
+    found = store.open_store(home).latest(["01", "03"], "ripple")
     assert found[schema.SAMPLE_ID].tolist() == [None, "03:9"]
     # Who had opened the old store still reads that one.
-    assert store.read_latest(reader, ["01"], "ripple")[schema.SAMPLE_ID].tolist() == ["01:9"]
+    assert reader.latest(["01"], "ripple")[schema.SAMPLE_ID].tolist() == ["01:9"]
 
 
 def test_what_a_kill_left_half_built_is_built_anew(
@@ -117,7 +135,7 @@ def test_what_a_kill_left_half_built_is_built_anew(
     (folder / "complete").unlink()
     (folder / "online.db").write_bytes(b"half")
     store.publish_online(features, home)
-    found = store.read_latest(store.open_store(home), ["01"], "ripple")
+    found = store.open_store(home).latest(["01"], "ripple")
     assert found[schema.SAMPLE_ID].tolist() == ["01:9"]
 
 
@@ -127,8 +145,24 @@ def test_serving_does_not_need_the_output_any_more(
     home, features = tmp_path / "home", output("a", ["01"])
     store.publish_online(features, home)
     shutil.rmtree(features)
-    found = store.read_latest(store.open_store(home), ["01"], "ripple")
+    found = store.open_store(home).latest(["01"], "ripple")
     assert found[schema.SAMPLE_ID].tolist() == ["01:9"]
+
+
+def test_feast_s_command_line_finds_what_the_store_applies(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from feast.repo_operations import parse_repo
+
+    from feature_repo.definitions import repository
+
+    monkeypatch.chdir(ROOT)
+    found = parse_repo(ROOT / "feature_repo")
+    objects: list[Any] = [*found.entities, *found.feature_views, *found.feature_services]
+    names = {o.name for o in objects} - {"__dummy"}  # Feast's own
+    assert names == {o.name for o in repository(tmp_path)}
+    assert len(found.feature_services) == 1 + len(FEATURE_SETS)
+    assert [view.online for view in found.feature_views if view.name == SAMPLES_VIEW] == [False]
 
 
 def test_an_empty_home_and_a_wrong_folder_are_named(tmp_path: Path) -> None:
