@@ -55,7 +55,7 @@ def _interpreter() -> str:
     python = os.environ.get(PYTHON) or sys.executable
     probe = "import importlib.util as u, sys; sys.exit(u.find_spec('autosklearn') is None)"
     try:
-        found = subprocess.run([python, "-c", probe], check=False, env=_environment())
+        found = subprocess.run([python, "-c", probe], check=False, cwd=_ROOT, env=_environment())
     except OSError as error:
         raise ToolwearError(f"{PYTHON} is '{python}', which cannot be run: {error}.") from None
     if found.returncode != 0:

@@ -47,6 +47,11 @@ class Request:
         for name in ("seed", "evaluations", "outer_folds"):
             if getattr(self, name) < 0:
                 raise ToolwearError(f"The search's {name} must be 0 or more; raise it.")
+        if self.evaluations == 1:
+            raise ToolwearError(
+                "A search of 1 evaluation has nothing to choose from; raise evaluations to 2 or "
+                "more, or to 0 for a search by time."
+            )
         if self.cores < 1:
             raise ToolwearError("The search needs at least 1 core; raise cores.")
         if not self.evaluations:

@@ -23,7 +23,7 @@ ENSEMBLE_CANDIDATES = 8
 ENSEMBLE_VOTES = 20
 
 MINIMUM_SECONDS = 10
-MINIMUM_MEMORY_MB = 1000  # address space of an evaluation that does nothing yet
+MINIMUM_MEMORY_MB = 2500  # address space of an evaluation; boosting crashes below 2200
 _NO_TIME_LIMIT = 24 * 3600
 _AUTO_SKLEARN_MINIMUM = 30  # it refuses less; SMAC's own limit then ends the search earlier
 _START_AND_END = 10  # seconds that it takes itself, before and after the evaluations

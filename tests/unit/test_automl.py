@@ -40,9 +40,10 @@ def request(**changes: Any) -> Request:
     [
         ({"seconds": 5}, "A search of 5 s ends before its first evaluation; raise seconds to 10"),
         ({"outer_seconds": 9}, "raise outer_seconds to 10 or more"),
-        ({"memory_mb": 500}, "500 MiB for 1 evaluation.* raise memory_mb to 1000"),
-        ({"memory_mb": 2500, "cores": 4}, "2500 MiB for 3 .* raise memory_mb to 3000"),
+        ({"memory_mb": 500}, "500 MiB for 1 evaluation.* raise memory_mb to 2500"),
+        ({"memory_mb": 6000, "cores": 4}, "6000 MiB for 3 .* raise memory_mb to 7500"),
         ({"cores": 0}, "at least 1 core"),
+        ({"evaluations": 1}, "raise evaluations to 2"),
         ({"outer_folds": -1}, "outer_folds must be 0 or more"),
     ],
 )
@@ -59,7 +60,7 @@ def test_a_request_survives_the_way_to_the_other_interpreter(tmp_path: Path) -> 
 
 def test_outer_searches_run_beside_the_main_one_unless_the_run_must_be_repeatable() -> None:
     assert (request().concurrent, request().jobs) == (True, 1)
-    assert (request(cores=4).concurrent, request(cores=4).jobs) == (True, 3)
+    assert (request(cores=3).concurrent, request(cores=3).jobs) == (True, 2)
     assert (request(cores=1).concurrent, request(cores=1).jobs) == (False, 1)
     repeatable = request(cores=4, evaluations=3, seconds=1)
     assert (repeatable.concurrent, repeatable.jobs) == (False, 1)
