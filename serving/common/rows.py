@@ -1,97 +1,272 @@
-"""Rows of numbers out of requests, read strictly: NumPy alone would take text and null for them."""
+"""What clients may ask about: raw telemetry rows, the keys of runs, or finished feature rows."""
 
 from __future__ import annotations
 
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from kserve import InferRequest
 
+from components.core import schema
+from serving.common import matrix
 from serving.common.limits import ROWS
 from serving.common.refusal import Refusal
 
+TIMESTAMP = "timestamp"  # beside run_id: as of when the features are wanted
+RAW_NUMBERS = (*schema.NUMERIC_COLUMNS, *schema.SETTING_COLUMNS)
+RAW_ROW = (*RAW_NUMBERS, schema.PHASE)
+
+_RAW_KEYS = frozenset(RAW_ROW)
+_ENTITY_KEYS = frozenset({schema.RUN_ID, TIMESTAMP})
 _NUMBERS = {int, float}
+_RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PHASES = frozenset(schema.PHASES)
 
 
-def instance_rows(payload: dict[str, Any], features: int) -> np.ndarray:
-    """Return the rows of a V1 request, float64 (rows, features)."""
-    rows = payload.get("instances")
-    if type(rows) is not list or not rows:
-        raise Refusal("request", 'The body needs "instances": a list of at least one row.')
-    if len(rows) > ROWS:
-        raise _too_many(len(rows))
-    if set(map(type, rows)) != {list}:
-        raise Refusal("shape", f"Each instance has to be a list of {features} numbers.")
-    if set(map(len, rows)) != {features}:
-        index = next(i for i, row in enumerate(rows) if len(row) != features)
-        raise Refusal(
-            "shape", f"Instance {index} has {len(rows[index])} values; {features} are needed."
-        )
-    _check_numbers(list(chain.from_iterable(rows)), features)
-    return _finite(np.array(rows, dtype=np.float64))
+@dataclass(frozen=True, eq=False)
+class RawRows:
+    """Telemetry as recorded, consecutive rows of one run in time order.
+
+    Attributes:
+        frame: the columns `RAW_ROW`, numbers float64, index from 0.
+    """
+
+    frame: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.frame)
 
 
-def tensor_rows(request: InferRequest, name: str, features: int) -> np.ndarray:
-    """Return the rows of a V2 request, float64 (rows, features).
+@dataclass(frozen=True)
+class EntityKeys:
+    """Runs whose newest features are to be taken from the feature store.
+
+    Attributes:
+        run_ids: the keys.
+        timestamps: as of when, UTC; None for now.
+    """
+
+    run_ids: tuple[str, ...]
+    timestamps: tuple[datetime | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.run_ids)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRows:
+    """Finished features, float64 (rows, features), in the model's order."""
+
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+Rows = RawRows | EntityKeys | FeatureRows
+
+
+def parse_instances(payload: dict[str, Any], features: int | None = None) -> Rows:
+    """Return what the instances of a V1 request are.
 
     Args:
-        request: from `v2_request` or from gRPC.
-        name: of the one input tensor that the model takes.
-        features: its columns.
+        payload: the decoded body, an object.
+        features: columns of the model, if finished feature rows are taken too.
+
+    Raises:
+        Refusal: they are none of it, or mixed, or one is faulty.
     """
-    if [tensor.name for tensor in request.inputs] != [name]:
-        raise Refusal("name", f'There has to be one input, named "{name}".')
-    tensor = request.inputs[0]
-    if tensor.datatype != "FP64":
-        raise Refusal("datatype", f'"{name}" has to be FP64, not {tensor.datatype[:20]}.')
-    rows, *rest = tensor.shape or [0]
-    if rest != [features] or rows < 1:
-        raise Refusal("shape", f'The shape of "{name}" has to be [rows, {features}].')
-    if rows > ROWS:
-        raise _too_many(rows)
-    try:
-        if isinstance(tensor.data, list) and tensor.data and not request.from_grpc:
-            return _finite(_list_tensor(tensor.data, rows, features))
-        return _finite(tensor.as_numpy())
-    except ValueError as error:
-        if isinstance(error, Refusal):
-            raise
-        raise _wrong_count(name, rows, features) from None
-
-
-def _list_tensor(data: list[Any], rows: int, features: int) -> np.ndarray:
-    # The protocol allows both the flat and the nested form.
-    if type(data[0]) is list:
-        if set(map(type, data)) != {list} or len(data) != rows:
-            raise Refusal("shape", f"The data have to be {rows} rows of {features} numbers.")
-        data = list(chain.from_iterable(data))
-    _check_numbers(data, features)
-    return np.array(data, dtype=np.float64).reshape(rows, features)
-
-
-def _check_numbers(values: list[Any], features: int) -> None:
-    # np.array would take "1.5", true and null for numbers.
-    if not _NUMBERS.issuperset(map(type, values)):
-        index = next(i for i, value in enumerate(values) if type(value) not in _NUMBERS)
+    instances = payload.get("instances")
+    if type(instances) is not list or not instances:
+        raise Refusal("request", 'The body needs "instances": a list of at least one row.')
+    if len(instances) > ROWS:
+        raise _too_many(len(instances))
+    if features is not None and type(instances[0]) is list:
+        return FeatureRows(matrix.instance_rows(payload, features))
+    if set(map(type, instances)) != {dict}:
         raise Refusal(
-            "not_a_number",
-            f"Value {index % features} of row {index // features} is not a number.",
+            "shape",
+            "Each instance has to be an object: a raw telemetry row with its columns, or "
+            '{"run_id": "07"}.',
         )
+    with_key = sum(schema.RUN_ID in row for row in instances)
+    if with_key == 0:
+        return _raw_rows(instances)
+    if with_key != len(instances):
+        raise Refusal("mixed", "Send raw rows and run ids in separate requests: these are mixed.")
+    return _entity_keys(instances)
 
 
-def _finite(rows: np.ndarray) -> np.ndarray:
-    if not np.isfinite(rows).all():
-        row, column = np.argwhere(~np.isfinite(rows))[0]
-        raise Refusal("not_finite", f"Value {column} of row {row} is not finite.")
-    return rows
+def parse_tensors(request: InferRequest) -> RawRows | EntityKeys:
+    """Return what the tensors of a V2 request are.
+
+    Either the one BYTES tensor `run_id`, with or without a BYTES tensor `timestamp`; or one FP64
+    tensor for each raw column and a BYTES tensor for the phase. Shapes are [rows] or [rows, 1].
+
+    Raises:
+        Refusal: they are neither, or one is faulty.
+    """
+    names = [tensor.name for tensor in request.inputs]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refusal("name", f'There are two inputs named "{twice[:40]}".')
+    known = _ENTITY_KEYS if schema.RUN_ID in names else _RAW_KEYS
+    _check_keys(set(names), known, _required(known), "The request", "input")
+    tensors = {tensor.name: tensor for tensor in request.inputs}
+    rows = _tensor_rows(tensors[names[0]])
+    columns = {
+        name: _tensor(tensor, rows, "FP64" if name in RAW_NUMBERS else "BYTES", request.from_grpc)
+        for name, tensor in tensors.items()
+    }
+    if known is _ENTITY_KEYS:
+        whens = columns.get(TIMESTAMP, [None] * rows)
+        return _keys(columns[schema.RUN_ID], whens)
+    numbers = np.array([columns[name] for name in RAW_NUMBERS], dtype=np.float64)
+    return _telemetry(numbers, columns[schema.PHASE])
+
+
+# --- raw rows -----------------------------------------------------------------------------------
+
+
+def _raw_rows(instances: list[dict[str, Any]]) -> RawRows:
+    for index, row in enumerate(instances):
+        if row.keys() != _RAW_KEYS:
+            _check_keys(row.keys(), _RAW_KEYS, _RAW_KEYS, f"Instance {index}", "column")
+    values = [[row[name] for row in instances] for name in RAW_NUMBERS]
+    for name, column in zip(RAW_NUMBERS, values, strict=True):
+        _check_numbers(name, column)
+    numbers = np.array(values, dtype=np.float64)
+    return _telemetry(numbers, [row[schema.PHASE] for row in instances])
+
+
+def _telemetry(numbers: np.ndarray, phases: Sequence[Any]) -> RawRows:
+    """Return raw rows; `numbers` is (columns, rows)."""
+    finite = np.isfinite(numbers)
+    if not finite.all():
+        column, row = np.argwhere(~finite)[0]
+        raise Refusal("not_finite", f'"{RAW_NUMBERS[column]}" of row {row} is not finite.')
+    frame = pd.DataFrame(numbers.T, columns=list(RAW_NUMBERS))
+    frame[schema.PHASE] = [_phase(row, phase) for row, phase in enumerate(phases)]
+    return RawRows(frame)
+
+
+def _phase(row: int, phase: Any) -> str:
+    known = schema.PHASE_SPELLINGS.get(phase, phase) if type(phase) is str else None
+    if known not in _PHASES:
+        raise Refusal(
+            "phase",
+            f'"{schema.PHASE}" of row {row} is not a phase; '
+            f"the phases are {', '.join(schema.PHASES)}.",
+        )
+    return str(known)
+
+
+def _check_numbers(name: str, values: list[Any]) -> None:
+    if not _NUMBERS.issuperset(map(type, values)):
+        row = next(i for i, value in enumerate(values) if type(value) not in _NUMBERS)
+        raise Refusal("not_a_number", f'"{name}" of row {row} is not a number.')
+
+
+# --- keys ---------------------------------------------------------------------------------------
+
+
+def _entity_keys(instances: list[dict[str, Any]]) -> EntityKeys:
+    for index, row in enumerate(instances):
+        _check_keys(row.keys(), _ENTITY_KEYS, {schema.RUN_ID}, f"Instance {index}", "key")
+    run_ids = [row[schema.RUN_ID] for row in instances]
+    return _keys(run_ids, [row.get(TIMESTAMP) for row in instances])
+
+
+def _keys(run_ids: Sequence[Any], whens: Sequence[Any]) -> EntityKeys:
+    for index, run_id in enumerate(run_ids):
+        if type(run_id) is not str or not _RUN_ID.fullmatch(run_id):
+            raise Refusal(
+                "run_id", f'"{schema.RUN_ID}" of row {index} has to be text such as "07".'
+            )
+    return EntityKeys(
+        tuple(run_ids), tuple(_timestamp(index, when) for index, when in enumerate(whens))
+    )
+
+
+def _timestamp(row: int, value: Any) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise Refusal(
+        TIMESTAMP,
+        f'"{TIMESTAMP}" of row {row} has to be a time with its zone, '
+        'such as "2026-01-31T12:00:00Z".',
+    )
+
+
+# --- tensors ------------------------------------------------------------------------------------
+
+
+def _required(known: frozenset[str]) -> set[str]:
+    return {schema.RUN_ID} if known is _ENTITY_KEYS else set(known)
+
+
+def _tensor_rows(tensor: Any) -> int:
+    shape = tensor.shape or [0]
+    if not 1 <= len(shape) <= 2 or shape[0] < 1 or shape[1:] not in ([], [1]):
+        raise Refusal("shape", f'The shape of "{tensor.name}" has to be [rows] or [rows, 1].')
+    if shape[0] > ROWS:
+        raise _too_many(shape[0])
+    return int(shape[0])
+
+
+def _tensor(tensor: Any, rows: int, datatype: str, from_grpc: bool) -> list[Any]:
+    name = tensor.name
+    if tensor.datatype != datatype:
+        raise Refusal("datatype", f'"{name}" has to be {datatype}, not {tensor.datatype[:20]}.')
+    if _tensor_rows(tensor) != rows:
+        raise Refusal("shape", f'"{name}" has to have as many rows as the other inputs: {rows}.')
+    try:
+        if isinstance(tensor.data, list) and tensor.data and not from_grpc:
+            values = _flat(tensor.data)
+        else:
+            values = tensor.as_numpy().ravel().tolist()
+        if datatype == "BYTES":
+            values = [item.decode() if isinstance(item, bytes) else item for item in values]
+    except (ValueError, struct.error):
+        values = []
+    if len(values) != rows:
+        raise Refusal("shape", f'"{name}" has to hold {rows} values, as its shape says.')
+    if datatype == "FP64":
+        _check_numbers(name, values)
+    return values
+
+
+def _flat(data: list[Any]) -> list[Any]:
+    # The protocol allows both the flat and the nested form.
+    return list(chain.from_iterable(data)) if set(map(type, data)) == {list} else data
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+
+def _check_keys(found: Any, known: frozenset[str], required: Any, where: str, what: str) -> None:
+    unknown = sorted(found - known)
+    if unknown:
+        raise Refusal("name", f'{where} has the unknown {what} "{unknown[0][:40]}".')
+    missing = [name for name in (schema.RUN_ID, *RAW_ROW) if name in required and name not in found]
+    if missing:
+        raise Refusal("name", f'{where} lacks the {what} "{missing[0]}".')
 
 
 def _too_many(rows: int) -> Refusal:
     return Refusal(
         "too_many_rows", f"The request has {rows} rows; send at most {ROWS} at a time.", 413
     )
-
-
-def _wrong_count(name: str, rows: int, features: int) -> Refusal:
-    return Refusal("shape", f'"{name}" has to hold {rows} x {features} numbers, as its shape says.')

@@ -11,7 +11,7 @@ from kserve import InferOutput, InferRequest, InferResponse
 from components.core.abstention import ANSWERS, NOT_SURE, Abstention
 from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT, OnnxModel
 from components.core.package import Package
-from serving.common import metrics, rows, wire
+from serving.common import matrix, metrics, wire
 from serving.common.refusal import Refusal
 from serving.common.staged_model import StagedModel
 
@@ -76,8 +76,8 @@ class Predictor(StagedModel):
             Refusal: it is not rows of finite numbers, one for each feature.
         """
         if isinstance(payload, InferRequest):
-            return Query(rows.tensor_rows(payload, INPUT, len(self._features)), payload)
-        return Query(rows.instance_rows(payload, len(self._features)), payload)
+            return Query(matrix.tensor_rows(payload, INPUT, len(self._features)), payload)
+        return Query(matrix.instance_rows(payload, len(self._features)), payload)
 
     def predict(self, query: Query, headers: Any = None) -> Answers:  # noqa: ARG002
         """Answer a query's rows."""
