@@ -29,7 +29,6 @@ CUTTING_ABOVE = MappingProxyType({SPINDLE_VELOCITY: 52.0})
 STD = "std"  # sample standard deviation over the window, in the signal's unit
 MAD = "mad"  # mean absolute difference of rows recorded one after the other
 ALIAS = "alias"  # amplitude of the once-per-revolution vibration as the sampling folds it
-STATISTICS = (STD, MAD, ALIAS)
 # 53.33 revolutions/s sampled at 10 Hz are 16 revolutions in 3 rows: period 3.
 ALIAS_PERIOD = 3
 

@@ -26,7 +26,7 @@ _CODE = (
     "components/core/schema.py",
     *(
         f"components/features/{name}.py"
-        for name in ("definitions", "windows", "compute", "order", "logic", "recording")
+        for name in ("definitions", "windows", "compute", "pieces", "order", "logic", "recording")
     ),
 )
 

@@ -14,7 +14,7 @@ from components.core import schema
 from components.core.errors import ToolwearError
 from components.features.definitions import RAW_SIGNALS
 from components.features.logic import Run
-from components.features.order import ORDER_COLUMNS
+from components.features.pieces import ORDER_COLUMNS
 
 BATCH_ROWS = 131_072
 COLUMNS = tuple(
