@@ -51,6 +51,7 @@ def parts(seed: int = 0, **changes: Any) -> tuple[dict[str, Any], dict[str, byte
     description = {
         "name": "toolwear",
         "feature_set": schema.PUBLISHED,
+        "window": 50,
         "inputs": [{"name": name, "dtype": "float64"} for name in COLUMNS],
         "outputs": [{"name": "probabilities", "dtype": "float64"}],
         "labels": list(schema.CLASSES),

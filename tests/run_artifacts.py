@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from components.core import jsonfile, schema
 from components.core.digest import file_digest
 from components.core.onnx_model import OnnxModel
-from components.features.definitions import FEATURE_SETS
+from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
+from components.features.names import LATEST_FILE
 from components.split.protocols import assign
 from tests.packages import forest
 
@@ -49,8 +50,12 @@ def make_run(root: Path, seed: int = 0, noise: float = 0.0, data_seed: int = 0) 
     frame = _training_set(data_seed)
     (run.features / "training_set").mkdir(parents=True)
     frame.to_parquet(run.features / "training_set" / "part-00000.parquet", index=False)
+    newest = frame.groupby(schema.RUN_ID, as_index=False).last()
+    wanted = [schema.RUN_ID, schema.EVENT_TIME, schema.SAMPLE_ID, *FEATURE_COLUMNS]
+    newest.reindex(columns=wanted).to_parquet(run.features / LATEST_FILE, index=False)
     jsonfile.write(
-        run.features / "manifest.json", {"window": 50, "stride": 25, "restored_order": True}
+        run.features / "manifest.json",
+        {"window": 50, "stride": 25, "restored_order": True, "digest": f"features-{data_seed}"},
     )
     splits = assign(frame[list(schema.KEY_COLUMNS)])
     run.split.mkdir()

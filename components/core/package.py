@@ -39,6 +39,7 @@ _KEYS = frozenset(
     {
         "name",
         "feature_set",
+        "window",
         "inputs",
         "outputs",
         "labels",

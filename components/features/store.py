@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from components.core import jsonfile, schema
@@ -31,6 +35,18 @@ from components.features.names import (
 HOME_FOLDER = "feast"  # below the home of toolwear
 _CURRENT = "current"
 _COMPLETE = "complete"
+
+
+def published(home: Path) -> tuple[int, int] | None:
+    """Return a mark of the store that was published last, None if there is none.
+
+    It costs a microsecond, and differs once another store is published or this one is made anew.
+    """
+    try:
+        found = (home / HOME_FOLDER / _CURRENT / _COMPLETE).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def publish_online(features: Path, home: Path) -> Path:
@@ -78,11 +94,32 @@ def open_store(home: Path) -> OnlineStore:
     return OnlineStore(current.resolve())
 
 
+class StoreDownError(Exception):
+    """The online store does not answer; the text says why, for the log."""
+
+
+@dataclass(frozen=True, eq=False)
+class Latest:
+    """The newest features of a run.
+
+    Attributes:
+        when: time of the telemetry row that they belong to, UTC.
+        values: float64 (columns,), NaN where there is none.
+    """
+
+    when: datetime
+    values: np.ndarray
+
+
 class OnlineStore:
     """A published store, open to read and to push; threads may share it."""
 
     def __init__(self, folder: Path) -> None:
+        from feast.infra.provider import get_provider
+
         self._store = open_folder(folder)
+        self._online = get_provider(self._store.config)
+        self._view = self._store.get_feature_view(LATEST_VIEW)
         self._lock = Lock()  # Feast's SQLite connection does not bear two threads at a time
         # Kept, because Feast parses a service anew each time it is asked for.
         self._services = {
@@ -114,6 +151,34 @@ class OnlineStore:
             }
         )
 
+    def values(self, run_ids: Sequence[str], feature_set: str) -> list[Latest | None]:
+        """Return the newest features of runs, None for a run that the store does not know.
+
+        For serving: asks Feast's online store itself. `FeatureStore.get_online_features` reads
+        the same rows, but spends fifty times as long on describing its answer.
+
+        Raises:
+            StoreDownError: the store does not answer.
+        """
+        from feast.errors import FeastError
+        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+        from feast.protos.feast.types.Value_pb2 import Value
+        from redis.exceptions import RedisError
+
+        columns = FEATURE_SETS[feature_set].columns
+        keys = [
+            EntityKey(join_keys=[schema.RUN_ID], entity_values=[Value(string_val=run_id)])
+            for run_id in run_ids
+        ]
+        try:
+            with self._lock:
+                found = self._online.online_read(
+                    self._store.config, self._view, keys, list(columns)
+                )
+        except (OSError, FeastError, RedisError, sqlite3.Error) as error:
+            raise StoreDownError(f"{type(error).__name__}: {error}") from error
+        return [_latest(when, values, columns) for when, values in found]
+
     def push(self, rows: pd.DataFrame) -> None:
         """Put newer features of runs into the store; the caller sees to it that they are newer.
 
@@ -125,6 +190,19 @@ class OnlineStore:
         columns = [schema.RUN_ID, schema.EVENT_TIME, schema.SAMPLE_ID, *FEATURE_COLUMNS]
         with self._lock:
             self._store.push(PUSH_SOURCE, rows[columns], to=PushMode.ONLINE)
+
+
+def _latest(
+    when: datetime | None, values: Mapping[str, Any] | None, columns: Sequence[str]
+) -> Latest | None:
+    if when is None or values is None:
+        return None
+    row = np.full(len(columns), np.nan)
+    for place, column in enumerate(columns):
+        value = values.get(column)
+        if value is not None and value.HasField("double_val"):
+            row[place] = value.double_val
+    return Latest(when.replace(tzinfo=UTC) if when.tzinfo is None else when, row)
 
 
 def _materialize(features: Path, folder: Path) -> None:

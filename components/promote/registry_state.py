@@ -14,6 +14,7 @@ from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.registry import CHAMPION, PREVIOUS, Registry, Version
 from components.promote import audit_log
+from serving.common import champion as pointer
 
 MODEL_NAME = "toolwear"
 
@@ -33,6 +34,7 @@ def promote_version(registry: Registry, version: Version, why: str, cause: str) 
     registry.package(version)
     with _moving(registry) as champion:
         if champion is not None and champion.number == version.number:
+            _point_to(registry, champion)
             return {"action": "none", "from": champion.number, "to": version.number}
         return _move(registry, audit_log.PROMOTE, champion, version, why, cause)
 
@@ -121,7 +123,25 @@ def _move(
     entry = _write(registry, action, champion.number if champion else None, version, why, cause)
     registry.move(CHAMPION, version)
     registry.move(PREVIOUS, _before(registry))
+    _point_to(registry, version)
     return entry
+
+
+def _point_to(registry: Registry, version: Version) -> None:
+    """Tell running servers; a move that was cut off before it is mended by the next one."""
+    package = registry.package(version)
+    log = _log_of(registry)
+    pointer.write(
+        registry.home.root,
+        pointer.Champion(
+            name=registry.name,
+            version=version.number,
+            package_digest=package.digest,
+            package=package.folder.relative_to(registry.home.root).as_posix(),
+            model_sha256=package.model_sha256,
+            since=log[-1]["when"],
+        ),
+    )
 
 
 def _write(

@@ -94,6 +94,7 @@ def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
     description = {
         "name": name,
         "feature_set": feature_set,
+        "window": jsonfile.read(folders.features / "manifest.json")["window"],
         "inputs": [{"name": column, "dtype": "float64"} for column in samples.columns],
         "outputs": [{"name": PROBABILITY_OUTPUT, "dtype": "float64"}],
         "labels": list(schema.CLASSES),

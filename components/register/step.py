@@ -12,6 +12,7 @@ from components.core.lock import exclusive
 from components.core.package import PARTIAL_PREFIX, Package, write_package
 from components.core.registry import CHALLENGER, Registry
 from components.core.steps import report
+from components.features.store import publish_online
 from components.register import mlflow_writer
 from components.register.contents import Folders, Lineage, gather
 
@@ -38,7 +39,8 @@ def register(
 ) -> Registered:
     """Register the challenger, whatever the gate said of it, and give it the alias `challenger`.
 
-    The same package is registered once: a second call returns the version that is there.
+    The same package is registered once: a second call returns the version that is there. The
+    newest features of each run go online with it, for serving.
 
     Args:
         folders: what the earlier steps left.
@@ -83,6 +85,7 @@ def register(
             "commit": lineage.commit,
         },
     )
+    publish_online(folders.features, home.root)
     word = "is" if is_new else "was already"
     report(f"package {package.version} {word} version {version.number} of {model_name}")
     return Registered(version.number, package.digest)

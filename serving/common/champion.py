@@ -13,7 +13,6 @@ from pathlib import Path
 
 from components.core import jsonfile
 from components.core.errors import ToolwearError
-from components.core.home import Home
 from components.core.package import Package, load_package
 
 POLL_SECONDS = 0.5
@@ -130,8 +129,3 @@ class Follower:
             except (ToolwearError, OSError) as error:
                 _log.error("the new champion cannot be served, the old one stays: %s", error)
                 wait = _RETRY_SECONDS
-
-
-def home_of(given: str | Path) -> Path:
-    """Return the system's folder for an option's value; see `Home.at`."""
-    return Home.at(given).root

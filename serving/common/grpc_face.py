@@ -16,6 +16,8 @@ from serving.common import metrics
 from serving.common.limits import BODY_BYTES, CONNECTIONS
 from serving.common.refusal import Refusal
 
+FEATURES_PARAMETER = "features"  # of requests and metadata: which features the rows hold
+NO_SUCH_MODEL = "There is no model of this name here."
 _log = logging.getLogger("toolwear.serving")
 
 
@@ -34,6 +36,18 @@ class GrpcFace(InferenceServicer):
         """Refuse."""
         await _fixed(context)
 
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Name and type the tensors; KServe's message has no room for more, the metadata have."""
+        try:
+            response = await super().ModelMetadata(request, context)
+        except ModelNotFound:
+            return await context.abort(grpc.StatusCode.NOT_FOUND, NO_SUCH_MODEL)
+        model = self._data_plane.get_model_from_registry(request.name)
+        features = getattr(model, "features_token", None)
+        if features is not None:
+            context.set_trailing_metadata(((FEATURES_PARAMETER, features),))
+        return response
+
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answer an inference request; faulty ones get INVALID_ARGUMENT and one sentence."""
         try:
@@ -41,9 +55,9 @@ class GrpcFace(InferenceServicer):
         except InvalidInput as error:
             kind = error.kind if isinstance(error, Refusal) else "request"
             metrics.REFUSALS.labels(self._server, kind).inc()
-            code, sentence = grpc.StatusCode.INVALID_ARGUMENT, error.reason
+            code, sentence = _code(kind), error.reason
         except ModelNotFound:
-            code, sentence = grpc.StatusCode.NOT_FOUND, "There is no model of this name here."
+            code, sentence = grpc.StatusCode.NOT_FOUND, NO_SUCH_MODEL
         except Exception as error:  # noqa: BLE001 - the last resort: an answer for everything
             metrics.FAILURES.labels(self._server).inc()
             _log.error("request failed", exc_info=error)
@@ -73,6 +87,12 @@ async def start_grpc(dataplane: DataPlane, server: str, host: str, port: int) ->
     running.add_insecure_port(f"{host}:{port}")
     await running.start()
     return running
+
+
+def _code(kind: str) -> grpc.StatusCode:
+    # Tells the transformer to ask again, with what the model of today needs.
+    changed = kind == "feature_set"
+    return grpc.StatusCode.FAILED_PRECONDITION if changed else grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def _fixed(context: Any) -> None:

@@ -1,4 +1,8 @@
-"""Starts the predictor: `python -m serving.predictor --model_dir PACKAGE --http_port 8080`."""
+"""Starts the predictor.
+
+`python -m serving.predictor --model_dir PACKAGE` serves one package for good;
+`python -m serving.predictor --home DIR` serves the champion, whichever that is at the time.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ import sys
 from pathlib import Path
 
 from components.core.errors import EXIT_USAGE, ToolwearError
-from components.core.package import load_package
+from components.core.package import Package, load_package
+from serving.common import champion as pointer
 from serving.common.arguments import add_arguments
 
 MODEL_SHA256 = "MODEL_SHA256"
@@ -17,7 +22,9 @@ MODEL_SHA256 = "MODEL_SHA256"
 def main() -> int:
     """Serve until told to stop; return the exit code."""
     parser = argparse.ArgumentParser(prog="serving.predictor", description=__doc__)
-    parser.add_argument("--model_dir", required=True, type=Path, help="folder of the package")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--model_dir", type=Path, help="folder of the package")
+    which.add_argument("--home", type=Path, help="the system's folder: serve its champion")
     parser.add_argument(
         "--model_sha256",
         default=os.environ.get(MODEL_SHA256),
@@ -27,16 +34,27 @@ def main() -> int:
     add_arguments(parser)
     options = parser.parse_args()
     try:
-        package = load_package(options.model_dir, options.model_sha256)
+        champion, package = _chosen(options)
+        # Imported once the package is known to be right: these take seconds.
+        from serving.common.server import Serving, serve
+        from serving.predictor.model import Predictor
+        from serving.predictor.served import Served
+
+        served = Served.load(package, champion.version if champion else "")
     except ToolwearError as error:
         print(f"predictor: {error}", file=sys.stderr)
         return EXIT_USAGE
-    # Imported once the package is known to be right: these take seconds.
-    from serving.common.server import Serving, serve
-    from serving.predictor.model import Predictor
-
-    model = Predictor(options.model_name, package)
+    model = Predictor(options.model_name, served)
     model.load()
+    follower = None
+    if champion is not None:
+        home = options.home
+
+        def swap(new: pointer.Champion) -> None:
+            model.swap(Served.load(pointer.load(home, new), new.version))
+
+        follower = pointer.Follower(home, champion, swap)
+        follower.start()
     serve(
         [model],
         Serving(
@@ -47,7 +65,15 @@ def main() -> int:
             options.access_log,
         ),
     )
+    if follower is not None:
+        follower.stop()
     return 0
+
+
+def _chosen(options: argparse.Namespace) -> tuple[pointer.Champion | None, Package]:
+    if options.model_dir is not None:
+        return None, load_package(options.model_dir, options.model_sha256)
+    return pointer.read_package(options.home)
 
 
 if __name__ == "__main__":

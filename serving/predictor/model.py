@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from kserve import InferOutput, InferRequest, InferResponse
 
-from components.core.abstention import ANSWERS, NOT_SURE, Abstention
-from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT, OnnxModel
-from components.core.package import Package
+from components.core.abstention import ANSWERS, NOT_SURE
+from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
 from serving.common import matrix, metrics, wire
+from serving.common.grpc_face import FEATURES_PARAMETER
 from serving.common.refusal import Refusal
 from serving.common.staged_model import StagedModel
+from serving.predictor.served import Served
 
 ANSWER_OUTPUT = "answer"  # one of components.core.abstention.ANSWERS
 REASON_OUTPUT = "reason"  # why not sure; empty where the answer is sure
@@ -22,8 +23,9 @@ _UNSURE = len(ANSWERS) - 1
 
 @dataclass(frozen=True)
 class Query:
-    """A checked request: its rows, float64 (rows, features), and how to answer it."""
+    """A checked request: by which model its rows, float64 (rows, features), are answered."""
 
+    served: Served
     rows: np.ndarray
     request: InferRequest | dict[str, Any]
 
@@ -45,29 +47,35 @@ class Answers:
 
 
 class Predictor(StagedModel):
-    """Serves a model package with ONNX Runtime."""
+    """Serves a model package with ONNX Runtime.
 
-    def __init__(self, name: str, package: Package) -> None:
+    Each request keeps to the model that it began with, whatever is swapped in meanwhile.
+    """
+
+    def __init__(self, name: str, served: Served) -> None:
         super().__init__(name, server="predictor")
-        self._package = package
-        self._features = package.features
-        description = package.description
-        self._abstention = Abstention.of(
-            self._features, description["abstention"], description["envelope"]
-        )
-        self._onnx = OnnxModel(package.model)
+        self._served = served
         self._answers = [metrics.ANSWERS.labels(answer) for answer in ANSWERS]
         self._band = metrics.UNSURE.labels("band")
         self._envelope = metrics.UNSURE.labels("envelope")
 
     def load(self) -> bool:
-        """Answer the golden rows once, and only then call itself ready."""
-        self._onnx.predict_proba(self._package.golden().rows)
-        metrics.MODEL_INFO.labels(
-            self._package.version, self._package.digest, self._package.description["use"]
-        ).set(1)
+        """Call itself ready: the model has answered its golden rows."""
+        self.swap(self._served)
         self.ready = True
         return self.ready
+
+    def swap(self, served: Served) -> None:
+        """Answer new requests by another model from now on."""
+        self._served = served
+        package = served.package
+        metrics.MODEL_INFO.clear()
+        metrics.MODEL_INFO.labels(package.version, package.digest, served.proof["use"]).set(1)
+
+    @property
+    def features_token(self) -> str:
+        """Which features the rows have to hold."""
+        return self._served.token
 
     def preprocess(self, payload: Any, headers: Any = None) -> Query:  # noqa: ARG002
         """Check a decoded request.
@@ -75,23 +83,26 @@ class Predictor(StagedModel):
         Raises:
             Refusal: it is not rows of finite numbers, one for each feature.
         """
+        served = self._served
         if isinstance(payload, InferRequest):
-            return Query(matrix.tensor_rows(payload, INPUT, len(self._features)), payload)
-        return Query(matrix.instance_rows(payload, len(self._features)), payload)
+            _check_features(payload, served)
+            return Query(served, matrix.tensor_rows(payload, INPUT, len(served.features)), payload)
+        return Query(served, matrix.instance_rows(payload, len(served.features)), payload)
 
     def predict(self, query: Query, headers: Any = None) -> Answers:  # noqa: ARG002
         """Answer a query's rows."""
-        probabilities = self._onnx.predict_proba(query.rows)
+        served = query.served
+        probabilities = served.onnx.predict_proba(query.rows)
         worn = probabilities[:, 1]
         if not np.isfinite(worn).all():
             row = int(np.argmin(np.isfinite(worn)))
             raise Refusal("undefined", f"The model has no answer for values like row {row}'s.")
-        outside = self._abstention.outside(query.rows)
+        outside = served.abstention.outside(query.rows)
         strange: np.ndarray = np.logical_or.reduce(outside, axis=1)
-        band = self._abstention.in_band(worn)
+        band = served.abstention.in_band(worn)
         codes = np.where(strange | band, _UNSURE, probabilities.argmax(axis=1))
         reasons = {
-            int(row): self._reason(query.rows[row], outside[row], worn[row])
+            int(row): _reason(served, query.rows[row], outside[row], worn[row])
             for row in np.flatnonzero(codes == _UNSURE)
         }
         self._count(codes, strange, band)
@@ -107,8 +118,8 @@ class Predictor(StagedModel):
         if isinstance(request, InferRequest):
             return self._v2(request, result)
         return {
-            "model_version": self._package.version,
-            "use": self._package.description["use"],
+            "model_version": result.query.served.package.version,
+            **result.query.served.proof,
             "predictions": [
                 {
                     ANSWER_OUTPUT: ANSWERS[code],
@@ -128,8 +139,8 @@ class Predictor(StagedModel):
         return InferResponse(
             response_id=request.id or wire.new_id(),
             model_name=self.name,
-            model_version=self._package.version,
-            parameters={"use": self._package.description["use"]},
+            model_version=result.query.served.package.version,
+            parameters=result.query.served.proof,
             infer_outputs=[
                 InferOutput(
                     PROBABILITY_OUTPUT,
@@ -145,19 +156,6 @@ class Predictor(StagedModel):
             requested_outputs=request.request_outputs,
         )
 
-    def _reason(self, row: np.ndarray, outside: np.ndarray, worn: float) -> str:
-        if outside.any():
-            column = int(outside.argmax())
-            low, high = self._abstention.minimum[column], self._abstention.maximum[column]
-            return (
-                f"{self._features[column]} is {row[column]:g}; "
-                f"the model knows values from {low:g} to {high:g}."
-            )
-        return (
-            f"The probability of wear is {worn:.3f}, and from {self._abstention.low:g} "
-            f"to {self._abstention.high:g} the model is too often wrong."
-        )
-
     def _count(self, codes: np.ndarray, strange: np.ndarray, band: np.ndarray) -> None:
         for code, number in enumerate(np.bincount(codes, minlength=len(ANSWERS)).tolist()):
             if number:
@@ -170,7 +168,7 @@ class Predictor(StagedModel):
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Name and type the input."""
-        return [{"name": INPUT, "datatype": "FP64", "shape": [-1, len(self._features)]}]
+        return [{"name": INPUT, "datatype": "FP64", "shape": [-1, len(self._served.features)]}]
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """Name and type the outputs."""
@@ -182,16 +180,41 @@ class Predictor(StagedModel):
 
     def metadata(self) -> dict[str, Any]:
         """Say which model this is and what its columns mean."""
-        description = self._package.description
+        served = self._served
+        description = served.package.description
         return {
             "platform": "onnxruntime",
-            "versions": [self._package.version],
+            "versions": [served.package.version],
             "parameters": {
-                "sha256": self._package.digest,
+                "sha256": served.package.digest,
+                "registered_version": served.proof["version"],
                 "feature_set": description["feature_set"],
-                "features": list(self._features),
+                "window": description["window"],
+                "features": list(served.features),
                 "classes": description["labels"],
                 "not_sure": NOT_SURE,
                 "use": description["use"],
             },
         }
+
+
+def _check_features(request: InferRequest, served: Served) -> None:
+    meant = (request.parameters or {}).get(FEATURES_PARAMETER)
+    token = getattr(meant, "string_param", meant)  # gRPC wraps it
+    if token is not None and token != served.token:
+        raise Refusal("feature_set", f"The model of today needs the features {served.token}.")
+
+
+def _reason(served: Served, row: np.ndarray, outside: np.ndarray, worn: float) -> str:
+    abstention = served.abstention
+    if outside.any():
+        column = int(outside.argmax())
+        low, high = abstention.minimum[column], abstention.maximum[column]
+        return (
+            f"{served.features[column]} is {row[column]:g}; "
+            f"the model knows values from {low:g} to {high:g}."
+        )
+    return (
+        f"The probability of wear is {worn:.3f}, and from {abstention.low:g} "
+        f"to {abstention.high:g} the model is too often wrong."
+    )

@@ -25,6 +25,7 @@ from components.promote.step import promote
 from components.register.contents import Folders, Lineage
 from components.register.mlflow_writer import EXPERIMENT
 from components.register.step import Registered, register
+from serving.common import champion as pointer
 from tests.run_artifacts import COLUMNS, RunArtifacts, make_run
 
 NAME = "toolwear"
@@ -268,7 +269,15 @@ def test_the_way_of_champions(first: RunArtifacts, home: Home, tmp_path: Path) -
     assert previous is not None
     assert previous.number == "1"
 
+    pointed = pointer.read(home.root)
+    assert pointed is not None
+    assert (pointed.version, pointed.package_digest) == ("3", registered.digest)
+    assert pointer.load(home.root, pointed).digest == registered.digest
+
     moved = roll_back(home.root, "it was noisy")
+    pointed = pointer.read(home.root)
+    assert pointed is not None
+    assert (pointed.version, pointed.since) == ("1", moved["when"])
     assert (moved["from"], moved["to"], moved["why"]) == ("3", "1", "it was noisy")
     state = champion_state(home.root)
     assert state is not None

@@ -88,7 +88,8 @@ def test_v2_json_answers_the_golden_rows(
     found = np.array(outputs["probabilities"]["data"]).reshape(16, 2)
     assert np.array_equal(found, served.package.golden().probabilities)
     assert outputs["answer"]["data"] == expected_answers(served.package)
-    assert body["parameters"] == {"use": "known_runs_only"}
+    assert body["parameters"]["use"] == "known_runs_only"
+    assert body["parameters"]["package_digest"] == served.package.digest
 
 
 def test_v2_gives_an_id_and_only_the_wanted_outputs(client: httpx.Client, rows: np.ndarray) -> None:

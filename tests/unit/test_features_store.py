@@ -170,3 +170,34 @@ def test_an_empty_home_and_a_wrong_folder_are_named(tmp_path: Path) -> None:
         store.open_store(tmp_path)
     with pytest.raises(ToolwearError, match="empty is no output of the features step"):
         store.publish_online(tmp_path / "empty", tmp_path)
+
+
+def test_serving_reads_the_same_as_feast_s_own_answer(
+    tmp_path: Path, output: Callable[..., Path]
+) -> None:
+    home = tmp_path / "home"
+    assert store.published(home) is None
+    store.publish_online(output("a", ["01", "02"]), home)
+    opened, mark = store.open_store(home), store.published(home)
+    table = opened.latest(["02", "77", "01"], schema.PUBLISHED)
+    found = opened.values(["02", "77", "01"], schema.PUBLISHED)
+    columns = list(FEATURE_SETS[schema.PUBLISHED].columns)
+    for row, latest in enumerate(found):
+        if row == 1:
+            assert latest is None
+        else:
+            assert latest is not None
+            assert latest.when == table[schema.EVENT_TIME][row]
+            np.testing.assert_array_equal(latest.values, table[columns].iloc[row])
+    assert store.published(home) == mark
+    store.publish_online(output("b", ["03"]), home)
+    assert store.published(home) != mark
+
+
+def test_a_store_that_is_broken_says_so(tmp_path: Path, output: Callable[..., Path]) -> None:
+    home = tmp_path / "home"
+    folder = store.publish_online(output("a", ["01"]), home)
+    opened = store.open_store(home)
+    (folder / "online.db").write_bytes(b"broken" * 100)
+    with pytest.raises(store.StoreDownError, match="DatabaseError"):
+        opened.values(["01"], schema.PUBLISHED)

@@ -1,0 +1,245 @@
+"""From what a client sent to the model's features: computed from raw rows, or fetched by run id.
+
+The transformer and the explainer both use it, so that an explanation sees what the model saw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from components.core.errors import ToolwearError
+from components.features import store
+from components.features.compute import compute
+from components.features.definitions import FEATURE_SETS
+from components.features.store import StoreDownError
+from serving.common.outages import StoreSlowError
+from serving.common.refusal import Refusal
+from serving.common.rows import EntityKeys, FeatureRows, RawRows, Rows
+
+RAW, ENTITY, READY = "raw", "entity", "features"
+REFUSE, FLAG = "refuse", "flag"
+MAX_AGE_SECONDS = 3600.0
+STORE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What a model has to be given.
+
+    Attributes:
+        feature_set: a key of `FEATURE_SETS`.
+        window: cutting rows in a trailing window.
+    """
+
+    feature_set: str
+    window: int
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the features."""
+        return FEATURE_SETS[self.feature_set].columns
+
+    @property
+    def token(self) -> str:
+        """The same as one word, for requests to the predictor."""
+        return f"{self.feature_set}:{self.window}"
+
+    @classmethod
+    def of_token(cls, token: str) -> FeatureSpec:
+        """Return what a word of `token`'s form says."""
+        feature_set, _, window = token.partition(":")
+        return cls(feature_set, int(window))
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How old features may be.
+
+    Attributes:
+        max_age_seconds: from the features' timestamp to now, or to the timestamp asked for.
+        stale: REFUSE: older ones are refused with 422; FLAG: used, and the answer says so.
+    """
+
+    max_age_seconds: float = MAX_AGE_SECONDS
+    stale: str = FLAG
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the features of one row come from; empty but for features out of the store.
+
+    Attributes:
+        run_id: the key.
+        when: the features' timestamp, UTC.
+        age_seconds: from there to now, or to the timestamp asked for.
+        stale: older than allowed.
+    """
+
+    run_id: str | None = None
+    when: datetime | None = None
+    age_seconds: float | None = None
+    stale: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The features of a request's rows.
+
+    Attributes:
+        values: float64 (rows, features), finite except for rows that have none (all NaN): raw
+            rows that end no full window.
+        kind: RAW, ENTITY or READY.
+        origins: one for each row.
+    """
+
+    values: np.ndarray
+    kind: str
+    origins: tuple[Origin, ...]
+
+    @property
+    def complete(self) -> np.ndarray:
+        """Which rows have features, bool (rows,)."""
+        found: np.ndarray = np.isfinite(self.values).all(axis=1)
+        return found
+
+
+class FeatureSource:
+    """Turns checked rows into features.
+
+    Args:
+        home: the system's folder, in which the feature store is published.
+        freshness: how old features may be.
+        seconds: how long the store may take.
+    """
+
+    def __init__(
+        self, home: Path, freshness: Freshness | None = None, seconds: float = STORE_SECONDS
+    ) -> None:
+        self._home = home
+        self._freshness = freshness or Freshness()
+        self._seconds = seconds
+        # Of its own, so that a store that hangs stops nothing but itself.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="features")
+        self._store: store.OnlineStore | None = None
+        self._opened: tuple[int, int] | None = None
+
+    def open(self) -> bool:
+        """Open the store if one is published, which takes seconds; return whether one is."""
+        import feast  # noqa: F401 - if none is published yet, the first request shall not wait
+
+        try:
+            self._current()
+        except StoreDownError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let go of the thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def features(self, rows: Rows, spec: FeatureSpec) -> Features:
+        """Return the features that a model is to be given.
+
+        Raises:
+            Refusal: the run is not known, or its features are missing, too old, or newer than
+                the timestamp asked for; or no raw row ends a full window.
+            StoreDownError: the store does not answer.
+            StoreSlowError: it did not answer in time.
+        """
+        if isinstance(rows, FeatureRows):
+            return Features(rows.values, READY, (Origin(),) * len(rows))
+        if isinstance(rows, RawRows):
+            return computed(rows, spec)
+        loop = asyncio.get_running_loop()
+        reading = loop.run_in_executor(self._thread, self._read, rows.run_ids, spec.feature_set)
+        try:
+            found = await asyncio.wait_for(reading, self._seconds)
+        except TimeoutError:
+            raise StoreSlowError(f"no answer in {self._seconds:g} s") from None
+        return self._checked(rows, found, spec)
+
+    def _read(self, run_ids: tuple[str, ...], feature_set: str) -> list[store.Latest | None]:
+        try:
+            return self._current().values(run_ids, feature_set)
+        except StoreDownError:
+            self._store = None  # opened anew by the next request
+            raise
+
+    def _current(self) -> store.OnlineStore:
+        """Return the store that was published last."""
+        published = store.published(self._home)
+        if published is None:
+            self._store = None
+            raise StoreDownError(f"nothing is published in {self._home}")
+        if self._store is None or published != self._opened:
+            try:
+                self._store = store.open_store(self._home)
+            except (ToolwearError, OSError) as error:
+                raise StoreDownError(str(error)) from error
+            self._opened = published
+        return self._store
+
+    def _checked(
+        self, keys: EntityKeys, found: list[store.Latest | None], spec: FeatureSpec
+    ) -> Features:
+        now = datetime.now(UTC)
+        origins, values = [], []
+        for run_id, asked, latest in zip(keys.run_ids, keys.timestamps, found, strict=True):
+            if latest is None:
+                raise Refusal("unknown_run", f"The feature store knows no run {run_id}.", 422)
+            missing = np.flatnonzero(~np.isfinite(latest.values))
+            if len(missing):
+                raise Refusal(
+                    "no_features",
+                    f"The feature store has no {spec.columns[missing[0]]} of run {run_id}.",
+                    422,
+                )
+            origins.append(self._origin(run_id, asked, latest.when, now))
+            values.append(latest.values)
+        return Features(np.array(values), ENTITY, tuple(origins))
+
+    def _origin(self, run_id: str, asked: datetime | None, when: datetime, now: datetime) -> Origin:
+        age = ((asked or now) - when).total_seconds()
+        if asked is not None and age < 0:
+            raise Refusal(
+                "timestamp",
+                f"The newest features of run {run_id} are of {when.isoformat()}, later than the "
+                "timestamp asked for; the store keeps no earlier ones.",
+                422,
+            )
+        limit = self._freshness.max_age_seconds
+        stale = age > limit
+        if stale and self._freshness.stale == REFUSE:
+            raise Refusal(
+                "stale",
+                f"The newest features of run {run_id} are of {when.isoformat()}, older than the "
+                f"{limit:g} s that are allowed; push newer ones.",
+                422,
+            )
+        return Origin(run_id, when, round(age, 3), stale)
+
+
+def computed(rows: RawRows, spec: FeatureSpec) -> Features:
+    """Return the features of raw rows, by the function that training used.
+
+    Raises:
+        Refusal: no row ends a full window.
+    """
+    table = compute(rows.frame, spec.window)
+    features = Features(
+        table[list(spec.columns)].to_numpy(dtype=np.float64), RAW, (Origin(),) * len(rows)
+    )
+    if not features.complete.any():
+        raise Refusal(
+            "no_features",
+            f"The model needs a window of {spec.window} cutting rows, and no row here ends one; "
+            "send the rows before it too.",
+            422,
+        )
+    return features

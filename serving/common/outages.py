@@ -1,0 +1,30 @@
+"""Parts behind a server that are down or slow, and what the caller is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from components.features.store import StoreDownError
+
+
+class PredictorDownError(Exception):
+    """The predictor does not answer."""
+
+
+class PredictorSlowError(Exception):
+    """The predictor did not answer in time."""
+
+
+class StoreSlowError(Exception):
+    """The feature store did not answer in time."""
+
+
+SENTENCES: Mapping[type[Exception], tuple[int, str]] = MappingProxyType(
+    {
+        PredictorDownError: (503, "The model does not answer at the moment; try again."),
+        PredictorSlowError: (504, "The model did not answer in time; try again."),
+        StoreDownError: (503, "The feature store does not answer at the moment; try again."),
+        StoreSlowError: (504, "The feature store did not answer in time; try again."),
+    }
+)
