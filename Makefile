@@ -5,6 +5,8 @@ SHELL := /bin/bash
 export PYTHONPATH := $(CURDIR)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
+# Every step is a process that imports much: without bytecode it would parse all of it each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 UV := .tools/bin/uv
 BIN := .venv/bin

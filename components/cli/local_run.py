@@ -95,6 +95,8 @@ def _set_environment(home: Path, events: Path) -> None:
     os.environ[HOME_VARIABLE] = str(home)
     os.environ[EVENTS_FOLDER] = str(events)
     os.environ["PYTHONPATH"] = str(ROOT)
+    # Every step is a process that imports much; without bytecode it would parse all of it anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
     if AUTOML_PYTHON not in os.environ and _LOCAL_AUTOML.exists():

@@ -16,11 +16,12 @@ SIMULATED = "simulator"
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture of the page: its file's stem, its caption, and its bytes as a data URI."""
+    """A picture of the page: its file's stem, its caption, its bytes as a data URI."""
 
     name: str
     caption: str
     uri: str
+    wide: bool
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,7 @@ def build_summary(evidence: Evidence) -> Summary:
         },
         leakage=evidence.audit,
         explanations={
-            method: explained["quality"]
-            for method, explained in evidence.explanations.items()
+            method: explained["quality"] for method, explained in evidence.explanations.items()
         },
         gate=Gate(
             decision=decision["decision"],

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from components.core import jsonfile
 from components.core.steps import EVENTS_FOLDER
 from components.report.logic import Evidence, Plot, build_summary, render
 
 _PICTURES = (".png", ".svg")
+_WIDE = 1.6  # width by height from which a picture gets the whole width
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,17 @@ def _timings() -> dict[str, float]:
 
 def _plots(folder: Path) -> list[Plot]:
     pictures = [path for path in sorted(folder.rglob("*")) if path.suffix in _PICTURES]
-    return [Plot(name=path.stem, caption=_caption(path.stem), uri=_uri(path)) for path in pictures]
+    return [
+        Plot(name=path.stem, caption=_caption(path.stem), uri=_uri(path), wide=_is_wide(path))
+        for path in pictures
+    ]
+
+
+def _is_wide(path: Path) -> bool:
+    if path.suffix != ".png":
+        return False
+    with Image.open(path) as picture:
+        return picture.width > _WIDE * picture.height
 
 
 def _caption(stem: str) -> str:
