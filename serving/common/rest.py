@@ -27,6 +27,7 @@ from serving.common.body import read_body
 from serving.common.refusal import Refusal
 
 LENGTH_HEADER = "inference-header-content-length"
+Work = Callable[[dict[str, Any]], Awaitable[Any]]
 Handler = Callable[[Request], Awaitable[Response]]
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
@@ -39,6 +40,7 @@ def application(
     lifespan: Lifespan | None = None,
     failures: Mapping[type[Exception], tuple[int, str]] | None = None,
     explains: bool = False,
+    documents: Mapping[str, tuple[str, Work]] | None = None,
 ) -> Starlette:
     """Return the application.
 
@@ -48,6 +50,8 @@ def application(
         lifespan: what else starts and ends with the application.
         failures: status and sentence for exceptions that mean that another part is down.
         explains: whether there is `:explain`.
+        documents: by path, the name for the metrics and the work of further POST endpoints that
+            take and give a JSON object.
     """
     rest = _Rest(dataplane, server, failures or {}, explains)
     routes = [
@@ -64,6 +68,7 @@ def application(
         rest.get("/v2/health/live", "live", rest.live),
         rest.get("/", "live", rest.alive),
         Route("/metrics", _metrics, methods=["GET"]),
+        *(rest.documents(path, *about) for path, about in (documents or {}).items()),
     ]
     return Starlette(
         routes=routes, lifespan=lifespan, exception_handlers={HTTPException: rest.no_such_endpoint}
@@ -138,20 +143,31 @@ class _Rest:
 
     async def v1_predict(self, request: Request) -> Response:
         """Answer `{"instances": [[...], ...]}`."""
-        return await self._v1(request, self._dataplane.infer)
+        result, headers = await self._v1(request, self._dataplane.infer)
+        return _json(result, headers=headers)
 
     async def v1_explain(self, request: Request) -> Response:
         """Explain `{"instances": [[...], ...]}`, if this server can."""
         if not self._explains:
             raise Refusal("request", "This server does not explain; ask the explainer.", 501)
-        return await self._v1(request, self._dataplane.explain)
+        # KServe returns the request's headers, tokens included, as those of the response.
+        result, _ = await self._v1(request, self._dataplane.explain)
+        return _json(result)
 
-    async def _v1(self, request: Request, work: Callable[..., Awaitable[Any]]) -> Response:
+    async def _v1(
+        self, request: Request, work: Callable[..., Awaitable[tuple[Any, dict[str, str]]]]
+    ) -> tuple[Any, dict[str, str]]:
         model = await self._model(request)
         payload = wire.json_object(await read_body(request))
-        # A copy: `explain` of KServe would otherwise hand the request's headers back.
-        result, _ = await work(model, payload, headers=dict(request.headers))
-        return _json(result)
+        return await work(model, payload, headers=dict(request.headers))
+
+    def documents(self, path: str, endpoint: str, work: Work) -> Route:
+        """Return a counted POST route that takes and gives a JSON object."""
+
+        async def handler(request: Request) -> Response:
+            return _json(await work(wire.json_object(await read_body(request))))
+
+        return self.post(path, endpoint, handler)
 
     async def v2_infer(self, request: Request) -> Response:
         """Answer an Open Inference request, JSON or with binary tensors."""
@@ -159,13 +175,12 @@ class _Rest:
         length = request.headers.get(LENGTH_HEADER)
         body = await read_body(request, binary=length is not None)
         query = wire.v2_request(body, length, model)
-        result, _ = await self._dataplane.infer(model, query, headers=dict(request.headers))
+        result, headers = await self._dataplane.infer(model, query, headers=dict(request.headers))
         content, json_length = wire.v2_body(query, result)
         if json_length is None:
-            return Response(content, media_type="application/json")
-        return Response(
-            content, media_type="application/octet-stream", headers={LENGTH_HEADER: json_length}
-        )
+            return Response(content, media_type="application/json", headers=headers)
+        headers[LENGTH_HEADER] = json_length
+        return Response(content, media_type="application/octet-stream", headers=headers)
 
     async def _model(self, request: Request) -> str:
         name: str = request.path_params["model"]

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import uvicorn
 from kserve import Model, ModelRepository
-from kserve.context import set_predictor_config
-from kserve.predictor_config import PredictorConfig
 from kserve.protocol.dataplane import DataPlane
 from starlette.applications import Starlette
 
@@ -23,7 +21,7 @@ from serving.common import metrics
 from serving.common.arguments import LOOPBACK
 from serving.common.grpc_face import start_grpc
 from serving.common.limits import CONNECTIONS, GRACE_SECONDS
-from serving.common.rest import application
+from serving.common.rest import Work, application
 
 KEEP_ALIVE_SECONDS = 65  # longer than a proxy's, so that it is never the server that hangs up
 
@@ -34,9 +32,10 @@ class Serving:
 
     Attributes:
         server: "predictor", "transformer" or "explainer".
-        predictor: the predictor behind a transformer or explainer.
         failures: status and sentence for exceptions that mean that another part is down.
         explains: whether there is `:explain`.
+        documents: further POST endpoints; see `application`.
+        around: entered in the event loop before the first request, left after the last.
     """
 
     server: str
@@ -44,9 +43,10 @@ class Serving:
     http_port: int = 8080
     grpc_port: int | None = None
     access_log: bool = False
-    predictor: PredictorConfig | None = None
     failures: Mapping[type[Exception], tuple[int, str]] = field(default_factory=dict)
     explains: bool = False
+    documents: Mapping[str, tuple[str, Work]] = field(default_factory=dict)
+    around: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
 
 class ReadOnlyRepository(ModelRepository):
@@ -64,8 +64,6 @@ def serve(models: Sequence[Model], serving: Serving) -> None:
     for name in ("kserve", "kserve.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
     metrics.prepare(serving.server)
-    if serving.predictor is not None:
-        set_predictor_config(serving.predictor)
     repository = ReadOnlyRepository()
     for model in models:
         repository.update(model)
@@ -77,6 +75,7 @@ def serve(models: Sequence[Model], serving: Serving) -> None:
             _with_grpc(dataplane, serving),
             serving.failures,
             serving.explains,
+            serving.documents,
         ),
         host=serving.host,
         port=serving.http_port,
@@ -96,11 +95,12 @@ def serve(models: Sequence[Model], serving: Serving) -> None:
 def _with_grpc(dataplane: DataPlane, serving: Serving):  # type: ignore[no-untyped-def]
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        if serving.grpc_port is None:
+        async with serving.around():
+            if serving.grpc_port is None:
+                yield
+                return
+            running = await start_grpc(dataplane, serving.server, serving.host, serving.grpc_port)
             yield
-            return
-        running = await start_grpc(dataplane, serving.server, serving.host, serving.grpc_port)
-        yield
-        await running.stop(GRACE_SECONDS)
+            await running.stop(GRACE_SECONDS)
 
     return lifespan

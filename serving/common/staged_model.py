@@ -34,14 +34,16 @@ class StagedModel(Model):
         headers: dict[str, str] | None = None,
         verb: InferenceVerb = InferenceVerb.PREDICT,
     ) -> tuple[Any, dict[str, str]]:
-        """Answer a decoded request; the second value are headers for the response: none.
-
-        None on purpose: KServe's `explain` would send the request's own back, tokens included.
-        """
+        """Answer a decoded request; the second value are headers for the response."""
         payload = await self._timed("preprocess", body, headers)
         middle = "explain" if verb == InferenceVerb.EXPLAIN else "predict"
         result = await self._timed(middle, payload, headers)
-        return await self._timed("postprocess", result, headers), {}
+        answer = await self._timed("postprocess", result, headers)
+        return answer, self.response_headers(result)
+
+    def response_headers(self, result: Any) -> dict[str, str]:  # noqa: ARG002
+        """Return headers for the response to a `predict` or `explain` that gave `result`."""
+        return {}
 
     async def _timed(self, stage: str, value: Any, headers: dict[str, str] | None) -> Any:
         started = perf_counter()

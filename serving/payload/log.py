@@ -1,0 +1,216 @@
+"""The payload log: what was asked and answered, and what became known later."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prometheus_client import Counter, Gauge
+
+from serving.payload import segments
+from serving.payload.records import (
+    LABEL_SCHEMA,
+    LABELS,
+    NAMES,
+    REQUESTS,
+    WORN,
+    Labels,
+    Scored,
+    label_batch,
+    request_batch,
+    request_schema,
+)
+
+_POLL_SECONDS = 0.5
+_AT_ONCE = 256  # requests in a batch
+_log = logging.getLogger("toolwear.serving")
+
+WRITTEN = Counter("toolwear_payload_rows", "Rows written to the payload log.")
+DROPPED = Counter("toolwear_payload_dropped", "Requests that the payload log had to leave out.")
+WAITING = Gauge("toolwear_payload_waiting", "Requests that wait to be written.")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much the log holds.
+
+    Attributes:
+        rows: of a file.
+        bytes: of a file, as a stream; Parquet is smaller.
+        seconds: for which a file stays under way.
+        total_bytes: of all files; the oldest are removed.
+        waiting: requests that wait to be written; further ones are dropped and counted.
+    """
+
+    rows: int = 100_000
+    bytes: int = 32 << 20
+    seconds: float = 600.0
+    total_bytes: int = 1 << 30
+    waiting: int = 2000
+
+
+@dataclass
+class _Done:
+    """A mark in the queue: what came before it is written."""
+
+    event: threading.Event = field(default_factory=threading.Event)
+    failed: bool = False
+
+
+class PayloadLog:
+    """Writes the log in a thread of its own; `put` never waits.
+
+    Args:
+        home: the system's folder.
+        limits: how much it holds.
+    """
+
+    def __init__(self, home: Path, limits: Limits | None = None) -> None:
+        self._root = segments.folder(home)
+        self._limits = limits or Limits()
+        self._queue: queue.Queue[Scored | Labels | _Done | None] = queue.Queue(self._limits.waiting)
+        self._open: dict[str, segments.Segment] = {}
+        self._failed = False
+        self._thread = threading.Thread(target=self._run, name="payload-log", daemon=True)
+
+    def start(self) -> None:
+        """Finish what a killed process left, and begin."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        recovered = segments.recover(self._root)
+        if recovered:
+            _log.info("finished %d files of the payload log that a kill had left", recovered)
+        segments.bound(self._root, self._limits.total_bytes)
+        self._thread.start()
+
+    def put(self, scored: Scored) -> None:
+        """Hand over an answered request; if too many wait, it is dropped and counted."""
+        try:
+            self._queue.put_nowait(scored)
+        except queue.Full:
+            DROPPED.inc()
+
+    def put_labels(self, labels: Labels) -> bool:
+        """Write labels and return whether they are in the log; waits for it."""
+        self._queue.put(labels)
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Wait until everything handed over so far is in the log; return whether it all is."""
+        mark = _Done()
+        self._queue.put(mark)
+        mark.event.wait()
+        return not mark.failed
+
+    def close(self) -> None:
+        """Write what waits, and finish the files."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            items = self._take()
+            WAITING.set(self._queue.qsize())
+            self._write([item for item in items if isinstance(item, Scored)])
+            for item in items:
+                if isinstance(item, Labels):
+                    self._append(LABELS, label_batch(item))
+                elif isinstance(item, _Done):
+                    item.failed, self._failed = self._failed, False
+                    item.event.set()
+            self._rotate(everything=None in items)
+            if None in items:
+                return
+
+    def _take(self) -> list[Scored | Labels | _Done | None]:
+        try:
+            items = [self._queue.get(timeout=_POLL_SECONDS)]
+            while len(items) < _AT_ONCE:
+                items.append(self._queue.get_nowait())
+        except queue.Empty:
+            return items if "items" in locals() else []
+        return items
+
+    def _write(self, scored: Sequence[Scored]) -> None:
+        for columns, same in groupby(scored, key=lambda one: one.columns):
+            batch = request_batch(list(same))
+            current = self._open.get(REQUESTS)
+            if current is not None and current.schema != request_schema(columns):
+                self._finish(REQUESTS)  # another model, other features
+            self._append(REQUESTS, batch)
+
+    def _append(self, kind: str, batch: pa.RecordBatch) -> None:
+        try:
+            if kind not in self._open:
+                self._open[kind] = segments.Segment(self._root, kind, batch.schema)
+            self._open[kind].write(batch)
+        except OSError as error:
+            # A full disk must not stop the service; the file is finished up to here.
+            _log.error("the payload log cannot be written: %s", error)
+            DROPPED.inc(batch.num_rows)
+            self._failed = True
+            self._open.pop(kind, None)
+        else:
+            WRITTEN.inc(batch.num_rows)
+
+    def _rotate(self, everything: bool) -> None:
+        limits = self._limits
+        for kind, segment in list(self._open.items()):
+            full = segment.rows >= limits.rows or segment.bytes >= limits.bytes
+            if everything or full or segment.age >= limits.seconds:
+                self._finish(kind)
+
+    def _finish(self, kind: str) -> None:
+        try:
+            self._open.pop(kind).finish()
+            segments.bound(self._root, self._limits.total_bytes)
+        except OSError as error:
+            _log.error("a file of the payload log could not be finished: %s", error)
+
+
+def read(home: Path) -> pd.DataFrame:
+    """Return the whole log, one row for each scored row, with its label where one is known.
+
+    Columns: those of `records.NAMES`, every feature, `worn` (nullable boolean), `labelled_at` and
+    `source` of the newest label.
+    """
+    requests = _requests(home, None)
+    labels = _labels(home)
+    return requests.merge(labels, how="left", on=["receipt_id", "row_number"])
+
+
+def find(home: Path, receipt_id: str) -> pd.DataFrame:
+    """Return the rows of one answer as `read` does; empty if the log does not have it.
+
+    If a client has used an id twice, the newest answer counts.
+    """
+    found = _requests(home, receipt_id)
+    if len(found):
+        found = found[found["answered_at"] == found["answered_at"].max()]
+    return found.merge(_labels(home), how="left", on=["receipt_id", "row_number"])
+
+
+def _requests(home: Path, receipt_id: str | None) -> pd.DataFrame:
+    filters = None if receipt_id is None else [("receipt_id", "=", receipt_id)]
+    tables = segments.tables(
+        segments.folder(home), REQUESTS, lambda path: pq.read_table(path, filters=filters)
+    )
+    if not tables:
+        return request_schema(()).empty_table().to_pandas()[list(NAMES)]
+    frame = pa.concat_tables(tables, promote_options="default").to_pandas()
+    return frame if receipt_id is None else frame[frame["receipt_id"] == receipt_id]
+
+
+def _labels(home: Path) -> pd.DataFrame:
+    tables = segments.tables(segments.folder(home), LABELS, pq.read_table)
+    table = pa.concat_tables(tables) if tables else LABEL_SCHEMA.empty_table()
+    frame = table.to_pandas().astype({WORN: "boolean"})
+    newest = frame.sort_values("labelled_at", kind="stable")
+    return newest.drop_duplicates(["receipt_id", "row_number"], keep="last")

@@ -1,0 +1,152 @@
+"""What the payload log keeps: one row for each scored row, and one for each label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+
+REQUESTS, LABELS = "requests", "labels"
+WORN = "worn"
+
+_TIME = pa.timestamp("us", tz="UTC")
+_HEAD = (
+    ("receipt_id", pa.string()),
+    ("row_number", pa.int32()),
+    ("answered_at", _TIME),
+    ("model", pa.string()),
+    ("model_version", pa.string()),
+    ("package_digest", pa.string()),
+    ("model_sha256", pa.string()),
+    ("data_digest", pa.string()),
+    ("commit", pa.string()),
+    ("kind", pa.string()),
+    ("run_id", pa.string()),
+    ("feature_timestamp", _TIME),
+    ("stale", pa.bool_()),
+)
+_TAIL = (
+    ("probability", pa.float64()),
+    ("label", pa.string()),
+    ("verdict", pa.string()),
+    ("reasons", pa.string()),
+    ("latency_ms", pa.float64()),
+    ("status", pa.int32()),
+)
+NAMES = tuple(name for name, _ in (*_HEAD, *_TAIL))
+LABEL_SCHEMA = pa.schema(
+    [
+        ("receipt_id", pa.string()),
+        ("row_number", pa.int32()),
+        (WORN, pa.bool_()),
+        ("labelled_at", _TIME),
+        ("source", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """An answered request.
+
+    Attributes:
+        receipt_id: its id.
+        answered_at: UTC.
+        proof: `model`, `model_version`, `package_digest`, `model_sha256`, `data_digest` and
+            `commit` of the model that answered.
+        kind: where the features come from.
+        run_ids: of each row, None for raw rows.
+        timestamps: of each row's features, UTC, None for raw rows.
+        stale: whether each row's features are older than allowed.
+        columns: names of the features.
+        values: features, float64 (rows, columns).
+        probability: of "worn", float64 (rows,), NaN where there was none.
+        labels: the model's classes, None where it gave none.
+        verdicts: what the service answered.
+        reasons: why it is not sure; empty where it is.
+        latency_ms: from the request's arrival to its answer.
+        status: HTTP status of the answer.
+    """
+
+    receipt_id: str
+    answered_at: datetime
+    proof: Mapping[str, str]
+    kind: str
+    run_ids: Sequence[str | None]
+    timestamps: Sequence[datetime | None]
+    stale: Sequence[bool]
+    columns: tuple[str, ...]
+    values: np.ndarray
+    probability: np.ndarray
+    labels: Sequence[str | None]
+    verdicts: Sequence[str]
+    reasons: Sequence[str]
+    latency_ms: float
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What became known later of the rows of an answer."""
+
+    receipt_id: str
+    worn: tuple[bool, ...]
+    labelled_at: datetime
+    source: str
+
+
+def request_schema(columns: Sequence[str]) -> pa.Schema:
+    """Return the columns of a file of requests whose model takes these features."""
+    return pa.schema([*_HEAD, *((name, pa.float64()) for name in columns), *_TAIL])
+
+
+def request_batch(scored: Sequence[Scored]) -> pa.RecordBatch:
+    """Return answered requests, all with the same features, as rows."""
+    columns = scored[0].columns
+    found: dict[str, list[object]] = {name: [] for name in NAMES}
+    for one in scored:
+        n = len(one.values)
+        rows = {
+            "receipt_id": [one.receipt_id] * n,
+            "row_number": range(n),
+            "answered_at": [one.answered_at] * n,
+            **{name: [value] * n for name, value in one.proof.items()},
+            "kind": [one.kind] * n,
+            "run_id": one.run_ids,
+            "feature_timestamp": one.timestamps,
+            "stale": one.stale,
+            "probability": [None if p != p else p for p in one.probability.tolist()],
+            "label": one.labels,
+            "verdict": one.verdicts,
+            "reasons": one.reasons,
+            "latency_ms": [one.latency_ms] * n,
+            "status": [one.status] * n,
+        }
+        for name, values in rows.items():
+            found[name].extend(values)
+    features = np.concatenate([one.values for one in scored])
+    schema = request_schema(columns)
+    arrays = [
+        pa.array(features[:, columns.index(field.name)])
+        if field.name in columns
+        else pa.array(found[field.name], field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def label_batch(labels: Labels) -> pa.RecordBatch:
+    """Return labels as rows."""
+    n = len(labels.worn)
+    columns = [
+        [labels.receipt_id] * n,
+        list(range(n)),
+        list(labels.worn),
+        [labels.labelled_at] * n,
+        [labels.source] * n,
+    ]
+    arrays = [pa.array(v, field.type) for v, field in zip(columns, LABEL_SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=LABEL_SCHEMA)

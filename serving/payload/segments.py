@@ -1,0 +1,159 @@
+"""Files of the payload log.
+
+A Parquet file has its index at its end, so one that is cut off is lost. A file under way is
+therefore an Arrow stream, which is whole up to its last batch whatever happens; it becomes Parquet
+when it is finished, or, after a crash, at the next start.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+UNDER_WAY = ".arrows.open"
+FINISHED = ".parquet"
+_numbers = itertools.count()
+
+
+def folder(home: Path) -> Path:
+    """Return where the log is."""
+    return home / "payloads"
+
+
+class Segment:
+    """A file under way.
+
+    Args:
+        root: the log's folder.
+        kind: first part of the name.
+        schema: of its rows.
+    """
+
+    def __init__(self, root: Path, kind: str, schema: pa.Schema) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        self.path = root / f"{kind}-{stamp}-{os.getpid()}-{next(_numbers)}{UNDER_WAY}"
+        self.schema = schema
+        self.rows = 0
+        self._started = time.monotonic()
+        self._stream = self.path.open("wb")
+        # Held as long as we live: it tells a later start that this file is not an orphan.
+        fcntl.flock(self._stream, fcntl.LOCK_EX)
+        self._writer = pa.ipc.new_stream(self._stream, schema)
+
+    @property
+    def bytes(self) -> int:
+        """Its size."""
+        return self._stream.tell()
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was begun."""
+        return time.monotonic() - self._started
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows; a killed process does not lose them."""
+        self._writer.write_batch(batch)
+        self._stream.flush()
+        self.rows += batch.num_rows
+
+    def finish(self) -> None:
+        """Make it Parquet."""
+        self._writer.close()
+        self._stream.flush()
+        finish(self.path)
+        self._stream.close()
+
+
+def finish(path: Path) -> None:
+    """Turn a file under way into Parquet; one without a whole batch is removed."""
+    final = _final(path)
+    if not final.exists():
+        table = read_stream(path)
+        if table is not None and table.num_rows:
+            partial = final.with_suffix(".partial")
+            pq.write_table(table, partial, compression="zstd")
+            partial.replace(final)
+    path.unlink()
+
+
+def recover(root: Path) -> int:
+    """Finish the files that a killed process left; return how many."""
+    count = 0
+    for path in sorted(root.glob(f"*{UNDER_WAY}")):
+        with path.open("rb") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue  # somebody is writing it
+            finish(path)
+            count += 1
+    for partial in root.glob("*.partial"):
+        partial.unlink(missing_ok=True)
+    return count
+
+
+def bound(root: Path, limit: int) -> list[Path]:
+    """Remove the oldest finished files until all files take `limit` bytes; return the removed."""
+    files = sorted(root.glob(f"*{FINISHED}"), key=lambda path: path.stat().st_mtime_ns)
+    total = sum(path.stat().st_size for path in root.iterdir() if path.is_file())
+    removed = []
+    for path in files:
+        if total <= limit:
+            break
+        total -= path.stat().st_size
+        path.unlink(missing_ok=True)
+        removed.append(path)
+    return removed
+
+
+def tables(root: Path, kind: str, choose: Callable[[Path], pa.Table]) -> list[pa.Table]:
+    """Return what is in the log, finished or not, oldest file first.
+
+    Args:
+        root: the log's folder.
+        kind: of the files.
+        choose: reads a Parquet file; files under way are read whole.
+    """
+    found = []
+    for path in sorted(root.glob(f"{kind}-*")):
+        try:
+            if path.name.endswith(FINISHED):
+                found.append(choose(path))
+            elif path.name.endswith(UNDER_WAY):
+                final = _final(path)
+                table = choose(final) if final.exists() else read_stream(path)
+                found.extend([table] if table is not None else [])
+        except FileNotFoundError:
+            # Finished or removed since it was listed.
+            final = _final(path)
+            if path.name.endswith(UNDER_WAY) and final.exists():
+                found.append(choose(final))
+    return found
+
+
+def read_stream(path: Path) -> pa.Table | None:
+    """Return the whole batches of a file under way, None if it has not even its schema."""
+    batches = []
+    with path.open("rb") as stream:
+        try:
+            reader = pa.ipc.open_stream(stream)
+        except pa.ArrowInvalid:
+            return None
+        while True:
+            try:
+                batches.append(reader.read_next_batch())
+            except (StopIteration, pa.ArrowInvalid, OSError):
+                return pa.Table.from_batches(batches, reader.schema)
+
+
+def _final(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(UNDER_WAY) + FINISHED)

@@ -1,0 +1,98 @@
+"""Starts the transformer: `python -m serving.transformer --home DIR --predictor_host HOST:PORT`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+
+from components.core.errors import EXIT_USAGE
+from components.core.home import Home
+from serving.common import ports
+from serving.common.arguments import LOOPBACK, add_arguments
+
+PREDICTOR_SECONDS = 5.0
+
+
+def main() -> int:
+    """Serve until told to stop; return the exit code."""
+    options = _parser().parse_args()
+    home = Home.at(options.home).root
+    # Imported once the options are known to be right: these take seconds.
+    from serving.common.features import FeatureSource, Freshness
+    from serving.common.outages import SENTENCES
+    from serving.common.server import Serving, serve
+    from serving.payload.log import PayloadLog
+    from serving.transformer.hop import Hop
+    from serving.transformer.model import Transformer
+
+    if not home.is_dir():
+        print(f"transformer: There is no folder {home}; give the home of a run.", file=sys.stderr)
+        return EXIT_USAGE
+    freshness = Freshness(options.max_age_seconds, options.stale)
+    source = FeatureSource(home, freshness, options.store_timeout_seconds)
+    source.open()
+    host = options.predictor_host
+    address = host if ":" in host else f"{host}:{ports.PREDICTOR_GRPC}"
+    hop = Hop(address, options.model_name, options.predictor_request_timeout_seconds)
+    model = Transformer(options.model_name, hop, source, PayloadLog(home), home)
+    serve(
+        [model],
+        Serving(
+            "transformer",
+            options.host,
+            options.http_port,
+            options.grpc_port,
+            options.access_log,
+            failures=SENTENCES,
+            documents={"/v1/labels": ("labels", model.labels)},
+            around=model.running,
+        ),
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="serving.transformer", description=__doc__)
+    parser.add_argument(
+        "--home", default="", help="feature store and payload log (default: $TOOLWEAR_HOME)"
+    )
+    parser.add_argument(
+        "--predictor_host",
+        default=f"{LOOPBACK}:{ports.PREDICTOR_GRPC}",
+        help="host and gRPC port of the predictor",
+    )
+    parser.add_argument(
+        "--predictor_protocol", choices=["grpc-v2"], default="grpc-v2", help="the only one"
+    )
+    parser.add_argument(
+        "--predictor_request_timeout_seconds",
+        type=_positive,
+        default=PREDICTOR_SECONDS,
+        help="then the answer is 504",
+    )
+    parser.add_argument(
+        "--store_timeout_seconds", type=_positive, default=2.0, help="then the answer is 504"
+    )
+    parser.add_argument(
+        "--max_age_seconds", type=_positive, default=3600.0, help="how old features may be"
+    )
+    parser.add_argument(
+        "--stale",
+        choices=["flag", "refuse"],
+        default="flag",
+        help="what becomes of older ones: an answer that says so, or 422",
+    )
+    add_arguments(parser)
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0 or math.isinf(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""The transformer's answer with its receipt, in both protocols and for the payload log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from kserve import InferOutput, InferRequest, InferResponse
+
+from components.core import schema
+from components.core.abstention import ANSWERS, NOT_SURE
+from serving.common.features import Features, FeatureSpec, Origin
+from serving.common.rows import Rows
+from serving.payload.records import Scored
+from serving.transformer.hop import ModelAnswer
+
+WORN, UNWORN, UNSURE = schema.WORN, schema.UNWORN, "not_sure"
+_VERDICTS = {**{name: name for name in schema.CLASSES}, NOT_SURE: UNSURE}
+NO_WINDOW = "The model needs a full window of cutting rows, and this row does not end one."
+_PROOF = ("package_digest", "model_sha256", "data_digest", "commit")
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A checked request.
+
+    Attributes:
+        request: V2 or V1's body: the protocol of the answer.
+        receipt_id: the client's or ours.
+        started: `perf_counter` at its arrival.
+        rows: what it asks about.
+        spec: what the model needed when the features were made.
+        features: of the rows.
+    """
+
+    request: InferRequest | dict[str, Any]
+    receipt_id: str
+    started: float
+    rows: Rows
+    spec: FeatureSpec
+    features: Features
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """An answered request.
+
+    Attributes:
+        query: the request.
+        model: what the model said of the rows that have features.
+        probability: of "worn", float64 (rows,), NaN where a row has no features.
+        answers: one of ANSWERS for each row.
+        reasons: why not sure; empty where it is.
+        answered_at: UTC.
+    """
+
+    query: Query
+    model: ModelAnswer
+    probability: np.ndarray
+    answers: list[str]
+    reasons: list[str]
+    answered_at: datetime
+
+    @classmethod
+    def of(cls, query: Query, model: ModelAnswer) -> Result:
+        """Return the result, with rows that have no features as "not sure"."""
+        complete = query.features.complete
+        now = datetime.now(UTC)
+        if complete.all():
+            return cls(query, model, model.probability, model.answers, model.reasons, now)
+        probability = np.full(len(complete), np.nan)
+        probability[complete] = model.probability
+        answers, reasons = [NOT_SURE] * len(complete), [NO_WINDOW] * len(complete)
+        for place, answer, reason in zip(
+            np.flatnonzero(complete), model.answers, model.reasons, strict=True
+        ):
+            answers[place], reasons[place] = answer, reason
+        return cls(query, model, probability, answers, reasons, now)
+
+    def receipt(self, name: str) -> dict[str, Any]:
+        """Return the receipt: what the answer was made of."""
+        return {
+            "id": self.query.receipt_id,
+            "model": name,
+            "version": self.model.proof["version"],
+            "use": self.model.proof["use"],
+            **{key: self.model.proof[key] for key in _PROOF},
+            "features": [_origin(origin) for origin in self.query.features.origins],
+            "answered_at": self.answered_at.isoformat(),
+        }
+
+    def v1(self, name: str) -> dict[str, Any]:
+        """Return the answer in V1's form."""
+        return {
+            "predictions": [
+                {
+                    "label": None if answer == NOT_SURE else answer,
+                    "probability": None if p != p else p,  # NaN: no features
+                    "verdict": _VERDICTS[answer],
+                    "reasons": [reason] if reason else [],
+                }
+                for answer, p, reason in zip(
+                    self.answers, self.probability.tolist(), self.reasons, strict=True
+                )
+            ],
+            "receipt": self.receipt(name),
+        }
+
+    def v2(self, name: str, request: InferRequest) -> InferResponse:
+        """Return the answer in V2's form."""
+        receipt = self.receipt(name)
+        origins = self.query.features.origins
+        n = len(self.answers)
+        texts = {
+            "label": ["" if answer == NOT_SURE else answer for answer in self.answers],
+            "verdict": [_VERDICTS[answer] for answer in self.answers],
+            "reasons": self.reasons,
+            "feature_timestamp": [o.when.isoformat() if o.when else "" for o in origins],
+        }
+        stale = np.array([origin.stale for origin in origins])
+        plain = {key: value for key, value in receipt.items() if type(value) is str}
+        return InferResponse(
+            response_id=request.id or self.query.receipt_id,
+            model_name=name,
+            model_version=receipt["version"],
+            parameters={"receipt_id": plain.pop("id"), **plain},
+            infer_outputs=[
+                InferOutput("probability", [n], "FP64", self.probability),
+                *(InferOutput(key, [n], "BYTES", _objects(value)) for key, value in texts.items()),
+                InferOutput("stale", [n], "BOOL", stale),
+            ],
+            use_binary_outputs=request.use_binary_outputs and not request.from_grpc,
+            requested_outputs=request.request_outputs,
+        )
+
+    def record(self, name: str) -> Scored:
+        """Return what the payload log keeps."""
+        origins = self.query.features.origins
+        proof = self.model.proof
+        return Scored(
+            receipt_id=self.query.receipt_id,
+            answered_at=self.answered_at,
+            proof={
+                "model": name,
+                "model_version": proof["version"],
+                **{key: proof[key] for key in _PROOF},
+            },
+            kind=self.query.features.kind,
+            run_ids=[origin.run_id for origin in origins],
+            timestamps=[origin.when for origin in origins],
+            stale=[origin.stale for origin in origins],
+            columns=self.query.spec.columns,
+            values=self.query.features.values,
+            probability=self.probability,
+            labels=[_label(p) for p in self.probability.tolist()],
+            verdicts=[_VERDICTS[answer] for answer in self.answers],
+            reasons=self.reasons,
+            latency_ms=round((perf_counter() - self.query.started) * 1000, 3),
+        )
+
+
+OUTPUTS: tuple[dict[str, Any], ...] = (
+    {"name": "probability", "datatype": "FP64", "shape": [-1]},
+    *(
+        {"name": name, "datatype": "BYTES", "shape": [-1]}
+        for name in ("label", "verdict", "reasons", "feature_timestamp")
+    ),
+    {"name": "stale", "datatype": "BOOL", "shape": [-1]},
+)
+assert set(_VERDICTS) == set(ANSWERS)  # noqa: S101 - each answer has a verdict
+
+
+def _label(probability: float) -> str | None:
+    """Return the class that the model leans to, sure or not: for judging it later."""
+    if probability != probability:
+        return None
+    return WORN if probability > 0.5 else UNWORN
+
+
+def _origin(origin: Origin) -> dict[str, Any]:
+    return {
+        "timestamp": origin.when.isoformat() if origin.when else None,
+        "age_seconds": origin.age_seconds,
+        "stale": origin.stale,
+    }
+
+
+def _objects(values: list[str]) -> np.ndarray:
+    return np.array(values, dtype=object)

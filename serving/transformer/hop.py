@@ -1,0 +1,149 @@
+"""The hop to the predictor: gRPC with a deadline, and what its failures mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import numpy as np
+from kserve import InferResponse
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
+
+from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
+from serving.common.features import FeatureSpec
+from serving.common.grpc_face import FEATURES_PARAMETER
+from serving.common.limits import BODY_BYTES
+from serving.common.outages import PredictorDownError, PredictorSlowError
+from serving.common.refusal import Refusal
+
+ANSWER_OUTPUT, REASON_OUTPUT = "answer", "reason"
+_READY_SECONDS = 1.0
+_CHANNEL = (
+    # gRPC waits up to two minutes between attempts to connect; service shall resume by itself.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.max_receive_message_length", BODY_BYTES),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+class FeaturesChangedError(Exception):
+    """A model was swapped in that needs other features."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelAnswer:
+    """What the model said.
+
+    Attributes:
+        probability: of "worn", float64 (rows,).
+        answers: one of `components.core.abstention.ANSWERS` for each row.
+        reasons: why not sure; empty where it is.
+        proof: which model it was.
+    """
+
+    probability: np.ndarray
+    answers: list[str]
+    reasons: list[str]
+    proof: dict[str, str]
+
+
+class Hop:
+    """A connection to the predictor.
+
+    Args:
+        address: host and gRPC port.
+        model: its name there.
+        seconds: how long an answer may take.
+    """
+
+    def __init__(self, address: str, model: str, seconds: float) -> None:
+        self._address = address
+        self._model = model
+        self._seconds = seconds
+        self._channel: Any = None
+        self._stub: Any = None
+
+    def connect(self) -> None:
+        """Make the channel; has to be called in the event loop."""
+        self._channel = grpc.aio.insecure_channel(self._address, options=_CHANNEL)
+        self._stub = service.GRPCInferenceServiceStub(self._channel)
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+    async def ready(self) -> bool:
+        """Tell whether the model is ready."""
+        try:
+            answer = await self._stub.ModelReady(
+                pb.ModelReadyRequest(name=self._model), timeout=_READY_SECONDS
+            )
+        except grpc.RpcError:
+            return False
+        return bool(answer.ready)
+
+    async def spec(self) -> FeatureSpec:
+        """Return what the model needs.
+
+        Raises:
+            PredictorDownError: it does not answer.
+            PredictorSlowError: it does not in time.
+        """
+        call = self._stub.ModelMetadata(
+            pb.ModelMetadataRequest(name=self._model), timeout=self._seconds
+        )
+        try:
+            await call
+            trailing = dict(await call.trailing_metadata())
+        except grpc.RpcError as error:
+            raise _meaning(error) from error
+        if FEATURES_PARAMETER not in trailing:
+            raise PredictorDownError("the predictor does not say which features its model needs")
+        return FeatureSpec.of_token(str(trailing[FEATURES_PARAMETER]))
+
+    async def answer(self, values: np.ndarray, spec: FeatureSpec, request_id: str) -> ModelAnswer:
+        """Ask the model.
+
+        Raises:
+            FeaturesChangedError: the model in service needs other features than `spec`.
+            Refusal: it has no answer for these values.
+            PredictorDownError: it does not answer.
+            PredictorSlowError: it does not in time.
+        """
+        request = pb.ModelInferRequest(
+            model_name=self._model, id=request_id, raw_input_contents=[values.tobytes()]
+        )
+        request.parameters[FEATURES_PARAMETER].string_param = spec.token
+        request.inputs.add(name=INPUT, datatype="FP64", shape=values.shape)
+        try:
+            response = await self._stub.ModelInfer(request, timeout=self._seconds)
+        except grpc.RpcError as error:
+            raise _meaning(error) from error
+        decoded = InferResponse.from_grpc(response)
+        outputs = {output.name: output.as_numpy() for output in decoded.outputs}
+        return ModelAnswer(
+            probability=outputs[PROBABILITY_OUTPUT][:, 1],
+            answers=_texts(outputs[ANSWER_OUTPUT]),
+            reasons=_texts(outputs[REASON_OUTPUT]),
+            proof={name: value.string_param for name, value in response.parameters.items()},
+        )
+
+
+def _meaning(error: Any) -> Exception:
+    """Return what a failed call means for the caller."""
+    code, details = error.code(), error.details()
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return PredictorSlowError(details)
+    if code == grpc.StatusCode.FAILED_PRECONDITION:
+        return FeaturesChangedError(details)
+    if code == grpc.StatusCode.INVALID_ARGUMENT:
+        return Refusal("undefined", details)
+    return PredictorDownError(f"{code.name}: {details}")
+
+
+def _texts(values: np.ndarray) -> list[str]:
+    return [item.decode() if isinstance(item, bytes) else str(item) for item in values.tolist()]

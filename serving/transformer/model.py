@@ -1,0 +1,195 @@
+"""The transformer: raw rows or run ids in, the model's answer and its receipt out."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from kserve import InferRequest, InferResponse
+
+from components.core import schema
+from serving.common.features import FeatureSource, FeatureSpec
+from serving.common.outages import PredictorDownError
+from serving.common.refusal import Refusal
+from serving.common.rows import RAW_NUMBERS, TIMESTAMP, parse_instances, parse_tensors
+from serving.common.staged_model import StagedModel
+from serving.payload.log import PayloadLog, find
+from serving.payload.records import Labels
+from serving.transformer.answer import OUTPUTS, Query, Result
+from serving.transformer.hop import FeaturesChangedError, Hop
+from serving.transformer.metrics import Counted
+
+REQUEST_ID = "x-request-id"
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SWAPS = 3  # models that may be swapped in during one request before it is given up
+
+
+class Transformer(StagedModel):
+    """Fetches or computes features, asks the predictor, and keeps what was answered.
+
+    Args:
+        name: of the model, here and at the predictor.
+        hop: to the predictor.
+        source: of features.
+        log: of payloads.
+        home: the system's folder, for looking answers up.
+    """
+
+    def __init__(
+        self, name: str, hop: Hop, source: FeatureSource, log: PayloadLog, home: Path
+    ) -> None:
+        super().__init__(name, server="transformer")
+        self._hop = hop
+        self._source = source
+        self._log = log
+        self._home = home
+        self._spec: FeatureSpec | None = None
+        self._counted = Counted()
+        self.ready = True
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Hold the connection and the log open."""
+        self._log.start()
+        self._hop.connect()
+        try:
+            yield
+        finally:
+            await self._hop.close()
+            self._source.close()
+            await asyncio.to_thread(self._log.close)
+
+    async def healthy(self) -> bool:
+        """Tell whether the model behind answers: what readiness probes ask."""
+        return await self._hop.ready()
+
+    async def preprocess(self, payload: Any, headers: Any = None) -> Query:
+        """Check a decoded request and get its features.
+
+        Raises:
+            Refusal: it is faulty, or there are no fit features.
+        """
+        started = perf_counter()
+        receipt_id = _receipt_id(headers or {})
+        rows = (
+            parse_tensors(payload)
+            if isinstance(payload, InferRequest)
+            else parse_instances(payload)
+        )
+        spec = self._spec or await self._asked()
+        features = await self._source.features(rows, spec)
+        return Query(payload, receipt_id, started, rows, spec, features)
+
+    async def predict(self, query: Query, headers: Any = None) -> Result:  # noqa: ARG002
+        """Ask the predictor; if it serves another model by now, with that one's features."""
+        for _ in range(_SWAPS):
+            features = query.features
+            complete = features.complete
+            values = features.values if complete.all() else features.values[complete]
+            try:
+                answer = await self._hop.answer(values, query.spec, query.receipt_id)
+            except FeaturesChangedError:
+                spec = await self._asked()
+                query = replace(
+                    query, spec=spec, features=await self._source.features(query.rows, spec)
+                )
+                continue
+            self._counted.features(query.spec.feature_set, query.spec.columns, values)
+            return Result.of(query, answer)
+        raise PredictorDownError(f"its model changed {_SWAPS} times during one request")
+
+    def postprocess(
+        self,
+        result: Result,
+        headers: Any = None,  # noqa: ARG002
+    ) -> dict[str, Any] | InferResponse:
+        """Put the answer in the request's protocol, and keep it."""
+        proof = result.model.proof
+        self._counted.model(proof["version"], proof["package_digest"], proof["use"])
+        stale = sum(origin.stale for origin in result.query.features.origins)
+        self._counted.answered(result.answers, result.model.probability, stale)
+        request = result.query.request
+        answer = (
+            result.v2(self.name, request)
+            if isinstance(request, InferRequest)
+            else result.v1(self.name)
+        )
+        self._log.put(result.record(self.name))
+        return answer
+
+    def response_headers(self, result: Result) -> dict[str, str]:
+        """Return the receipt's id."""
+        return {REQUEST_ID: result.query.receipt_id}
+
+    async def labels(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Take labels that became known later: `{"receipt": id, "worn": [true, ...]}`.
+
+        Raises:
+            Refusal: the log does not have the receipt, or the labels do not fit it.
+        """
+        receipt_id, worn, source = _checked_labels(body)
+        await asyncio.to_thread(self._log.flush)  # the answer may be a moment old
+        rows = len(await asyncio.to_thread(find, self._home, receipt_id))
+        if rows == 0:
+            raise Refusal("unknown_receipt", f"There is no answer {receipt_id} in the log.", 422)
+        if rows != len(worn):
+            raise Refusal(
+                "shape", f"The answer {receipt_id} has {rows} rows; send a label for each.", 422
+            )
+        labels = Labels(receipt_id, worn, datetime.now(UTC), source)
+        if not await asyncio.to_thread(self._log.put_labels, labels):
+            raise OSError("the labels could not be written")
+        return {"receipt": receipt_id, "rows": rows}
+
+    def get_input_types(self) -> list[dict[str, Any]]:
+        """Name and type the inputs: either the first two, or all the others."""
+        return [
+            {"name": schema.RUN_ID, "datatype": "BYTES", "shape": [-1]},
+            {"name": TIMESTAMP, "datatype": "BYTES", "shape": [-1]},
+            *({"name": name, "datatype": "FP64", "shape": [-1]} for name in RAW_NUMBERS),
+            {"name": schema.PHASE, "datatype": "BYTES", "shape": [-1]},
+        ]
+
+    def get_output_types(self) -> list[dict[str, Any]]:
+        """Name and type the outputs."""
+        return [dict(output) for output in OUTPUTS]
+
+    async def _asked(self) -> FeatureSpec:
+        """Ask the predictor what its model needs, and remember it."""
+        self._spec = await self._hop.spec()
+        return self._spec
+
+
+def _receipt_id(headers: dict[str, str]) -> str:
+    given = headers.get(REQUEST_ID)
+    if given is None:
+        return str(uuid.uuid4())
+    if not _ID.fullmatch(given):
+        raise Refusal(
+            "request_id",
+            f"The header {REQUEST_ID} has to be 1 to 64 letters, digits, dots, dashes or "
+            "underscores.",
+        )
+    return given
+
+
+def _checked_labels(body: dict[str, Any]) -> tuple[str, tuple[bool, ...], str]:
+    receipt_id, worn, source = body.get("receipt"), body.get("worn"), body.get("source", "api")
+    if type(receipt_id) is not str or not _ID.fullmatch(receipt_id):
+        raise Refusal("request", '"receipt" has to be the id of an answer\'s receipt.')
+    if type(worn) is not list or not worn or set(map(type, worn)) != {bool}:
+        raise Refusal("request", '"worn" has to be a list of true and false, one for each row.')
+    if type(source) is not str or not _ID.fullmatch(source):
+        raise Refusal("request", '"source" has to be a short word that says who labelled.')
+    unknown = sorted(body.keys() - {"receipt", "worn", "source"})
+    if unknown:
+        raise Refusal("request", f'There is no key "{unknown[0][:40]}" in labels.')
+    return receipt_id, tuple(worn), source
