@@ -21,7 +21,9 @@ app = typer.Typer(
     "Start with `toolwear run`, then open the report that it names. "
     "`toolwear data` looks at recordings without training on them.",
 )
-console = Console()
+# Rich folds at 80 columns where there is no terminal; a log wants whole lines.
+_LOG_WIDTH = 160
+console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="TOML file; by default ./toolwear.toml if there.")

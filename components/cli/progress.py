@@ -31,7 +31,9 @@ class ProgressLines:
     def __init__(self, graph: Path, events: Path, console: Console) -> None:
         self._events = events
         # The steps' own output is redirected while we print.
-        self._console = Console(file=console.file, force_terminal=console.is_terminal)
+        self._console = Console(
+            file=console.file, force_terminal=console.is_terminal, soft_wrap=True
+        )
         spec = next(yaml.safe_load_all(graph.read_text(encoding="utf-8")))
         self._total = len(spec["deploymentSpec"]["executors"])
         self._seen: dict[str, str] = {}
@@ -58,7 +60,7 @@ class ProgressLines:
             def emit(self, record: logging.LogRecord) -> None:
                 hit = _CACHE_HIT.match(record.getMessage())
                 if hit:
-                    outer._cached.append(hit.group(1))  # noqa: SLF001
+                    outer._cached.append(hit.group(1))
 
         return Handler()
 
@@ -108,4 +110,4 @@ class ProgressLines:
         whole = new[: new.rfind(b"\n") + 1]
         self._read += len(whole)
         for line in whole.decode(errors="replace").splitlines():
-            self._console.print(f"{'':22}{line}", style="dim", highlight=False, markup=False)
+            self._console.print(f"{'':16}{line}", style="dim", highlight=False, markup=False)

@@ -117,7 +117,7 @@ _QUESTIONS = {
 
 def _figure(value: Any, digits: int = 4) -> str:
     if value is None:
-        return "–"
+        return "n/a"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
