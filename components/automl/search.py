@@ -11,7 +11,7 @@ import numpy as np
 from autosklearn.classification import AutoSklearnClassifier
 from autosklearn.metrics import log_loss
 from autosklearn.smbo import get_smac_object
-from ConfigSpace.util import deactivate_inactive_hyperparameters  # type: ignore[import-not-found]
+from ConfigSpace.util import deactivate_inactive_hyperparameters
 from sklearn.model_selection import PredefinedSplit
 
 from components.automl import record, space

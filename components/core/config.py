@@ -46,7 +46,7 @@ class RunParameters(BaseModel):
     search_evaluations: int = Field(
         0, ge=0, description="Budget of each search in evaluations, for repeatable runs; 0: time."
     )
-    search_memory_mb: int = Field(6000, ge=1000, description="Memory limit of a search, MiB.")
+    search_memory_mb: int = Field(6000, ge=2500, description="Memory limit of a search, MiB.")
     search_cores: int = Field(2, ge=1, le=64, description="Searches that may run at a time.")
     outer_folds: int = Field(
         4, ge=0, description="Held-out runs, and settings, with a search of their own; 0: all."

@@ -23,7 +23,7 @@ from components.core.package import (
 from components.core.reference import reference_bytes, row_keys
 from components.features import dataset
 from components.features.dataset import Samples
-from components.register.card import render
+from components.register.logic import render
 from components.split.protocols import folds
 
 _BACKGROUND_ROWS = 200  # for explainers; more cost time in proportion
