@@ -25,7 +25,7 @@ run: $(MAIN) $(AUTOML) ## Train, judge, explain, register and check a model (FAS
 
 .PHONY: test
 test: $(DEV) $(AUTOML) ## Set everything up and run all tests
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 .PHONY: check
 check: $(DEV) ## Format, lint, strict types, import rules, dead code
