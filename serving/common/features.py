@@ -159,7 +159,8 @@ class FeatureSource:
         loop = asyncio.get_running_loop()
         reading = loop.run_in_executor(self._thread, self._read, rows.run_ids, spec.feature_set)
         try:
-            found = await asyncio.wait_for(reading, self._seconds)
+            async with asyncio.timeout(self._seconds):
+                found = await reading
         except TimeoutError:
             raise StoreSlowError(f"no answer in {self._seconds:g} s") from None
         return self._checked(rows, found, spec)

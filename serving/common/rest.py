@@ -184,7 +184,8 @@ class _Rest:
 
     async def _model(self, request: Request) -> str:
         name: str = request.path_params["model"]
-        if not await self._dataplane.model_ready(name, disable_predictor_health_check=True):
+        # Not the data plane's `model_ready`: a transformer would ask its predictor each time.
+        if not self._dataplane.get_model_from_registry(name).ready:
             raise ModelNotReady(name)
         return name
 

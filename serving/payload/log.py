@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from serving.payload import segments
 from serving.payload.records import (
@@ -29,13 +29,12 @@ from serving.payload.records import (
     request_schema,
 )
 
-_POLL_SECONDS = 0.5
-_AT_ONCE = 256  # requests in a batch
+_GATHER_SECONDS = 0.25  # a batch for each request would cost more than the answer
+_AT_ONCE = 500  # requests in a batch
 _log = logging.getLogger("toolwear.serving")
 
 WRITTEN = Counter("toolwear_payload_rows", "Rows written to the payload log.")
 DROPPED = Counter("toolwear_payload_dropped", "Requests that the payload log had to leave out.")
-WAITING = Gauge("toolwear_payload_waiting", "Requests that wait to be written.")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,9 @@ class PayloadLog:
     def __init__(self, home: Path, limits: Limits | None = None) -> None:
         self._root = segments.folder(home)
         self._limits = limits or Limits()
-        self._queue: queue.Queue[Scored | Labels | _Done | None] = queue.Queue(self._limits.waiting)
+        self._waiting: deque[Scored] = deque()
+        self._tasks: deque[Labels | _Done | None] = deque()
+        self._wake = threading.Event()
         self._open: dict[str, segments.Segment] = {}
         self._failed = False
         self._thread = threading.Thread(target=self._run, name="payload-log", daemon=True)
@@ -92,51 +93,50 @@ class PayloadLog:
 
     def put(self, scored: Scored) -> None:
         """Hand over an answered request; if too many wait, it is dropped and counted."""
-        try:
-            self._queue.put_nowait(scored)
-        except queue.Full:
+        if len(self._waiting) < self._limits.waiting:
+            self._waiting.append(scored)
+        else:
             DROPPED.inc()
 
     def put_labels(self, labels: Labels) -> bool:
         """Write labels and return whether they are in the log; waits for it."""
-        self._queue.put(labels)
-        return self.flush()
+        return self._wait_for(labels)
 
     def flush(self) -> bool:
         """Wait until everything handed over so far is in the log; return whether it all is."""
-        mark = _Done()
-        self._queue.put(mark)
-        mark.event.wait()
-        return not mark.failed
+        return self._wait_for()
 
     def close(self) -> None:
         """Write what waits, and finish the files."""
-        self._queue.put(None)
+        self._tasks.append(None)
+        self._wake.set()
         self._thread.join()
 
-    def _run(self) -> None:
-        while True:
-            items = self._take()
-            WAITING.set(self._queue.qsize())
-            self._write([item for item in items if isinstance(item, Scored)])
-            for item in items:
-                if isinstance(item, Labels):
-                    self._append(LABELS, label_batch(item))
-                elif isinstance(item, _Done):
-                    item.failed, self._failed = self._failed, False
-                    item.event.set()
-            self._rotate(everything=None in items)
-            if None in items:
-                return
+    def _wait_for(self, *tasks: Labels) -> bool:
+        mark = _Done()
+        self._tasks.extend((*tasks, mark))
+        self._wake.set()
+        mark.event.wait()
+        return not mark.failed
 
-    def _take(self) -> list[Scored | Labels | _Done | None]:
-        try:
-            items = [self._queue.get(timeout=_POLL_SECONDS)]
-            while len(items) < _AT_ONCE:
-                items.append(self._queue.get_nowait())
-        except queue.Empty:
-            return items if "items" in locals() else []
-        return items
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            self._wake.wait(_GATHER_SECONDS)
+            self._wake.clear()
+            # First the tasks: whoever waits for one wants in the log what came before it.
+            tasks = _taken(self._tasks, len(self._tasks))
+            while self._waiting:
+                self._write(_taken(self._waiting, _AT_ONCE))
+            for task in tasks:
+                if isinstance(task, Labels):
+                    self._append(LABELS, label_batch(task))
+                elif isinstance(task, _Done):
+                    task.failed, self._failed = self._failed, False
+                    task.event.set()
+                else:
+                    closing = True
+            self._rotate(everything=closing)
 
     def _write(self, scored: Sequence[Scored]) -> None:
         for columns, same in groupby(scored, key=lambda one: one.columns):
@@ -173,6 +173,10 @@ class PayloadLog:
             segments.bound(self._root, self._limits.total_bytes)
         except OSError as error:
             _log.error("a file of the payload log could not be finished: %s", error)
+
+
+def _taken[T](waiting: deque[T], most: int) -> list[T]:
+    return [waiting.popleft() for _ in range(min(most, len(waiting)))]
 
 
 def read(home: Path) -> pd.DataFrame:
