@@ -23,6 +23,10 @@ help: ## Show this list
 run: $(MAIN) $(AUTOML) ## Train, judge, explain, register and check a model (FAST=1: small, DATA=folder, ARGS=...)
 	@$(BIN)/toolwear run $(if $(FAST),--fast) $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+.PHONY: serve
+serve: $(MAIN) ## Serve the champion on loopback until Ctrl-C (ARGS="--port 9000")
+	@$(BIN)/toolwear serve $(ARGS)
+
 .PHONY: test
 test: $(DEV) $(AUTOML) ## Set everything up and run all tests
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)

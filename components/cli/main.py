@@ -11,6 +11,7 @@ from rich.console import Console
 
 from components.core.config import RunParameters, load
 from components.core.errors import EXIT_USAGE, ToolwearError
+from serving.common.ports import TRANSFORMER
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -161,6 +162,41 @@ def rollback(
     from components.cli.summary import print_rollback
 
     print_rollback(home, why, console)
+
+
+@app.command()
+def serve(
+    home: HomeOption = DEFAULT_HOME,
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", min=1, max=65000, help="Port of the transformer; the next three follow it."
+        ),
+    ] = TRANSFORMER,
+) -> None:
+    """Serve the champion here until Ctrl-C: predictor, transformer and explainer on loopback.
+
+    They follow the champion: after a promotion or a rollback they answer by the new one.
+
+    Example: `toolwear serve --port 9000`
+    """
+    from components.cli.serve import serve as work
+
+    work(home, port, console)
+
+
+@app.command()
+def receipt(
+    receipt_id: Annotated[str, typer.Argument(metavar="ID", help="From an answer's receipt.")],
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Show all that went into an answer: model, features, verdict, and the label if known.
+
+    Example: `toolwear receipt 3f2b8c1e-0d7a-4b8e-9a55-1f0c2d3e4f5a`
+    """
+    from components.cli.receipt import show
+
+    show(home, receipt_id, console)
 
 
 @app.command("config")

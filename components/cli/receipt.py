@@ -1,0 +1,58 @@
+"""Shows all that went into an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from components.core.errors import ToolwearError
+from serving.payload import log
+from serving.payload.records import NAMES, WORN
+
+_HEAD = (
+    "answered_at",
+    "model",
+    "model_version",
+    "package_digest",
+    "model_sha256",
+    "data_digest",
+    "commit",
+    "kind",
+    "latency_ms",
+    "status",
+)
+_ROW = ("run_id", "feature_timestamp", "stale", "probability", "label", "verdict", "reasons")
+_LABEL = (WORN, "labelled_at", "source")
+_OTHER = {"receipt_id", "row_number", *_HEAD, *_ROW, *_LABEL}
+
+
+def show(home: Path, receipt_id: str, console: Console) -> None:
+    """Print an answer: the model, and for each row the features, the verdict and the label.
+
+    Raises:
+        ToolwearError: the payload log does not have it.
+    """
+    found = log.find(home.resolve(), receipt_id)
+    if found.empty:
+        raise ToolwearError(
+            f"The payload log in {home} has no receipt {receipt_id}; it may be older than what "
+            "the log keeps, or from another home."
+        )
+    console.print(f"receipt {receipt_id}: {len(found)} rows", highlight=False, markup=False)
+    for name in _HEAD:
+        console.print(f"  {name:<15} {found[name].iloc[0]}", highlight=False, soft_wrap=True)
+    features = [name for name in found.columns if name not in _OTHER and name not in NAMES]
+    table = Table("", *(f"row {number}" for number in found["row_number"]))
+    for name in (*_ROW, *_LABEL, *features):
+        if not found[name].isna().all():
+            table.add_row(name, *(_text(value) for value in found[name]))
+    console.print(table)
+
+
+def _text(value: object) -> str:
+    if value is None or value is pd.NaT or value is pd.NA or value != value:
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)

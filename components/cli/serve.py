@@ -1,0 +1,267 @@
+"""Serves the champion on this machine: three processes on loopback, watched until told to stop."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import httpx
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from components.core import schema
+from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
+from components.core.fingerprint import ROOT
+from components.features.names import LATEST_FILE
+from serving.common import champion as pointer
+from serving.common import ports
+
+HOST = "127.0.0.1"
+READY_SECONDS = 180.0  # imports and the explainer's warm-up, on a busy machine
+STOP_SECONDS = 25.0  # a little more than a server gives its requests in flight
+_POLL_SECONDS = 0.2
+_BACKOFF_SECONDS = (1, 2, 4, 8, 16, 30)
+_STEADY_SECONDS = 30.0
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass
+class Server:
+    """A server as a process of its own.
+
+    Attributes:
+        name: of the server.
+        port: of its HTTP.
+        model: name in the URL.
+        log: file that takes its output.
+        options: further ones.
+    """
+
+    name: str
+    port: int
+    model: str
+    log: Path
+    options: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    failures: int = 0
+    next_start: float = 0.0
+    ready: bool = False
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{HOST}:{self.port}"
+
+    def start(self) -> None:
+        """Start the process."""
+        command = [sys.executable, "-m", f"serving.{self.name}", "--model_name", self.model]
+        command += ["--host", HOST, "--http_port", str(self.port), *self.options]
+        with self.log.open("a") as stream:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C reaches a whole session; we tell each server ourselves, in order.
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+            )
+        self.ready = False
+
+    def answers(self) -> bool:
+        """Tell whether its model is ready."""
+        try:
+            response = httpx.get(f"{self.url}/v2/models/{self.model}/ready", timeout=2)
+        except httpx.TransportError:
+            return False
+        return response.status_code == httpx.codes.OK
+
+    def ended(self) -> int | None:
+        """Return the exit code if the process has ended."""
+        return self.process.poll() if self.process is not None else None
+
+    def last_words(self) -> str:
+        """Return the last line of its log."""
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it logged nothing"
+
+
+def serve(home: Path, port: int, console: Console) -> None:
+    """Start predictor, transformer and explainer, watch them, and end them when told to stop.
+
+    Args:
+        home: the system's folder.
+        port: of the transformer; the others have the ports behind it.
+        console: for what the user is told.
+
+    Raises:
+        ToolwearError: there is no champion, or a port is taken.
+        SystemExit: a server did not become ready.
+    """
+    home = home.resolve()
+    champion, package = pointer.read_package(home)
+    servers = _servers(home, port, champion.name)
+    _check_ports(port)
+    stopping: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        stopping.append(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    console.print(
+        f"champion: {champion.name} version {champion.version}, sha256 {package.version}, "
+        f"for {package.description['use']}",
+        highlight=False,
+    )
+    try:
+        for server in servers:
+            server.start()
+        _await_all(servers, stopping, console)
+        if not stopping:
+            _tell(servers, home, champion.name, console)
+        while not stopping:
+            time.sleep(_POLL_SECONDS)
+            for server in servers:
+                _watch(server, console)
+    finally:
+        _end(servers)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    console.print("stopped")
+
+
+def _servers(home: Path, port: int, model: str) -> list[Server]:
+    logs = home / "serving"
+    logs.mkdir(parents=True, exist_ok=True)
+    shift = port - ports.TRANSFORMER
+    grpc_port = ports.PREDICTOR_GRPC + shift
+    at_home = ["--home", str(home)]
+    options = {
+        "predictor": (ports.PREDICTOR, [*at_home, "--grpc_port", str(grpc_port)]),
+        "transformer": (ports.TRANSFORMER, [*at_home, "--predictor_host", f"{HOST}:{grpc_port}"]),
+        "explainer": (ports.EXPLAINER, at_home),
+    }
+    for name in options:
+        (logs / f"{name}.log").unlink(missing_ok=True)
+    return [
+        Server(name, own + shift, model, logs / f"{name}.log", more)
+        for name, (own, more) in options.items()
+    ]
+
+
+def _check_ports(port: int) -> None:
+    for own in (ports.TRANSFORMER, ports.PREDICTOR, ports.PREDICTOR_GRPC, ports.EXPLAINER):
+        number = own + port - ports.TRANSFORMER
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, number))
+            except (OSError, OverflowError):
+                raise ToolwearError(
+                    f"Port {number} is taken; end what uses it, or give another with --port."
+                ) from None
+
+
+def _await_all(servers: list[Server], stopping: list[int], console: Console) -> None:
+    """Wait until each server is ready, telling the progress."""
+    started = time.monotonic()
+    waiting = list(servers)
+    while waiting and not stopping:
+        time.sleep(_POLL_SECONDS)
+        seconds = time.monotonic() - started
+        for server in list(waiting):
+            code = server.ended()
+            if code is not None or seconds > READY_SECONDS:
+                what = f"ended with {code}" if code is not None else f"not ready in {seconds:.0f} s"
+                console.print(f"{server.name}: {what}: {server.last_words()}", highlight=False)
+                sys.exit(EXIT_USAGE if code == EXIT_USAGE else EXIT_FAILURE)
+            if server.answers():
+                server.ready, server.since = True, time.monotonic()
+                waiting.remove(server)
+                console.print(
+                    f"[dim]{seconds:6.1f} s[/dim]  {server.name:<12} ready at {server.url}",
+                    highlight=False,
+                )
+
+
+def _tell(servers: list[Server], home: Path, model: str, console: Console) -> None:
+    urls = {server.name: server.url for server in servers}
+    key = {"run_id": _a_run(home)}
+    bodies = {
+        f"{urls['transformer']}/v1/models/{model}:predict": {"instances": [key]},
+        f"{urls['explainer']}/v1/models/{model}:explain": {"instances": [key], "method": "shap"},
+    }
+    console.print("\nask for a run's newest features, and why the model says what it says:")
+    for url, body in bodies.items():
+        console.print(
+            f"  curl -s {url} -H 'content-type: application/json' -d '{json.dumps(body)}'",
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
+        )
+    console.print(
+        f"logs: {home / 'serving'}, metrics: /metrics of each; Ctrl-C stops all",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _a_run(home: Path) -> str:
+    path = home / "feast" / "current" / LATEST_FILE
+    if not path.exists():
+        return schema.run_id(1)
+    return str(min(pq.read_table(path, columns=[schema.RUN_ID])[schema.RUN_ID].to_pylist()))
+
+
+def _watch(server: Server, console: Console) -> None:
+    """Start a server again that has died, later each time, and say so."""
+    now = time.monotonic()
+    code = server.ended()
+    if server.process is not None and code is not None:
+        delay = _BACKOFF_SECONDS[min(server.failures, len(_BACKOFF_SECONDS) - 1)]
+        console.print(
+            f"{server.name} ended with {code} ({server.last_words()}); "
+            f"it is started again in {delay} s",
+            highlight=False,
+            markup=False,
+        )
+        server.process, server.failures = None, server.failures + 1
+        server.next_start = now + delay
+    elif server.process is None and now >= server.next_start:
+        server.start()
+    elif server.process is not None and not server.ready and server.answers():
+        server.ready, server.since = True, now
+        console.print(f"{server.name} is ready again", highlight=False)
+    elif server.ready and now - server.since > _STEADY_SECONDS:
+        server.failures = 0
+
+
+def _end(servers: list[Server]) -> None:
+    """End all, those that clients ask first; kill what does not end."""
+    running = [server.process for server in reversed(servers) if server.process is not None]
+    for process in running:
+        process.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    for process in running:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _end_with_parent() -> None:
+    """Runs in the child: let the kernel end it should we be killed outright."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,153 @@
+"""The client: `Client().predict_run("07").predictions[0].verdict`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from serving.client.answers import Answer, Explanation, Metadata
+from serving.client.errors import RequestRefusedError, ServiceDownError, ServiceFailedError
+from serving.common.ports import EXPLAINER, TRANSFORMER
+
+_HOST = "http://127.0.0.1"
+_DOWN = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
+Row = Mapping[str, float | str]
+
+
+class Client:
+    """Talks to the service; use it as a context manager, or close it.
+
+    Every call raises `RequestRefusedError` if the request is faulty, `ServiceDownError` if the
+    service does not answer now, and `ServiceFailedError` if it failed.
+
+    Args:
+        url: of the transformer.
+        explainer_url: of the explainer; on a cluster both are behind one address.
+        model: name of the model.
+        seconds: how long an answer may take.
+        headers: for every request, such as a token.
+    """
+
+    def __init__(
+        self,
+        url: str = f"{_HOST}:{TRANSFORMER}",
+        explainer_url: str = f"{_HOST}:{EXPLAINER}",
+        model: str = "toolwear",
+        seconds: float = 30.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._explainer_url = explainer_url.rstrip("/")
+        self._model = model
+        self._http = httpx.Client(timeout=seconds, headers=dict(headers or {}))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def predict_rows(self, rows: Sequence[Row], request_id: str | None = None) -> Answer:
+        """Ask about raw telemetry.
+
+        Args:
+            rows: consecutive rows of one run, each with every telemetry column, the feed rate
+                and the clamp pressure.
+            request_id: id for the receipt; by default the service makes one.
+        """
+        return self._predict([dict(row) for row in rows], request_id)
+
+    def predict_run(
+        self, run_id: str, timestamp: datetime | None = None, request_id: str | None = None
+    ) -> Answer:
+        """Ask about the newest features of a run in the feature store.
+
+        Args:
+            run_id: key of the run.
+            timestamp: as of when, with its zone; by default now.
+            request_id: id for the receipt; by default the service makes one.
+        """
+        return self._predict([_key(run_id, timestamp)], request_id)
+
+    def explain(
+        self, instance: Row | str, method: str = "shap", seed: int = 0, **settings: Any
+    ) -> Explanation:
+        """Ask why.
+
+        Args:
+            instance: a raw telemetry row, or the key of a run.
+            method: "shap", "lime", "anchor" or "ice" for one prediction; "pdp" or "surrogate"
+                for the model as a whole.
+            seed: the same question with the same seed gets the same answer.
+            settings: further ones of the method.
+        """
+        row = _key(instance, None) if isinstance(instance, str) else dict(instance)
+        body = {"instances": [row], "method": method, "seed": seed, **settings}
+        found = self._call(
+            "POST", f"{self._explainer_url}/v1/models/{self._model}:explain", json=body
+        )
+        return Explanation(found["meta"], found["data"])
+
+    def label(self, receipt_id: str, worn: Sequence[bool], source: str = "client") -> int:
+        """Say what the rows of an answer really were; return their number.
+
+        Args:
+            receipt_id: of the answer.
+            worn: for each of its rows.
+            source: a word that says who knows.
+        """
+        body = {"receipt": receipt_id, "worn": list(worn), "source": source}
+        return int(self._call("POST", f"{self._url}/v1/labels", json=body)["rows"])
+
+    def metadata(self) -> Metadata:
+        """Return the names, types and shapes of what the V2 protocol takes and gives."""
+        return Metadata.of(self._call("GET", f"{self._url}/v2/models/{self._model}"))
+
+    def _predict(self, instances: list[dict[str, Any]], request_id: str | None) -> Answer:
+        headers = {"x-request-id": request_id} if request_id is not None else None
+        body = self._call(
+            "POST",
+            f"{self._url}/v1/models/{self._model}:predict",
+            json={"instances": instances},
+            headers=headers,
+        )
+        return Answer.of(body)
+
+    def _call(self, method: str, url: str, **more: Any) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, url, **more)
+        except httpx.TransportError as error:
+            raise ServiceDownError(f"{url} does not answer: {error}") from error
+        if response.status_code == httpx.codes.OK:
+            body: dict[str, Any] = response.json()
+            return body
+        sentence, status = _sentence(response), response.status_code
+        if status in _DOWN:
+            raise ServiceDownError(sentence, status)
+        if status < httpx.codes.INTERNAL_SERVER_ERROR:
+            raise RequestRefusedError(sentence, status)
+        raise ServiceFailedError(sentence, status)
+
+
+def _key(run_id: str, timestamp: datetime | None) -> dict[str, Any]:
+    return {"run_id": run_id} | ({"timestamp": timestamp.isoformat()} if timestamp else {})
+
+
+def _sentence(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"The answer was {response.status_code} {response.reason_phrase}."
