@@ -12,12 +12,16 @@ class Refusal(InvalidInput):
         kind: fixed word, the label of the metric.
         sentence: what is wrong and what to mend.
         status: HTTP status; gRPC always answers INVALID_ARGUMENT.
+        retry_after: seconds after which asking again makes sense; HTTP's header of that name.
     """
 
-    def __init__(self, kind: str, sentence: str, status: int = 400) -> None:
+    def __init__(
+        self, kind: str, sentence: str, status: int = 400, retry_after: int | None = None
+    ) -> None:
         super().__init__(sentence)
         self.kind = kind
         self.status = status
+        self.retry_after = retry_after
 
 
 # The kinds, so that every one is on /metrics before it first happens.
@@ -46,4 +50,8 @@ KINDS = (
     "request_id",
     "unknown_receipt",
     "method",
+    "other_model",
+    "no_store",
+    "busy",
+    "slow",
 )

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 from kserve.errors import ModelNotFound, ModelNotReady
+from kserve.model import InferenceVerb
 from kserve.protocol.dataplane import DataPlane
 from prometheus_client import REGISTRY, exposition
 from starlette.applications import Starlette
@@ -41,6 +42,7 @@ def application(
     failures: Mapping[type[Exception], tuple[int, str]] | None = None,
     explains: bool = False,
     documents: Mapping[str, tuple[str, Work]] | None = None,
+    published: Mapping[str, Any] | None = None,
 ) -> Starlette:
     """Return the application.
 
@@ -52,6 +54,7 @@ def application(
         explains: whether there is `:explain`.
         documents: by path, the name for the metrics and the work of further POST endpoints that
             take and give a JSON object.
+        published: by path, JSON documents that anybody may read.
     """
     rest = _Rest(dataplane, server, failures or {}, explains)
     routes = [
@@ -69,6 +72,7 @@ def application(
         rest.get("/", "live", rest.alive),
         Route("/metrics", _metrics, methods=["GET"]),
         *(rest.documents(path, *about) for path, about in (documents or {}).items()),
+        *(rest.published(path, value) for path, value in (published or {}).items()),
     ]
     return Starlette(
         routes=routes, lifespan=lifespan, exception_handlers={HTTPException: rest.no_such_endpoint}
@@ -118,9 +122,13 @@ class _Rest:
     def _answer_to(self, error: Exception) -> Response:
         if isinstance(error, Refusal):
             metrics.REFUSALS.labels(self._server, error.kind).inc()
-            # The rest of a body that was not read would be taken for the next request.
-            close = {"connection": "close"} if error.kind in ("too_large", "too_slow") else None
-            return _json({"error": error.reason}, error.status, close)
+            headers = {}
+            if error.kind in ("too_large", "too_slow"):
+                # The rest of a body that was not read would be taken for the next request.
+                headers["connection"] = "close"
+            if error.retry_after is not None:
+                headers["retry-after"] = str(error.retry_after)
+            return _json({"error": error.reason}, error.status, headers)
         if isinstance(error, ModelNotFound):
             return _json({"error": "There is no model of this name here."}, 404)
         if isinstance(error, ModelNotReady):
@@ -150,9 +158,16 @@ class _Rest:
         """Explain `{"instances": [[...], ...]}`, if this server can."""
         if not self._explains:
             raise Refusal("request", "This server does not explain; ask the explainer.", 501)
-        # KServe returns the request's headers, tokens included, as those of the response.
-        result, _ = await self._v1(request, self._dataplane.explain)
-        return _json(result)
+        result, headers = await self._v1(request, self._explain)
+        return _json(result, headers=headers)
+
+    async def _explain(
+        self, model: str, payload: dict[str, Any], headers: dict[str, str]
+    ) -> tuple[Any, dict[str, str]]:
+        # Past KServe's data plane, which returns the request's headers, tokens included, as those
+        # of the response.
+        explainer = await self._dataplane.get_model(model)
+        return await explainer(payload, headers, InferenceVerb.EXPLAIN)
 
     async def _v1(
         self, request: Request, work: Callable[..., Awaitable[tuple[Any, dict[str, str]]]]
@@ -168,6 +183,14 @@ class _Rest:
             return _json(await work(wire.json_object(await read_body(request))))
 
         return self.post(path, endpoint, handler)
+
+    def published(self, path: str, value: Any) -> Route:
+        """Return a counted GET route to a JSON document."""
+
+        async def handler(_request: Request) -> Response:
+            return _json(value)
+
+        return self.get(path, "published", handler)
 
     async def v2_infer(self, request: Request) -> Response:
         """Answer an Open Inference request, JSON or with binary tensors."""

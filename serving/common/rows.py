@@ -73,12 +73,13 @@ class FeatureRows:
 Rows = RawRows | EntityKeys | FeatureRows
 
 
-def parse_instances(payload: dict[str, Any], features: int | None = None) -> Rows:
+def parse_instances(payload: dict[str, Any], features: tuple[str, ...] = ()) -> Rows:
     """Return what the instances of a V1 request are.
 
     Args:
         payload: the decoded body, an object.
-        features: columns of the model, if finished feature rows are taken too.
+        features: columns of the model, if finished feature rows are taken too: lists of numbers
+            in this order, or objects.
 
     Raises:
         Refusal: they are none of it, or mixed, or one is faulty.
@@ -88,8 +89,8 @@ def parse_instances(payload: dict[str, Any], features: int | None = None) -> Row
         raise Refusal("request", 'The body needs "instances": a list of at least one row.')
     if len(instances) > ROWS:
         raise _too_many(len(instances))
-    if features is not None and type(instances[0]) is list:
-        return FeatureRows(matrix.instance_rows(payload, features))
+    if features and type(instances[0]) is list:
+        return FeatureRows(matrix.instance_rows(payload, len(features)))
     if set(map(type, instances)) != {dict}:
         raise Refusal(
             "shape",
@@ -98,6 +99,9 @@ def parse_instances(payload: dict[str, Any], features: int | None = None) -> Row
         )
     with_key = sum(schema.RUN_ID in row for row in instances)
     if with_key == 0:
+        only_raw = _RAW_KEYS.difference(features)
+        if features and all(only_raw.isdisjoint(row) for row in instances):
+            return _feature_rows(instances, features)
         return _raw_rows(instances)
     if with_key != len(instances):
         raise Refusal("mixed", "Send raw rows and run ids in separate requests: these are mixed.")
@@ -138,20 +142,32 @@ def parse_tensors(request: InferRequest) -> RawRows | EntityKeys:
 def _raw_rows(instances: list[dict[str, Any]]) -> RawRows:
     for index, row in enumerate(instances):
         if row.keys() != _RAW_KEYS:
-            _check_keys(row.keys(), _RAW_KEYS, _RAW_KEYS, f"Instance {index}", "column")
-    values = [[row[name] for row in instances] for name in RAW_NUMBERS]
-    for name, column in zip(RAW_NUMBERS, values, strict=True):
-        _check_numbers(name, column)
-    numbers = np.array(values, dtype=np.float64)
+            _check_keys(row.keys(), _RAW_KEYS, RAW_ROW, f"Instance {index}", "column")
+    numbers = _numbers(instances, RAW_NUMBERS)
     return _telemetry(numbers, [row[schema.PHASE] for row in instances])
+
+
+def _feature_rows(instances: list[dict[str, Any]], features: tuple[str, ...]) -> FeatureRows:
+    known = frozenset(features)
+    for index, row in enumerate(instances):
+        if row.keys() != known:
+            _check_keys(row.keys(), known, features, f"Instance {index}", "feature")
+    numbers = _numbers(instances, features)
+    _check_finite(numbers, features)
+    return FeatureRows(np.ascontiguousarray(numbers.T))
+
+
+def _numbers(instances: list[dict[str, Any]], names: tuple[str, ...]) -> np.ndarray:
+    """Return the named values, float64 (names, rows)."""
+    values = [[row[name] for row in instances] for name in names]
+    for name, column in zip(names, values, strict=True):
+        _check_numbers(name, column)
+    return np.array(values, dtype=np.float64)
 
 
 def _telemetry(numbers: np.ndarray, phases: Sequence[Any]) -> RawRows:
     """Return raw rows; `numbers` is (columns, rows)."""
-    finite = np.isfinite(numbers)
-    if not finite.all():
-        column, row = np.argwhere(~finite)[0]
-        raise Refusal("not_finite", f'"{RAW_NUMBERS[column]}" of row {row} is not finite.')
+    _check_finite(numbers, RAW_NUMBERS)
     frame = pd.DataFrame(numbers.T, columns=list(RAW_NUMBERS))
     frame[schema.PHASE] = [_phase(row, phase) for row, phase in enumerate(phases)]
     return RawRows(frame)
@@ -174,12 +190,19 @@ def _check_numbers(name: str, values: list[Any]) -> None:
         raise Refusal("not_a_number", f'"{name}" of row {row} is not a number.')
 
 
+def _check_finite(numbers: np.ndarray, names: tuple[str, ...]) -> None:
+    finite = np.isfinite(numbers)
+    if not finite.all():
+        column, row = np.argwhere(~finite)[0]
+        raise Refusal("not_finite", f'"{names[column]}" of row {row} is not finite.')
+
+
 # --- keys ---------------------------------------------------------------------------------------
 
 
 def _entity_keys(instances: list[dict[str, Any]]) -> EntityKeys:
     for index, row in enumerate(instances):
-        _check_keys(row.keys(), _ENTITY_KEYS, {schema.RUN_ID}, f"Instance {index}", "key")
+        _check_keys(row.keys(), _ENTITY_KEYS, (schema.RUN_ID,), f"Instance {index}", "key")
     run_ids = [row[schema.RUN_ID] for row in instances]
     return _keys(run_ids, [row.get(TIMESTAMP) for row in instances])
 
@@ -214,8 +237,8 @@ def _timestamp(row: int, value: Any) -> datetime | None:
 # --- tensors ------------------------------------------------------------------------------------
 
 
-def _required(known: frozenset[str]) -> set[str]:
-    return {schema.RUN_ID} if known is _ENTITY_KEYS else set(known)
+def _required(known: frozenset[str]) -> tuple[str, ...]:
+    return (schema.RUN_ID,) if known is _ENTITY_KEYS else RAW_ROW
 
 
 def _tensor_rows(tensor: Any) -> int:
@@ -257,11 +280,13 @@ def _flat(data: list[Any]) -> list[Any]:
 # --- refusals -----------------------------------------------------------------------------------
 
 
-def _check_keys(found: Any, known: frozenset[str], required: Any, where: str, what: str) -> None:
+def _check_keys(
+    found: Any, known: frozenset[str], required: tuple[str, ...], where: str, what: str
+) -> None:
     unknown = sorted(found - known)
     if unknown:
         raise Refusal("name", f'{where} has the unknown {what} "{unknown[0][:40]}".')
-    missing = [name for name in (schema.RUN_ID, *RAW_ROW) if name in required and name not in found]
+    missing = [name for name in required if name not in found]
     if missing:
         raise Refusal("name", f'{where} lacks the {what} "{missing[0]}".')
 

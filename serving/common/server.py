@@ -11,6 +11,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvicorn
 from kserve import Model, ModelRepository
@@ -35,6 +36,7 @@ class Serving:
         failures: status and sentence for exceptions that mean that another part is down.
         explains: whether there is `:explain`.
         documents: further POST endpoints; see `application`.
+        published: JSON documents by path; see `application`.
         around: entered in the event loop before the first request, left after the last.
     """
 
@@ -46,6 +48,7 @@ class Serving:
     failures: Mapping[type[Exception], tuple[int, str]] = field(default_factory=dict)
     explains: bool = False
     documents: Mapping[str, tuple[str, Work]] = field(default_factory=dict)
+    published: Mapping[str, Any] = field(default_factory=dict)
     around: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
 
@@ -76,6 +79,7 @@ def serve(models: Sequence[Model], serving: Serving) -> None:
             serving.failures,
             serving.explains,
             serving.documents,
+            serving.published,
         ),
         host=serving.host,
         port=serving.http_port,
