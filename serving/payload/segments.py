@@ -123,21 +123,26 @@ def tables(root: Path, kind: str, choose: Callable[[Path], pa.Table]) -> list[pa
         kind: of the files.
         choose: reads a Parquet file; files under way are read whole.
     """
-    found = []
-    for path in sorted(root.glob(f"{kind}-*")):
+    suffixes = (FINISHED, UNDER_WAY)
+    stems = {
+        path.name.removesuffix(suffix)
+        for path in root.glob(f"{kind}-*")
+        for suffix in suffixes
+        if path.name.endswith(suffix)
+    }
+    tables = (_table(root / stem, choose) for stem in sorted(stems))
+    return [table for table in tables if table is not None]
+
+
+def _table(stem: Path, choose: Callable[[Path], pa.Table]) -> pa.Table | None:
+    finished = stem.with_name(stem.name + FINISHED)
+    # It may be finished, and later removed, while we look.
+    for path in (finished, stem.with_name(stem.name + UNDER_WAY), finished):
         try:
-            if path.name.endswith(FINISHED):
-                found.append(choose(path))
-            elif path.name.endswith(UNDER_WAY):
-                final = _final(path)
-                table = choose(final) if final.exists() else read_stream(path)
-                found.extend([table] if table is not None else [])
+            return choose(path) if path == finished else read_stream(path)
         except FileNotFoundError:
-            # Finished or removed since it was listed.
-            final = _final(path)
-            if path.name.endswith(UNDER_WAY) and final.exists():
-                found.append(choose(final))
-    return found
+            continue
+    return None
 
 
 def read_stream(path: Path) -> pa.Table | None:

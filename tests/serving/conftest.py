@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import numpy as np
@@ -18,6 +19,9 @@ import pytest
 from components.core.fingerprint import ROOT
 from components.core.package import Package
 from tests.packages import make_package
+
+if TYPE_CHECKING:
+    from tests.serving.stack import Place
 
 MODEL = "toolwear"
 
@@ -102,3 +106,11 @@ def free_port() -> int:
 @pytest.fixture
 def rows(package: Package) -> np.ndarray:
     return package.golden().rows
+
+
+@pytest.fixture(scope="session")
+def place(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A home with the real features published and three champions; the last takes other ones."""
+    from tests.serving.stack import make_place
+
+    return make_place(tmp_path_factory.mktemp("home"), features)

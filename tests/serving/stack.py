@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import numpy as np
+import pandas as pd
 
 from components.core import schema
 from components.core.fingerprint import ROOT
@@ -26,7 +27,9 @@ from components.core.package import (
 )
 from components.core.reference import reference_bytes, row_keys
 from components.features import dataset
-from components.features.store import publish_online
+from components.features.definitions import PUBLISHED_WITHOUT_POSITION
+from components.features.names import LATEST_FILE
+from components.features.store import HOME_FOLDER, publish_online
 from serving.common import champion as pointer
 from tests.packages import forest, parts
 from tests.serving.conftest import MODEL, environment, free_port, wait_ready
@@ -88,13 +91,27 @@ class Place:
         return champion
 
 
-def make_place(home: Path, features: Path, seeds: int = 2) -> Place:
-    """Publish the features and make version 1 the champion."""
+def make_place(home: Path, features: Path) -> Place:
+    """Publish the features and make version 1 the champion; version 3 takes other features."""
     publish_online(features, home)
-    packages = [real_package(home / "packages", features, seed) for seed in range(seeds)]
+    root = home / "packages"
+    packages = [real_package(root, features, seed) for seed in range(2)]
+    packages.append(real_package(root, features, 2, PUBLISHED_WITHOUT_POSITION))
     place = Place(home, packages)
     place.point(0)
     return place
+
+
+def newest_features(home: Path, package: Package, run_id: str) -> np.ndarray:
+    """Return what the store has to hold of a run, (1, features)."""
+    latest = pd.read_parquet(home / HOME_FOLDER / "current" / LATEST_FILE)
+    row = latest.loc[latest[schema.RUN_ID] == run_id, list(package.features)]
+    return row.to_numpy(dtype=np.float64)
+
+
+def expected(home: Path, package: Package, run_id: str) -> float:
+    """Return the probability that a package gives a run, computed beside the service."""
+    return float(OnnxModel(package.model).worn(newest_features(home, package, run_id))[0])
 
 
 @dataclass
@@ -184,10 +201,10 @@ def running(place: Place, logs: Path, *transformer_options: str) -> Iterator[Sta
                 server.kill()
 
 
-def wait_for(condition: object, seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
     """Wait until a callable gives something true."""
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

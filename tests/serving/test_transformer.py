@@ -1,0 +1,449 @@
+"""The transformer over real sockets: real Feast, a real predictor, every fault, every outage."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
+
+from components.core import schema
+from components.core.onnx_model import OnnxModel
+from components.features import dataset
+from components.features.store import StoreDownError
+from serving.common.features import REFUSE, FeatureSource, FeatureSpec, Freshness
+from serving.common.limits import BODY_BYTES, ROWS
+from serving.common.refusal import Refusal
+from serving.common.rows import RAW_NUMBERS, EntityKeys
+from serving.payload.log import find
+from tests.serving.conftest import MODEL
+from tests.serving.stack import Place, Stack, expected, is_ready, running, wait_for
+
+V1, V2 = f"/v1/models/{MODEL}:predict", f"/v2/models/{MODEL}/infer"
+JSON = {"content-type": "application/json"}
+SPEC = FeatureSpec(schema.PUBLISHED, 50)
+
+
+@pytest.fixture(scope="module")
+def stack(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    place.point(0)
+    logs = tmp_path_factory.mktemp("logs")
+    with running(place, logs, "--predictor_request_timeout_seconds", "1") as started:
+        yield started
+    for log in logs.iterdir():
+        assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.transformer.url, timeout=30) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def raw(telemetry: Path) -> pd.DataFrame:
+    """Some telemetry of run 07 with what the machine was set to."""
+    rows = pd.concat(
+        pd.read_parquet(path, filters=[(schema.RUN_ID, "=", "07")])
+        for path in sorted(telemetry.glob("part-*.parquet"))
+    )
+    runs = pd.read_parquet(telemetry / "runs.parquet").set_index(schema.RUN_ID)
+    for column in schema.SETTING_COLUMNS:
+        rows[column] = runs.loc["07", column]
+    return rows
+
+
+def instances(raw: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = raw[[*RAW_NUMBERS, schema.PHASE]].to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def test_a_run_id_is_answered_from_feast_with_a_receipt(client: httpx.Client, place: Place) -> None:
+    response = client.post(V1, json={"instances": [{"run_id": "07"}, {"run_id": "01"}]})
+    assert response.status_code == 200
+    body, package = response.json(), place.packages[0]
+    for run_id, item in zip(("07", "01"), body["predictions"], strict=True):
+        assert item["probability"] == expected(place.home, package, run_id)
+        assert item["verdict"] in ("worn", "unworn", "not_sure")
+        assert (item["label"] is None) == (item["verdict"] == "not_sure") == bool(item["reasons"])
+    receipt = body["receipt"]
+    assert response.headers["x-request-id"] == receipt["id"]
+    assert {
+        "model": MODEL,
+        "version": "1",
+        "package_digest": package.digest,
+        "model_sha256": package.model_sha256,
+        "data_digest": package.description["data_digest"],
+        "commit": package.description["commit"],
+    }.items() <= receipt.items()
+    first = receipt["features"][0]
+    # The recordings are of 2018: used, but not kept quiet.
+    assert first["stale"] is True
+    assert first["timestamp"].startswith("2018-01-08T00:")
+    age = datetime.fromisoformat(receipt["answered_at"]) - datetime.fromisoformat(
+        first["timestamp"]
+    )
+    assert first["age_seconds"] == pytest.approx(age.total_seconds(), abs=1)
+
+
+def test_raw_rows_get_the_features_that_training_had(
+    client: httpx.Client, place: Place, raw: pd.DataFrame, features: Path
+) -> None:
+    samples = dataset.load(features, schema.PUBLISHED)
+    of_run = samples.frame[samples.frame[schema.RUN_ID] == "07"]
+    rows = raw.set_index(schema.ROW).loc[of_run[schema.ROW].iloc[:40]]
+    wanted = OnnxModel(place.packages[0].model).worn(samples.X[of_run.index[:40]])
+    body = client.post(V1, json={"instances": instances(rows)}).json()
+    assert [item["probability"] for item in body["predictions"]] == wanted.tolist()
+    assert body["receipt"]["features"][0] == {
+        "timestamp": None,
+        "age_seconds": None,
+        "stale": False,
+    }
+
+
+@pytest.mark.parametrize("binary", [False, True])
+async def test_v2_with_kserves_own_client(
+    stack: Stack, place: Place, raw: pd.DataFrame, binary: bool
+) -> None:
+    rows = raw.iloc[:5]
+    tensors = []
+    for name in RAW_NUMBERS:
+        tensor = InferInput(name, [5], "FP64")
+        tensor.set_data_from_numpy(rows[name].to_numpy(dtype=np.float64), binary_data=binary)
+        tensors.append(tensor)
+    tensors.append(InferInput(schema.PHASE, [5], "BYTES", rows[schema.PHASE].tolist()))
+    run = InferInput("run_id", [1], "BYTES", ["07"])
+    async with InferenceRESTClient(RESTConfig(protocol="v2")) as rest:
+        of_rows = await rest.infer(
+            stack.transformer.url, InferRequest(MODEL, tensors), model_name=MODEL
+        )
+        of_run = await rest.infer(
+            stack.transformer.url, InferRequest(MODEL, [run]), model_name=MODEL
+        )
+    with httpx.Client(base_url=stack.transformer.url) as client:
+        v1 = client.post(V1, json={"instances": instances(rows)}).json()
+    found = of_rows.get_output_by_name("probability").as_numpy().tolist()
+    assert found == [item["probability"] for item in v1["predictions"]]
+    assert of_run.get_output_by_name("probability").as_numpy().tolist() == [
+        expected(place.home, place.packages[0], "07")
+    ]
+    assert of_run.parameters["package_digest"] == place.packages[0].digest
+    assert of_run.get_output_by_name("stale").as_numpy().tolist() == [True]
+
+
+def test_metadata_describes_both_ways_to_ask(client: httpx.Client) -> None:
+    body = client.get(f"/v2/models/{MODEL}").json()
+    inputs = {item["name"]: item["datatype"] for item in body["inputs"]}
+    assert inputs["run_id"] == inputs[schema.PHASE] == "BYTES"
+    assert all(inputs[name] == "FP64" for name in RAW_NUMBERS)
+    assert [item["name"] for item in body["outputs"]][:3] == ["probability", "label", "verdict"]
+
+
+def test_the_timestamp_asked_for_decides_the_age(client: httpx.Client) -> None:
+    def ask(when: datetime) -> httpx.Response:
+        key = {"run_id": "07", "timestamp": when.isoformat()}
+        return client.post(V1, json={"instances": [key]})
+
+    known = client.post(V1, json={"instances": [{"run_id": "07"}]}).json()["receipt"]["features"]
+    at = datetime.fromisoformat(known[0]["timestamp"])
+    fresh = ask(at + timedelta(hours=1)).json()["receipt"]["features"][0]
+    assert (fresh["age_seconds"], fresh["stale"]) == (3600.0, False)
+    assert ask(at + timedelta(hours=1, seconds=1)).json()["receipt"]["features"][0]["stale"]
+    early = ask(at - timedelta(seconds=1))
+    assert early.status_code == 422
+    assert "later than the timestamp asked for" in early.json()["error"]
+
+
+def test_the_clients_own_request_id_names_the_receipt(client: httpx.Client) -> None:
+    ask = {"instances": [{"run_id": "07"}]}
+    response = client.post(V1, json=ask, headers={"x-request-id": "line-4.2026_a"})
+    assert response.json()["receipt"]["id"] == response.headers["x-request-id"] == "line-4.2026_a"
+    for wrong in (b"a b", b"a" * 65, b"", b"\xe4"):
+        response = client.post(V1, json=ask, headers={b"x-request-id": wrong})
+        assert response.status_code == 400
+        assert "x-request-id" in response.json()["error"]
+        assert "x-request-id" not in response.headers
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+RAW: dict[str, Any] = {**dict.fromkeys(RAW_NUMBERS, 1.0), schema.PHASE: "Prep"}
+FIRST = RAW_NUMBERS[0]
+
+
+def v1(*rows: Any) -> bytes:
+    return json.dumps({"instances": rows}).encode()
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in RAW.items() if key != name}
+
+
+def v2(*inputs: dict[str, Any]) -> bytes:
+    return json.dumps({"inputs": inputs}).encode()
+
+
+def run_tensor(**changes: Any) -> dict[str, Any]:
+    return {"name": "run_id", "datatype": "BYTES", "shape": [1], "data": ["07"], **changes}
+
+
+FAULTS: dict[str, tuple[str, bytes, int, str]] = {
+    "malformed": (V1, b"{", 400, "not valid JSON"),
+    "NaN": (V1, b'{"instances": [{"run_id": NaN}]}', 400, "not valid JSON"),
+    "overflow": (V1, v1(RAW).replace(b"1.0", b"1e400", 1), 400, "not valid JSON"),
+    "an array": (V1, b"[]", 400, "a JSON object"),
+    "no instances": (V1, b"{}", 400, '"instances"'),
+    "empty instances": (V1, v1(), 400, "at least one row"),
+    "instances null": (V1, b'{"instances": null}', 400, '"instances"'),
+    "lists": (V1, v1([1.0] * 12), 400, "has to be an object"),
+    "null row": (V1, v1(None), 400, "has to be an object"),
+    "empty row": (V1, v1({}), 400, f'Instance 0 lacks the column "{FIRST}"'),
+    "missing column": (V1, v1(RAW, without(FIRST)), 400, f'Instance 1 lacks the column "{FIRST}"'),
+    "missing setting": (V1, v1(without("feedrate")), 400, 'lacks the column "feedrate"'),
+    "unknown column": (V1, v1({**RAW, "colour": 1}), 400, 'unknown column "colour"'),
+    "text": (V1, v1({**RAW, FIRST: "1.5"}), 400, f'"{FIRST}" of row 0 is not a number'),
+    "null": (V1, v1(RAW, {**RAW, FIRST: None}), 400, f'"{FIRST}" of row 1 is not a number'),
+    "true": (V1, v1({**RAW, FIRST: True}), 400, "is not a number"),
+    "list value": (V1, v1({**RAW, FIRST: [1.0]}), 400, "is not a number"),
+    "phase": (V1, v1({**RAW, schema.PHASE: "Lunch"}), 400, "is not a phase"),
+    "phase null": (V1, v1({**RAW, schema.PHASE: None}), 400, "is not a phase"),
+    "mixed": (V1, v1(RAW, {"run_id": "07"}), 400, "mixed"),
+    "run id number": (V1, v1({"run_id": 7}), 400, "has to be text"),
+    "run id empty": (V1, v1({"run_id": ""}), 400, "has to be text"),
+    "run id path": (V1, v1({"run_id": "../07"}), 400, "has to be text"),
+    "key and column": (V1, v1({"run_id": "07", FIRST: 1}), 400, f'unknown key "{FIRST}"'),
+    "unknown run": (V1, v1({"run_id": "07"}, {"run_id": "77"}), 422, "knows no run 77"),
+    "time without zone": (V1, v1({"run_id": "07", "timestamp": "2026-01-01"}), 400, "its zone"),
+    "time a number": (V1, v1({"run_id": "07", "timestamp": 1}), 400, "its zone"),
+    "nonsense time": (V1, v1({"run_id": "07", "timestamp": "x"}), 400, "its zone"),
+    "no inputs": (V2, b"{}", 400, '"inputs"'),
+    "empty inputs": (V2, v2(), 400, f'lacks the input "{FIRST}"'),
+    "wrong input": (V2, v2(run_tensor(name="run")), 400, 'unknown input "run"'),
+    "input twice": (V2, v2(run_tensor(), run_tensor()), 400, "two inputs"),
+    "wrong datatype": (V2, v2(run_tensor(datatype="FP64")), 400, "has to be BYTES"),
+    "wrong shape": (V2, v2(run_tensor(shape=[2])), 400, "2 values"),
+    "shape -1": (V2, v2(run_tensor(shape=[-1])), 400, "[rows] or [rows, 1]"),
+    "shape wide": (V2, v2(run_tensor(shape=[1, 2])), 400, "[rows] or [rows, 1]"),
+    "data numbers": (V2, v2(run_tensor(data=[7])), 400, "has to be text"),
+    "one column": (
+        V2,
+        v2({"name": FIRST, "datatype": "FP64", "shape": [1], "data": [1.0]}),
+        400,
+        "lacks the input",
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "body", "status", "says"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_told_in_one_sentence_on_a_connection_that_goes_on(
+    stack: Stack, path: str, body: bytes, status: int, says: str
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", stack.transformer.http_port, timeout=30)
+    secret = {**JSON, "authorization": "Bearer secret"}
+    connection.request("POST", path, body, secret)
+    response = connection.getresponse()
+    answer = json.loads(response.read())
+    assert response.status == status, answer
+    assert set(answer) == {"error"}
+    assert says in answer["error"]
+    for word in ("Error", "Exception", "Traceback", "127.0.0.1", "secret", "grpc", "kserve"):
+        assert word not in answer["error"]
+    assert "secret" not in str(response.headers)
+    opened = connection.sock
+    connection.request("POST", V1, v1({"run_id": "07"}), JSON)
+    assert connection.getresponse().status == 200
+    assert connection.sock is opened, "the server had closed the connection"
+    connection.close()
+
+
+def test_types_lengths_and_endpoints(client: httpx.Client) -> None:
+    ask = v1({"run_id": "07"})
+    utf8 = {"content-type": "application/json; charset=utf-8"}
+    assert client.post(V1, content=ask, headers=utf8).status_code == 200
+    assert client.post(V1, content=ask).status_code == 415
+    assert client.post(V1, content=b" " * (BODY_BYTES + 1), headers=JSON).status_code == 413
+    many = client.post(V1, json={"instances": [{"run_id": "07"}] * (ROWS + 1)})
+    assert many.status_code == 413
+    assert f"at most {ROWS}" in many.json()["error"]
+    assert client.post(f"/v2/repository/models/{MODEL}/unload", json={}).status_code == 404
+    assert client.post(f"/v1/models/{MODEL}:explain", json={}).status_code == 501
+    assert client.post("/v1/models/other:predict", json={}).status_code == 404
+
+
+# --- labels and metrics -------------------------------------------------------------------------
+
+
+def test_labels_are_joined_to_their_answer(client: httpx.Client, place: Place) -> None:
+    asked = {"instances": [{"run_id": "07"}, {"run_id": "01"}]}
+    receipt = client.post(V1, json=asked).json()["receipt"]["id"]
+    labels = {"receipt": receipt, "worn": [True, False], "source": "inspector"}
+    assert client.post("/v1/labels", json=labels).json() == {"receipt": receipt, "rows": 2}
+    found = find(place.home, receipt)
+    assert found["worn"].tolist() == [True, False]
+    assert found["run_id"].tolist() == ["07", "01"]
+    assert set(found["source"]) == {"inspector"}
+    assert found["Z1_ActualPosition"].notna().all()
+    for change, status, says in (
+        ({"worn": [True]}, 422, "has 2 rows"),
+        ({"worn": ["yes", "no"]}, 400, "true and false"),
+        ({"worn": []}, 400, "true and false"),
+        ({"receipt": "unknown"}, 422, "no answer unknown"),
+        ({"receipt": 5}, 400, '"receipt"'),
+        ({"colour": 5}, 400, "colour"),
+    ):
+        response = client.post("/v1/labels", json={**labels, **change})
+        assert response.status_code == status
+        assert says in response.json()["error"]
+
+
+def test_metrics_hold_answers_scores_features_and_the_model(
+    client: httpx.Client, place: Place
+) -> None:
+    def value(sample: str) -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return next((float(line.split()[-1]) for line in lines if line.startswith(sample)), 0.0)
+
+    names = (
+        'toolwear_requests_total{endpoint="v1_predict",server="transformer",status="200"}',
+        'toolwear_refusals_total{reason="unknown_run",server="transformer"}',
+        "toolwear_score_count",
+        "toolwear_stale_rows_total",
+        'toolwear_feature_rows_total{features="published"}',
+        'toolwear_stage_seconds_count{server="transformer",stage="predict"}',
+    )
+    before = [value(name) for name in names]
+    feature = 'toolwear_feature_sum{feature="X1_OutputCurrent"}'
+    total = value(feature)
+    client.post(V1, json={"instances": [{"run_id": "07"}]})
+    client.post(V1, json={"instances": [{"run_id": "77"}]})
+    assert [value(name) - old for name, old in zip(names, before, strict=True)] == [1] * 6
+    assert value(feature) > total
+    digest = place.packages[0].digest
+    assert value(f'toolwear_model_info{{sha256="{digest}",use="known_runs_only",version="1"}}') == 1
+
+
+# --- outages ------------------------------------------------------------------------------------
+
+
+def test_an_absent_feature_store_is_503_and_comes_back_by_itself(
+    client: httpx.Client, place: Place, raw: pd.DataFrame
+) -> None:
+    folder = place.home / "feast"
+    away = folder.rename(place.home / "away")
+    try:
+        response = client.post(V1, json={"instances": [{"run_id": "07"}]})
+        assert response.status_code == 503
+        assert response.json()["error"].startswith("The feature store does not answer")
+        raw_answer = client.post(V1, json={"instances": instances(raw.iloc[:1])})
+        assert raw_answer.status_code == 200, "raw rows do not need it"
+    finally:
+        away.rename(folder)
+    assert client.post(V1, json={"instances": [{"run_id": "07"}]}).status_code == 200
+
+
+def test_a_predictor_that_hangs_is_504_and_comes_back_by_itself(
+    client: httpx.Client, stack: Stack
+) -> None:
+    assert stack.predictor.process is not None
+    os.kill(stack.predictor.process.pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        response = client.post(V1, json={"instances": [{"run_id": "07"}]})
+        assert response.status_code == 504
+        assert response.json() == {"error": "The model did not answer in time; try again."}
+        assert time.monotonic() - started < 5
+        assert not is_ready(stack.transformer.url)
+    finally:
+        os.kill(stack.predictor.process.pid, signal.SIGCONT)
+    wait_for(lambda: is_ready(stack.transformer.url))
+    assert client.post(V1, json={"instances": [{"run_id": "07"}]}).status_code == 200
+
+
+def under_load(url: str, work: Callable[[], None], clients: int = 3) -> list[httpx.Response]:
+    """Ask without pause from several clients while `work` runs; return every answer."""
+    answers: list[httpx.Response] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            while not done.is_set():
+                answers.append(client.post(V1, json={"instances": [{"run_id": "07"}]}))
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        work()
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    return answers
+
+
+def test_a_predictor_killed_under_load_costs_clean_503s_and_comes_back(
+    stack: Stack, place: Place
+) -> None:
+    def kill_and_bring_back() -> None:
+        time.sleep(0.5)
+        stack.predictor.kill()
+        wait_for(lambda: not is_ready(stack.transformer.url))
+        stack.predictor.start()
+        wait_for(lambda: is_ready(stack.transformer.url))
+        time.sleep(0.5)
+
+    answers = under_load(stack.transformer.url, kill_and_bring_back)
+    right = expected(place.home, place.packages[0], "07")
+    statuses = [answer.status_code for answer in answers]
+    assert set(statuses) == {200, 503}
+    assert statuses[0] == statuses[-1] == 200
+    for answer in answers:
+        if answer.status_code == 200:
+            assert answer.json()["predictions"][0]["probability"] == right
+        else:
+            assert answer.json() == {"error": "The model does not answer at the moment; try again."}
+
+
+# --- freshness, without a process ---------------------------------------------------------------
+
+
+async def test_stale_features_are_refused_where_configured(place: Place) -> None:
+    source = FeatureSource(place.home, Freshness(60.0, REFUSE))
+    try:
+        with pytest.raises(Refusal, match="older than the 60 s that are allowed") as refused:
+            await source.features(EntityKeys(("07",), (None,)), SPEC)
+        assert (refused.value.status, refused.value.kind) == (422, "stale")
+        day = datetime(2018, 1, 8, tzinfo=UTC)
+        latest = (
+            await FeatureSource(place.home).features(EntityKeys(("07",), (None,)), SPEC)
+        ).origins
+        assert latest[0].when is not None
+        assert latest[0].when - day < timedelta(hours=1)
+        fresh = EntityKeys(("07",), (latest[0].when + timedelta(seconds=59),))
+        assert not (await source.features(fresh, SPEC)).origins[0].stale
+    finally:
+        source.close()
+
+
+async def test_an_empty_home_is_a_store_that_is_down(tmp_path: Path) -> None:
+    source = FeatureSource(tmp_path)
+    assert source.open() is False
+    with pytest.raises(StoreDownError):
+        await source.features(EntityKeys(("07",), (None,)), SPEC)
+    source.close()
