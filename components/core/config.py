@@ -64,7 +64,7 @@ class RunParameters(BaseModel):
         """Return the same with every budget cut: all real, but small."""
         return self.model_copy(
             update={
-                "permutations": 20,
+                "permutations": 10,
                 "search_seconds": 30,
                 "outer_folds": 1,
                 "outer_seconds": 12,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-from components.core import schema
+from components.core import jsonfile, schema
 from components.evaluate.logic import Evaluation
 from components.evaluate.plots import confusion_counts
 from components.evaluate.step import published_rows
@@ -40,6 +40,9 @@ def show(evaluation: Evaluation, automl: Path, metrics: Any, roc: Any, confusion
     false, true, threshold = roc_points(y, p)
     roc.log_roc_curve(false, true, threshold)
     confusion.log_confusion_matrix(list(schema.CLASSES), confusion_counts(y, p).tolist())
+    for shown in (metrics, roc, confusion):
+        # kfp's local cache holds an artifact without a file for lost, and the step for not done.
+        jsonfile.write(Path(shown.path), shown.metadata)
 
 
 def roc_points(y: np.ndarray, p: np.ndarray) -> tuple[list[float], list[float], list[float]]:

@@ -16,7 +16,7 @@ from components.core.steps import EVENTS_FOLDER
 from components.report.logic import Evidence, Plot, build_summary, render
 
 _PICTURES = (".png", ".svg")
-_WIDE = 1.6  # width by height from which a picture gets the whole width
+_WIDE = 1.15  # width by height from which a picture gets the whole width
 
 
 @dataclass(frozen=True)
