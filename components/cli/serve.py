@@ -111,8 +111,8 @@ def serve(home: Path, port: int, console: Console) -> None:
     """
     home = home.resolve()
     champion, package = pointer.read_package(home)
-    servers = _servers(home, port, champion.name)
     _check_ports(port)
+    servers = _servers(home, port, champion.name)
     stopping: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -152,12 +152,12 @@ def _servers(home: Path, port: int, model: str) -> list[Server]:
         "transformer": (ports.TRANSFORMER, [*at_home, "--predictor_host", f"{HOST}:{grpc_port}"]),
         "explainer": (ports.EXPLAINER, at_home),
     }
-    for name in options:
-        (logs / f"{name}.log").unlink(missing_ok=True)
-    return [
-        Server(name, own + shift, model, logs / f"{name}.log", more)
-        for name, (own, more) in options.items()
-    ]
+    servers = []
+    for name, (own, more) in options.items():
+        log = logs / f"{name}-{own + shift}.log"
+        log.unlink(missing_ok=True)
+        servers.append(Server(name, own + shift, model, log, more))
+    return servers
 
 
 def _check_ports(port: int) -> None:
@@ -184,7 +184,12 @@ def _await_all(servers: list[Server], stopping: list[int], console: Console) -> 
             code = server.ended()
             if code is not None or seconds > READY_SECONDS:
                 what = f"ended with {code}" if code is not None else f"not ready in {seconds:.0f} s"
-                console.print(f"{server.name}: {what}: {server.last_words()}", highlight=False)
+                console.print(
+                    f"{server.name}: {what}: {server.last_words()}",
+                    highlight=False,
+                    markup=False,
+                    soft_wrap=True,
+                )
                 sys.exit(EXIT_USAGE if code == EXIT_USAGE else EXIT_FAILURE)
             if server.answers():
                 server.ready, server.since = True, time.monotonic()
@@ -230,11 +235,13 @@ def _watch(server: Server, console: Console) -> None:
     code = server.ended()
     if server.process is not None and code is not None:
         delay = _BACKOFF_SECONDS[min(server.failures, len(_BACKOFF_SECONDS) - 1)]
+        why = f"was killed (signal {-code})" if code < 0 else f"ended with {code}"
+        more = "" if code < 0 else f": {server.last_words()}"
         console.print(
-            f"{server.name} ended with {code} ({server.last_words()}); "
-            f"it is started again in {delay} s",
+            f"{server.name} {why} and is started again in {delay} s{more}",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
         server.process, server.failures = None, server.failures + 1
         server.next_start = now + delay

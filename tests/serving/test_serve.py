@@ -1,0 +1,227 @@
+"""`toolwear serve` and what is promised of it: every example as it stands, deaths, and the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from components.core.fingerprint import ROOT
+from serving.client import Client, RequestRefusedError, ServiceDownError
+from serving.common import ports
+from tests.serving.conftest import environment
+from tests.serving.stack import Place, expected, wait_for
+
+DOCUMENT = (ROOT / "docs" / "serving.md").read_text()
+EXAMPLES = re.findall(r"```(bash|python)\n(.*?)```", DOCUMENT, re.DOTALL)
+
+
+@dataclass
+class Served:
+    """`toolwear serve` at work."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+    port: int
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def here(self, text: str) -> str:
+        """Return an example with the ports of this test."""
+        shift = self.port - ports.TRANSFORMER
+        return re.sub(
+            r"127\.0\.0\.1:(\d+)", lambda found: f"127.0.0.1:{int(found[1]) + shift}", text
+        )
+
+
+def toolwear(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "components.cli", *arguments]
+
+
+def four_ports() -> int:
+    """Return a port that is free together with the next three."""
+    for _ in range(50):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port < 60000 and not any(is_taken(port + n) for n in range(4)):
+            return port
+    raise AssertionError("no four ports are free")
+
+
+def is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def served(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    place.point(0)
+    output, port = tmp_path_factory.mktemp("serve") / "output", four_ports()
+    with output.open("w") as stream:
+        process = subprocess.Popen(
+            toolwear("serve", "--home", str(place.home), "--port", str(port)),
+            cwd=ROOT,
+            env={**environment(), "COLUMNS": "200"},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    served = Served(process, output, port)
+    try:
+        wait_for(lambda: "Ctrl-C stops all" in served.said() or process.poll() is not None, 150)
+        assert process.poll() is None, served.said()
+        yield served
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(60)
+
+
+def test_it_tells_the_progress_and_two_lines_that_work(served: Served, place: Place) -> None:
+    said = served.said()
+    for name in ("predictor", "transformer", "explainer"):
+        assert re.search(rf"s  {name} +ready at http://127\.0\.0\.1:\d+", said)
+    assert f"version 1, sha256 {place.packages[0].version}, for known_runs_only" in said
+    lines = [line.strip() for line in said.splitlines() if line.strip().startswith("curl")]
+    answers = [json.loads(subprocess.check_output(line, shell=True)) for line in lines]  # noqa: S602
+    assert answers[0]["predictions"][0]["probability"] == expected(
+        place.home, place.packages[0], "01"
+    )
+    assert {"meta", "data"} <= set(answers[1])
+
+
+@pytest.mark.parametrize(
+    ("language", "code"), EXAMPLES, ids=[f"{i}-{kind}" for i, (kind, _) in enumerate(EXAMPLES)]
+)
+def test_the_examples_of_the_document_work(served: Served, language: str, code: str) -> None:
+    command = ["bash", "-ec", served.here(code)]
+    if language == "python":
+        command = [sys.executable, "-c", served.here(code)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    if language == "bash":
+        assert "error" not in json.loads(done.stdout), done.stdout
+    else:
+        assert done.stdout
+
+
+def test_a_receipt_is_found_again(served: Served, place: Place) -> None:
+    with Client(served.here("http://127.0.0.1:8080")) as client:
+        answer = client.predict_run("07", request_id="find-me")
+        client.label("find-me", [True])
+    done = subprocess.run(
+        toolwear("receipt", "find-me", "--home", str(place.home)),
+        env={**environment(), "COLUMNS": "200"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = done.stdout
+    for known in (
+        "receipt find-me: 1 rows",
+        place.packages[0].digest,
+        place.packages[0].description["data_digest"],
+        place.packages[0].description["commit"],
+        "S1_OutputCurrent",
+        answer.predictions[0].verdict,
+        "2018-01-08",
+    ):
+        assert known in said
+    assert re.search(r"worn +. True", said)
+    missing = subprocess.run(
+        toolwear("receipt", "lost", "--home", str(place.home)),
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert missing.returncode == 2
+    assert "has no receipt lost" in missing.stderr
+
+
+def test_the_client_tells_refusals_from_outages(served: Served, place: Place) -> None:
+    with Client(served.here("http://127.0.0.1:8080")) as client:
+        assert client.predict_run("07").predictions[0].probability == expected(
+            place.home, place.packages[0], "07"
+        )
+        with pytest.raises(RequestRefusedError, match="knows no run 77") as refused:
+            client.predict_run("77")
+        assert refused.value.status == 422
+    with (
+        Client("http://127.0.0.1:1") as nobody,
+        pytest.raises(ServiceDownError, match="does not answer"),
+    ):
+        nobody.metadata()
+
+
+def test_a_second_one_says_that_the_port_is_taken(served: Served, place: Place) -> None:
+    done = subprocess.run(
+        toolwear("serve", "--home", str(place.home), "--port", str(served.port)),
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"toolwear: Port {served.port} is taken;")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_server_that_dies_is_started_again_and_it_is_said(served: Served) -> None:
+    children = psutil.Process(served.process.pid).children()
+    predictor = next(child for child in children if "serving.predictor" in child.cmdline())
+    os.kill(predictor.pid, signal.SIGKILL)
+    ask = {"instances": [{"run_id": "07"}]}
+    url = served.here("http://127.0.0.1:8080") + "/v1/models/toolwear:predict"
+    wait_for(lambda: "predictor is ready again" in served.said(), 60)
+    assert "predictor was killed (signal 9) and is started again in 1 s" in served.said()
+    wait_for(lambda: httpx.post(url, json=ask).status_code == 200)
+
+
+def test_ctrl_c_ends_all_and_leaves_nothing(served: Served, place: Place) -> None:
+    children = psutil.Process(served.process.pid).children(recursive=True)
+    assert len(children) == 3
+    started = time.monotonic()
+    served.process.send_signal(signal.SIGINT)
+    assert served.process.wait(40) == 0
+    assert time.monotonic() - started < 20
+    assert served.said().rstrip().endswith("stopped")
+    assert not any(child.is_running() for child in children)
+    assert not any(is_taken(served.port + n) for n in range(4))
+    assert all(path.suffix == ".parquet" for path in (place.home / "payloads").iterdir())
+    assert "Traceback" not in "".join(
+        path.read_text() for path in (place.home / "serving").glob("*.log")
+    )
+
+
+def test_without_a_champion_it_says_what_to_do(tmp_path: Path) -> None:
+    done = subprocess.run(
+        toolwear("serve", "--home", str(tmp_path)),
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"toolwear: There is no champion in {tmp_path} yet; train one: toolwear run.\n"
+    )
