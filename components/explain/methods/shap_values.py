@@ -77,7 +77,13 @@ def attribute(subject: Subject, rows: np.ndarray, settings: ShapSettings = DEFAU
 
 def explain(subject: Subject, rows: np.ndarray, settings: ShapSettings = DEFAULT) -> Envelope:
     """Return the envelope: data.rows has one entry a row, values in the features' order."""
-    found = attribute(subject, rows, settings)
+    return told(subject, rows, attribute(subject, rows, settings), "shap", settings)
+
+
+def told(
+    subject: Subject, rows: np.ndarray, found: Attributions, library: str, settings: Any
+) -> Envelope:
+    """Return the envelope of attributions that `library` found with `settings`."""
     data = {
         "base_value": found.base,
         "rows": [
@@ -91,7 +97,7 @@ def explain(subject: Subject, rows: np.ndarray, settings: ShapSettings = DEFAULT
             )
         ],
     }
-    return envelope(subject, "shap", "shap", settings, data, quality(found))
+    return envelope(subject, "shap", library, settings, data, quality(found))
 
 
 def quality(found: Attributions) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from typing import Any, TypedDict
 
 import numpy as np
@@ -19,6 +20,7 @@ from components.core.errors import ToolwearError
 
 Predict = Callable[[np.ndarray], np.ndarray]
 _GLOBAL_GENERATOR = threading.Lock()
+_version = cache(metadata.version)  # milliseconds a call: it parses a file
 
 
 class Envelope(TypedDict):
@@ -112,7 +114,7 @@ def envelope(
     meta = {
         "method": method,
         "library": library,
-        "version": version(library),
+        "version": _version(library),
         "settings": asdict(settings),
         "seed": subject.seed,
         "model_sha256": subject.model_sha256,
