@@ -6,6 +6,7 @@ The transformer and the explainer both use it, so that an explanation sees what 
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -132,6 +133,8 @@ class FeatureSource:
     def open(self) -> bool:
         """Open the store if one is published, which takes seconds; return whether one is."""
         import feast  # noqa: F401 - if none is published yet, the first request shall not wait
+
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # Feast sets it; see serving/__init__.py
 
         try:
             self._current()
