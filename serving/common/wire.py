@@ -7,6 +7,7 @@ take exactly what the protocols describe and say in one sentence what else it wa
 from __future__ import annotations
 
 import math
+import struct
 import uuid
 from typing import Any
 
@@ -17,6 +18,7 @@ from kserve.protocol.infer_type import RequestedOutput
 
 from serving.common.refusal import Refusal
 
+_LENGTH = struct.Struct("<I")
 _NUMPY_TYPES = {"FP64": np.dtype("<f8")}
 
 
@@ -117,13 +119,26 @@ class _BinaryPart:
         if type(size) is not int or size < 0 or self._start + size > len(self._body):
             raise Refusal("binary", "The binary part is shorter than binary_data_size says.")
         dtype = _NUMPY_TYPES.get(datatype)
+        if datatype == "BYTES":
+            return self._texts(size, shape)
         if dtype is None:
-            raise Refusal("datatype", f"Binary data have to be FP64, not {datatype[:20]}.")
+            raise Refusal("datatype", f"Binary data have to be FP64 or BYTES, not {datatype[:20]}.")
         if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
             raise Refusal("shape", f"The shape {shape[:8]} does not take {size} bytes of FP64.")
         values = np.frombuffer(self._body, dtype, math.prod(shape), self._start)
         self._start += size
         return values.reshape(shape)
+
+    def _texts(self, size: int, shape: list[int]) -> np.ndarray:
+        """Return the next tensor of texts, each of which stands behind its length."""
+        end, texts = self._start + size, []
+        while self._start + _LENGTH.size <= end:
+            (length,) = _LENGTH.unpack_from(self._body, self._start)
+            self._start += _LENGTH.size + length
+            texts.append(self._body[self._start - length : min(self._start, end)])
+        if self._start != end or min(shape, default=0) < 0 or math.prod(shape) != len(texts):
+            raise Refusal("shape", f"The shape {shape[:8]} does not take these BYTES.")
+        return np.array([*texts, None], dtype=object)[:-1].reshape(shape)
 
     def check_end(self) -> None:
         """Refuse bytes that belong to no tensor."""

@@ -127,8 +127,11 @@ async def test_v2_with_kserves_own_client(
         tensor = InferInput(name, [5], "FP64")
         tensor.set_data_from_numpy(rows[name].to_numpy(dtype=np.float64), binary_data=binary)
         tensors.append(tensor)
-    tensors.append(InferInput(schema.PHASE, [5], "BYTES", rows[schema.PHASE].tolist()))
-    run = InferInput("run_id", [1], "BYTES", ["07"])
+    phase = InferInput(schema.PHASE, [5], "BYTES")
+    phase.set_data_from_numpy(rows[schema.PHASE].to_numpy(dtype=object), binary_data=binary)
+    tensors.append(phase)
+    run = InferInput("run_id", [1], "BYTES")
+    run.set_data_from_numpy(np.array(["07"], dtype=object), binary_data=binary)
     async with InferenceRESTClient(RESTConfig(protocol="v2")) as rest:
         of_rows = await rest.infer(
             stack.transformer.url, InferRequest(MODEL, tensors), model_name=MODEL
@@ -270,6 +273,32 @@ def test_a_fault_is_told_in_one_sentence_on_a_connection_that_goes_on(
     assert connection.getresponse().status == 200
     assert connection.sock is opened, "the server had closed the connection"
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "shape"),
+    [
+        (b"\x02\0\0\x000", [1]),  # cut off
+        (b"\xff\xff\xff\xff07", [1]),  # longer than the body
+        (b"\x02\0\0\x0007", [2]),
+        (b"\x02\0", [1]),
+        (b"", [1]),
+        (b"\x02\0\0\0\xff\xff", [1]),  # not UTF-8
+    ],
+)
+def test_faulty_binary_texts_are_400(
+    client: httpx.Client, content: bytes, shape: list[int]
+) -> None:
+    tensor: dict[str, Any] = {"name": "run_id", "datatype": "BYTES", "shape": shape}
+    tensor["parameters"] = {"binary_data_size": len(content)}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    headers = {
+        "content-type": "application/octet-stream",
+        "inference-header-content-length": str(len(head)),
+    }
+    response = client.post(V2, content=head + content, headers=headers)
+    assert response.status_code == 400
+    assert set(response.json()) == {"error"}
 
 
 def test_types_lengths_and_endpoints(client: httpx.Client) -> None:
