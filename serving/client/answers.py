@@ -95,11 +95,13 @@ class Explanation:
 
     Attributes:
         meta: method, settings, and the model that is explained.
-        data: what the method found, and its measured quality.
+        data: what the method found.
+        quality: how far it can be relied on, measured.
     """
 
     meta: Mapping[str, Any]
     data: Mapping[str, Any]
+    quality: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ _HOST = "http://127.0.0.1"
 _DOWN = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 Row = Mapping[str, float | str]
 
+_EXPLAIN_SECONDS = 65.0  # a little longer than the server gives its slowest method
+
 
 class Client:
     """Talks to the service; use it as a context manager, or close it.
@@ -83,23 +85,28 @@ class Client:
         return self._predict([_key(run_id, timestamp)], request_id)
 
     def explain(
-        self, instance: Row | str, method: str = "shap", seed: int = 0, **settings: Any
+        self, instance: Row | str | None, method: str = "shap", seed: int = 0, **settings: Any
     ) -> Explanation:
         """Ask why.
 
         Args:
-            instance: a raw telemetry row, or the key of a run.
+            instance: a raw telemetry row, or the key of a run; None for the model as a whole.
             method: "shap", "lime", "anchor" or "ice" for one prediction; "pdp" or "surrogate"
                 for the model as a whole.
             seed: the same question with the same seed gets the same answer.
             settings: further ones of the method.
         """
-        row = _key(instance, None) if isinstance(instance, str) else dict(instance)
-        body = {"instances": [row], "method": method, "seed": seed, **settings}
+        body: dict[str, Any] = {"method": method, "seed": seed, **settings}
+        if instance is not None:
+            row = _key(instance, None) if isinstance(instance, str) else dict(instance)
+            body["instances"] = [row]
         found = self._call(
-            "POST", f"{self._explainer_url}/v1/models/{self._model}:explain", json=body
+            "POST",
+            f"{self._explainer_url}/v1/models/{self._model}:explain",
+            json=body,
+            timeout=_EXPLAIN_SECONDS,
         )
-        return Explanation(found["meta"], found["data"])
+        return Explanation(found["meta"], found["data"], found["quality"])
 
     def label(self, receipt_id: str, worn: Sequence[bool], source: str = "client") -> int:
         """Say what the rows of an answer really were; return their number.

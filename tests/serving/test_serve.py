@@ -171,6 +171,15 @@ def test_the_client_tells_refusals_from_outages(served: Served, place: Place) ->
         nobody.metadata()
 
 
+def test_the_client_asks_why_of_one_prediction_and_of_the_model(served: Served) -> None:
+    urls = served.here("http://127.0.0.1:8080"), served.here("http://127.0.0.1:8083")
+    with Client(*urls) as client:
+        one = client.explain("07", method="shap")
+        whole = client.explain(None, method="surrogate")
+    assert one.quality["additivity_error"] < 1e-6
+    assert 0 < whole.quality["fidelity"] <= 1
+
+
 def test_a_second_one_says_that_the_port_is_taken(served: Served, place: Place) -> None:
     done = subprocess.run(
         toolwear("serve", "--home", str(place.home), "--port", str(served.port)),
