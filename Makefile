@@ -13,6 +13,7 @@ BIN := .venv/bin
 MAIN := .venv/.main
 DEV := .venv/.dev
 AUTOML := .venv-automl/.installed
+BENCH := .venv-bench/.installed
 INSTALL = $(UV) pip install --quiet --require-hashes --no-deps
 
 .PHONY: help
@@ -30,6 +31,10 @@ serve: $(MAIN) ## Serve the champion on loopback until Ctrl-C (ARGS="--port 9000
 .PHONY: test
 test: $(DEV) $(AUTOML) ## Set everything up and run all tests
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+.PHONY: bench-serving
+bench-serving: $(DEV) $(BENCH) ## Measure our servers beside plain FastAPI, MLServer and MLflow (ARGS="--home runs")
+	@$(BIN)/python -m tests.bench_serving $(ARGS)
 
 .PHONY: check
 check: $(DEV) ## Format, lint, strict types, import rules, dead code
@@ -54,10 +59,11 @@ lock: $(UV) ## Resolve the dependencies anew and lock them by hash
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml -o requirements/main.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --extra dev -c requirements/main.txt -o requirements/dev.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python "$$(requirements/find-python.sh 3.9)" --python-version 3.9 --custom-compile-command "make lock" requirements/automl.in -o requirements/automl.txt
+	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/bench.in -o requirements/bench.txt
 
 .PHONY: clean
 clean: ## Remove the environments and caches; runs/ stays
-	rm -rf .venv .venv-automl .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-automl .venv-bench .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # --- environments: uv, Python 3.12 for everything, Python 3.9 for auto-sklearn -----------------
 
@@ -86,4 +92,10 @@ $(AUTOML): requirements/automl.txt | $(UV)
 	@echo "setting up: auto-sklearn on Python 3.9"
 	@$(UV) venv --quiet --allow-existing --python "$$(requirements/find-python.sh 3.9)" .venv-automl
 	@$(INSTALL) --python .venv-automl/bin/python -r requirements/automl.txt
+	@touch $@
+
+$(BENCH): requirements/bench.txt | $(UV)
+	@echo "setting up: MLServer, to compare with"
+	@$(UV) venv --quiet --allow-existing --python "$$(requirements/find-python.sh 3.12)" .venv-bench
+	@$(INSTALL) --python .venv-bench/bin/python -r requirements/bench.txt
 	@touch $@

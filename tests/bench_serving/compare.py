@@ -1,0 +1,140 @@
+"""The two measurements: rivals side by side, and our chain beside the direct call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpx
+import numpy as np
+
+from components.core.errors import ToolwearError
+from serving.common.limits import BODY_BYTES
+from tests.bench_serving.figures import Load, cpu_ratio, p50_ratio, percentile, summary
+from tests.bench_serving.rivals import PLAIN, Rival
+from tests.bench_serving.server import HOST, Server
+
+CASES = ((1, 1), (1, 16), (1000, 1), (1000, 16))  # (rows of a request, clients)
+MANY_ROWS = 1000
+_BODIES = 16  # different ones, sent in turn
+_TOLERANCE = 1e-9
+_WARM_UP = 64
+
+Tell = Callable[[str], None]
+Step = Callable[[], Load]
+
+
+def interleaved(steps: dict[str, Step], rounds: int) -> dict[str, list[Load]]:
+    """Run each step once a round; each round begins with another one, so that none is favoured."""
+    loads: dict[str, list[Load]] = {name: [] for name in steps}
+    names = list(steps)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            loads[name].append(steps[name]())
+    return loads
+
+
+def bodies(rival: Rival, rows: np.ndarray, count: int) -> list[str]:
+    """Return requests of `count` rows each, drawn from `rows`; the same for every server."""
+    made = [
+        rival.body(np.resize(np.roll(rows, -shift, axis=0), (count, rows.shape[1])))
+        for shift in range(_BODIES if count == 1 else 1)
+    ]
+    if max(map(len, made)) > BODY_BYTES:
+        raise ToolwearError(f"{count} rows of this model are more than a request may hold.")
+    return made
+
+
+def difference(rival: Rival, rows: np.ndarray, expected: np.ndarray) -> float:
+    """Return by how much a server's probabilities differ from the model's at most."""
+    url = f"http://{HOST}:{rival.server.port}{rival.path}"
+    headers = {"content-type": "application/json"}
+    response = httpx.post(url, content=rival.body(rows), headers=headers, timeout=60)
+    if response.status_code != httpx.codes.OK:
+        raise ToolwearError(f"{rival.name} answered {response.status_code}: {response.text[:200]}")
+    found = np.asarray(rival.probabilities(response.json()), dtype=np.float64)
+    return float(np.abs(found.reshape(expected.shape) - expected).max())
+
+
+def check(rival: Rival, rows: np.ndarray, expected: np.ndarray) -> None:
+    """Make sure that a server does the same work.
+
+    Raises:
+        ToolwearError: it refuses the rows, or its probabilities are not the model's.
+    """
+    worst = difference(rival, rows, expected)
+    if not worst <= _TOLERANCE:
+        raise ToolwearError(f"its probabilities differ from the model's by {worst:g}")
+
+
+def rivals(
+    compared: Sequence[Rival], rows: np.ndarray, requests: int, rounds: int, tell: Tell
+) -> list[dict[str, Any]]:
+    """Measure each case and return a line for each case and server."""
+    lines = []
+    for count, clients in CASES:
+        number = requests if count == 1 else max(2 * clients, requests // 20)
+        steps: dict[str, Step] = {}
+        for rival in compared:
+            sent = bodies(rival, rows, count)
+            rival.server.burst(rival.path, sent, clients, max(clients, _WARM_UP // count))
+            steps[rival.name] = _step(rival.server, rival.path, sent, clients, number)
+        tell(f"{count} rows, {clients} clients: {rounds} rounds of {number} requests")
+        loads = interleaved(steps, rounds)
+        lines += [
+            {
+                "rows": count,
+                "clients": clients,
+                "server": name,
+                **summary(found),
+                **cpu_ratio(found, loads[PLAIN]),
+            }
+            for name, found in loads.items()
+        ]
+    return lines
+
+
+def chain(
+    direct: Rival,
+    front: Server,
+    explainer: Server | None,
+    rows: np.ndarray,
+    runs: Sequence[str],
+    requests: int,
+    rounds: int,
+) -> dict[str, Any]:
+    """Measure one row by its run's id through the whole chain, beside the direct call; and SHAP.
+
+    Explanations take turns in runs and seeds, so that none is one already given.
+    """
+    asked = [json.dumps({"instances": [{"run_id": run}]}) for run in runs]
+    path = "/v1/models/toolwear:predict"
+    steps: dict[str, Step] = {
+        "direct": _step(direct.server, direct.path, bodies(direct, rows, 1), 1, requests),
+        "chain": _step(front, path, asked, 1, requests),
+    }
+    front.burst(path, asked, 1, _WARM_UP)
+    if explainer is not None:
+        explain = "/v1/models/toolwear:explain"
+        few = max(1, requests // 10)
+        questions = [
+            json.dumps(
+                {"instances": [{"run_id": runs[n % len(runs)]}], "method": "shap", "seed": n}
+            )
+            for n in range(few)
+        ]
+        explainer.burst(explain, questions, 1, _BODIES)
+        steps["shap"] = _step(explainer, explain, questions, 1, few)
+    loads = interleaved(steps, rounds)
+    found: dict[str, Any] = {name: summary(measured) for name, measured in loads.items()}
+    found["chain_ratio"] = p50_ratio(loads["chain"], loads["direct"])
+    if explainer is not None:
+        together = [value for load in loads["shap"] for value in load.latencies_ms]
+        found["shap_p50_ms"] = percentile(together, 50)
+    return found
+
+
+def _step(server: Server, path: str, sent: list[str], clients: int, requests: int) -> Step:
+    return lambda: server.burst(path, sent, clients, requests)
