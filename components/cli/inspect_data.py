@@ -70,7 +70,7 @@ def simulate_recordings(
         name = ".".join(str(part) for part in first["loc"])
         raise ToolwearError(
             f"The simulator's setting '{name}' is wrong: {first['msg'].lower()}; "
-            "`toolwear simulate --list x` shows the settings."
+            "`toolwear simulate --list` shows the settings."
         ) from None
     if only_list:
         console.print_json(data=chosen.model_dump())

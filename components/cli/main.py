@@ -119,7 +119,9 @@ def data(
 
 @app.command()
 def simulate(
-    output: Annotated[Path, typer.Argument(help="Folder to fill with recordings.")],
+    output: Annotated[Path, typer.Argument(help="Folder to fill with recordings.")] = Path(
+        "recordings"
+    ),
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A switch of the simulator; repeatable."),

@@ -23,7 +23,7 @@ from pipelines.settings import SETTINGS
 from tests.pipeline.test_graph import NEVER_CACHED
 
 # Everything real, and as small as it goes; by evaluations, so that it is repeatable.
-SMALL = {"permutations": 5, "search_evaluations": 3, "explain_rows": 2, "outer_folds": 1}
+SMALL = {"permutations": 5, "search_evaluations": 2, "explain_rows": 2, "outer_folds": 1}
 CACHED = set(SETTINGS) - NEVER_CACHED
 
 pytestmark = pytest.mark.timeout(900)
