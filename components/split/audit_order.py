@@ -19,7 +19,7 @@ from components.features.definitions import (
     SPINDLE_POSITION,
     SPINDLE_VELOCITY,
 )
-from components.features.order import REVOLUTIONS
+from components.features.pieces import REVOLUTIONS
 
 SIGNIFICANT_DIGITS = 3  # of the recorded positions
 _DEPTH = AXIS_POSITION[-1]

@@ -20,7 +20,7 @@ from components.core.digest import tree_digest
 from components.core.errors import ToolwearError
 from components.features.compute import is_cutting
 from components.features.definitions import FEATURE_SETS
-from components.features.order import REVOLUTIONS
+from components.features.pieces import REVOLUTIONS
 from components.ingest.simulator import SimulatorSettings, simulate
 from components.ingest.simulator.digits import three_digits
 from components.ingest.simulator.program import program, way
