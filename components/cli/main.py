@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from components.core.config import RunParameters, load
+from components.core.config import FAST, RunParameters, load
 from components.core.errors import EXIT_USAGE, ToolwearError
 from serving.common.ports import TRANSFORMER
 
@@ -52,8 +52,10 @@ HomeOption = Annotated[
 DEFAULT_HOME = Path("runs")
 
 
-def _parameters(config: Path | None, data: str | None, settings: list[str] | None) -> RunParameters:
-    overrides: dict[str, str | None] = {"data": data}
+def _parameters(
+    config: Path | None, data: str | None, settings: list[str] | None, *, fast: bool = False
+) -> RunParameters:
+    overrides: dict[str, Any] = {"data": data} | (FAST if fast else {})
     for setting in settings or []:
         key, equals, value = setting.partition("=")
         if not equals:
@@ -66,7 +68,8 @@ def _parameters(config: Path | None, data: str | None, settings: list[str] | Non
 def run(
     data: DataOption = None,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Everything real, but with small budgets.")
+        bool,
+        typer.Option("--fast", help="Everything real, but with small budgets; --set still wins."),
     ] = False,
     config: ConfigOption = None,
     settings: SetOption = None,
@@ -85,8 +88,8 @@ def run(
     """
     from components.cli.local_run import run_locally
 
-    parameters = _parameters(config, data, settings)
-    run_locally(parameters.fast() if fast else parameters, home, console, refresh=refresh)
+    parameters = _parameters(config, data, settings, fast=fast)
+    run_locally(parameters, home, console, refresh=refresh)
 
 
 @app.command("compile")

@@ -51,10 +51,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         config.load(tmp_path / "none.toml")
 
 
-def test_parameters_are_frozen_and_fast_is_smaller() -> None:
+def test_parameters_are_frozen() -> None:
     parameters = config.RunParameters()
     with pytest.raises(ValueError, match="frozen"):
         parameters.seed = 3  # type: ignore[misc]
-    fast = parameters.fast()
-    assert fast.search_seconds < parameters.search_seconds
-    assert fast.seed == parameters.seed
+
+
+def test_the_fast_budgets_are_smaller_and_known() -> None:
+    full, fast = config.RunParameters(), config.load(**config.FAST)
+    for name in config.FAST:
+        assert getattr(fast, name) < getattr(full, name), name
