@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -28,7 +30,7 @@ from serving.common import champion as pointer
 from tests.bench_serving import compare, place, rivals
 from tests.bench_serving.figures import targets
 from tests.bench_serving.rivals import Rival
-from tests.bench_serving.server import HOST, Server, ours
+from tests.bench_serving.server import HOST, ours
 from tests.serving.conftest import free_port
 
 
@@ -40,7 +42,12 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--home", type=Path, help="measure its champion; by default one on simulated recordings")
     add("--rounds", type=_positive, default=3, help="over all servers")
-    add("--requests", type=_positive, default=2000, help="of one row, in a round; 16 or more")
+    add(
+        "--requests",
+        type=_positive,
+        default=2000,
+        help="of one row, in a round (16 or more; few make CPU times coarse)",
+    )
     add("--output", type=Path, default=ROOT / "runs" / "bench-serving.json", help="the figures")
     chosen = parser.parse_args(given)
     if chosen.requests < 16:
@@ -118,15 +125,22 @@ def _started(
     for name, make in makers.items():
         try:
             rival = make()
-            stack.callback(rival.server.stop)
-            rival.server.start()
-            compare.check(rival, golden, expected)
+            _start(rival, golden, expected, stack)
             compared.append(rival)
         except ToolwearError as error:
             if name in (rivals.PLAIN, rivals.PREDICTOR):
-                raise ToolwearError(f"{name}: {error}") from error
+                raise
             left_out[name] = str(error)
     return compared, left_out
+
+
+def _start(rival: Rival, rows: np.ndarray, expected: np.ndarray, stack: ExitStack) -> None:
+    """Start a server that is to run until the stack ends, unless it answers otherwise."""
+    with ExitStack() as unless_right:
+        unless_right.callback(rival.server.stop)
+        rival.server.start()
+        compare.check(rival, rows, expected)
+        stack.push(unless_right.pop_all())
 
 
 def _chain(
@@ -145,20 +159,13 @@ def _chain(
     tell("starting transformer and explainer")
     for server in (front, explainer):
         stack.callback(server.stop)
-        _start(server)
+        server.start()
     requests = max(1, chosen.requests // 4)
     tell(f"the chain: {chosen.rounds} rounds of {requests} requests")
     _, package = pointer.read_package(home)
     runs = place.run_ids(home)
     rows = package.reference()["X"]
     return compare.chain(direct, front, explainer, rows, runs, requests, chosen.rounds)
-
-
-def _start(server: Server) -> None:
-    try:
-        server.start()
-    except ToolwearError as error:
-        raise ToolwearError(f"{server.name}: {error}") from error
 
 
 def _machine() -> dict[str, Any]:
@@ -173,16 +180,14 @@ def _machine() -> dict[str, Any]:
 
 def show(console: Console, found: dict[str, Any]) -> None:
     """Print the figures; "x plain" is CPU time against the plain server, and its range."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("rows", "clients", "server", "p50 ms", "p99 ms", "req/s", "CPU ms", "x plain"):
         table.add_column(name, justify="left" if name == "server" else "right", no_wrap=True)
     table.add_column("least-most", no_wrap=True)
     for line in found["servers"]:
         table.add_row(
             *(str(line[key]) for key in ("rows", "clients", "server")),
-            *(f"{line[key]:.2f}" for key in ("p50_ms", "p99_ms")),
-            f"{line['requests_per_second']:.0f}",
-            f"{line['cpu_ms']:.3f}",
+            *(_short(line[key]) for key in ("p50_ms", "p99_ms", "requests_per_second", "cpu_ms")),
             f"{line['cpu_ratio']:.2f}",
             f"{line['cpu_ratio_least']:.2f}-{line['cpu_ratio_most']:.2f}",
         )
@@ -193,18 +198,27 @@ def show(console: Console, found: dict[str, Any]) -> None:
             f"{name:<7} one row, one client: p50 {line['p50_ms']:.2f} ms, "
             f"p99 {line['p99_ms']:.2f} ms, CPU of its server {line['cpu_ms']:.2f} ms",
             highlight=False,
+            soft_wrap=True,
         )
     for target in found["targets"]:
         colour, word = ("green", "reached") if target["reached"] else ("red", "missed")
         console.print(
             f"[{colour}]{word}[/] {target['name']}: {target['value']:.2f} of {target['limit']:g}",
             highlight=False,
+            soft_wrap=True,
         )
+
+
+def _short(value: float) -> str:
+    """Return a figure with two digits behind the point, fewer where it is large."""
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
 def main() -> int:
     """Measure, write the figures, and return the exit code."""
     chosen, console = arguments(), Console()
+    # An end by SIGTERM has to end the servers too.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         found = measure(chosen, console)
     except ToolwearError as error:

@@ -6,6 +6,7 @@ Each is one process with one thread for the graph, started with its own defaults
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import sys
 from collections.abc import Callable
@@ -119,6 +120,8 @@ def mlflow(package: Package, scratch: Path) -> Rival:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
+    # It warns that this environment has no pip, which serving in it does not need.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     folder = scratch / MLFLOW
     folder.mkdir()
     columns = TensorSpec(np.dtype(np.float64), (-1, len(package.features)))

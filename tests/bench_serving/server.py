@@ -16,7 +16,7 @@ import psutil
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from tests.bench_serving.figures import Load
-from tests.serving.conftest import environment, free_port
+from tests.serving.conftest import MODEL, environment, free_port
 
 HOST = "127.0.0.1"
 READY_SECONDS = 120.0
@@ -67,7 +67,8 @@ class Server:
             if code is not None or time.monotonic() > deadline:
                 what = f"it ended with {code}" if code is not None else "it was not ready in time"
                 lines = self.log.read_text(errors="replace").strip().splitlines()
-                raise CannotStartError(f"{what}: {lines[-1] if lines else 'it logged nothing'}")
+                said = lines[-1] if lines else "nothing"
+                raise CannotStartError(f"{self.name} did not start: {what}; it said last: {said}")
             time.sleep(0.1)
 
     def _is_ready(self) -> bool:
@@ -92,7 +93,10 @@ class Server:
             process.kill()
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time that its living processes have used so far, user and system."""
+        """Return the CPU time that its living processes have used so far, user and system.
+
+        The kernel tells it in steps of 10 ms, so a burst has to be of many times that.
+        """
         return sum(sum(process.cpu_times()[:2]) for process in self._tree())
 
     def _tree(self) -> list[psutil.Process]:
@@ -132,12 +136,12 @@ class Server:
         return Load(found["latencies_ms"], found["seconds"], cpu)
 
 
-def ours(name: str, log: Path, *options: str, port: int | None = None) -> Server:
+def ours(name: str, log: Path, *options: str) -> Server:
     """Return a server of ours by the name of its package in `serving`."""
-    port = port or free_port()
-    command = [sys.executable, "-m", f"serving.{name}", "--model_name", "toolwear"]
+    port = free_port()
+    command = [sys.executable, "-m", f"serving.{name}", "--model_name", MODEL]
     command += ["--http_port", str(port), *options]
-    return Server(name, command, port, "/v2/models/toolwear/ready", log)
+    return Server(name, command, port, f"/v2/models/{MODEL}/ready", log)
 
 
 def _environment() -> dict[str, str]:
