@@ -36,6 +36,10 @@ test: $(DEV) $(AUTOML) ## Set everything up and run all tests
 bench-serving: $(DEV) $(BENCH) ## Measure our servers beside plain FastAPI, MLServer and MLflow (ARGS="--home runs")
 	@$(BIN)/python -m tests.bench_serving $(ARGS)
 
+.PHONY: bench
+bench: $(MAIN) $(AUTOML) ## Measure time and memory (DATA=folder, ARGS="--only scale --scales 1 1000")
+	@$(BIN)/python -m tests.bench $(if $(DATA),--data "$(DATA)") $(ARGS)
+
 .PHONY: check
 check: $(DEV) ## Format, lint, strict types, import rules, dead code
 	$(BIN)/ruff format --check .
