@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import orjson
@@ -23,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving.common import metrics, wire
+from serving.common import metrics, openapi, wire
 from serving.common.body import read_body
 from serving.common.refusal import Refusal
 
@@ -42,7 +43,8 @@ def application(
     failures: Mapping[type[Exception], tuple[int, str]] | None = None,
     explains: bool = False,
     documents: Mapping[str, tuple[str, Work]] | None = None,
-    published: Mapping[str, Any] | None = None,
+    published: Mapping[str, dict[str, Any]] | None = None,
+    described: Callable[[], dict[str, Any]] = dict,
 ) -> Starlette:
     """Return the application.
 
@@ -55,6 +57,8 @@ def application(
         documents: by path, the name for the metrics and the work of further POST endpoints that
             take and give a JSON object.
         published: by path, JSON documents that anybody may read.
+        described: returns the OpenAPI document; asked each time, as a swapped-in model may take
+            other features.
     """
     rest = _Rest(dataplane, server, failures or {}, explains)
     routes = [
@@ -72,11 +76,14 @@ def application(
         rest.get("/", "live", rest.alive),
         Route("/metrics", _metrics, methods=["GET"]),
         *(rest.documents(path, *about) for path, about in (documents or {}).items()),
-        *(rest.published(path, value) for path, value in (published or {}).items()),
+        *(rest.published(path, partial(dict, value)) for path, value in (published or {}).items()),
+        rest.published(openapi.PATH, described),
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes, lifespan=lifespan, exception_handlers={HTTPException: rest.no_such_endpoint}
     )
+    app.router.redirect_slashes = False  # a path that is not listed does not exist
+    return app
 
 
 class _Rest:
@@ -184,11 +191,11 @@ class _Rest:
 
         return self.post(path, endpoint, handler)
 
-    def published(self, path: str, value: Any) -> Route:
+    def published(self, path: str, value: Callable[[], Any]) -> Route:
         """Return a counted GET route to a JSON document."""
 
         async def handler(_request: Request) -> Response:
-            return _json(value)
+            return _json(value())
 
         return self.get(path, "published", handler)
 

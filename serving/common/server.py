@@ -37,6 +37,7 @@ class Serving:
         explains: whether there is `:explain`.
         documents: further POST endpoints; see `application`.
         published: JSON documents by path; see `application`.
+        described: returns the OpenAPI document.
         around: entered in the event loop before the first request, left after the last.
     """
 
@@ -48,7 +49,8 @@ class Serving:
     failures: Mapping[type[Exception], tuple[int, str]] = field(default_factory=dict)
     explains: bool = False
     documents: Mapping[str, tuple[str, Work]] = field(default_factory=dict)
-    published: Mapping[str, Any] = field(default_factory=dict)
+    published: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    described: Callable[[], dict[str, Any]] = dict
     around: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
 
@@ -80,6 +82,7 @@ def serve(models: Sequence[Model], serving: Serving) -> None:
             serving.explains,
             serving.documents,
             serving.published,
+            serving.described,
         ),
         host=serving.host,
         port=serving.http_port,

@@ -43,14 +43,7 @@ def v2_request(body: bytes, json_length: str | None, model: str) -> InferRequest
     """
     length = _json_length(json_length, len(body))
     value = json_object(body[:length] if length != len(body) else body)
-    parameters = value.get("parameters") or {}
-    if (
-        type(parameters) is not dict
-        or type(parameters.get("binary_data_output", False)) is not bool
-    ):
-        raise Refusal(
-            "request", '"parameters" has to be an object, "binary_data_output" a boolean.'
-        )
+    parameters = _parameters(value, "binary_data_output")
     if type(value.get("id", "")) is not str:
         raise Refusal("request", '"id" has to be a string.')
     if type(value.get("inputs")) is not list:
@@ -87,24 +80,38 @@ def _input(tensor: Any, binary: _BinaryPart) -> InferInput:
         raise Refusal("shape", '"shape" has to be a list of whole numbers.')
     if type(datatype) is not str:
         raise Refusal("datatype", '"datatype" has to be a string such as "FP64".')
-    parameters = tensor.get("parameters") or {}
-    size = parameters.get("binary_data_size") if type(parameters) is dict else None
+    size = _parameters(tensor).get("binary_data_size")
     data = tensor.get("data")
     if size is not None and data is None:
         data = binary.tensor(size, datatype, shape)
     elif type(data) is not list:
         raise Refusal("request", 'Each input needs "data" (a list) or "binary_data_size".')
+    elif size is not None and (type(size) is not int or size < 0):
+        raise Refusal("request", '"binary_data_size" has to be a whole number.')
     return InferInput(tensor["name"], shape, datatype, data)
 
 
 def _requested(outputs: Any) -> list[RequestedOutput] | None:
-    if not outputs:
+    if outputs is None or outputs == []:
         return None
     if type(outputs) is not list or not all(
         type(output) is dict and type(output.get("name")) is str for output in outputs
     ):
         raise Refusal("request", 'Each of "outputs" has to be an object with a "name".')
-    return [RequestedOutput(output["name"], output.get("parameters") or {}) for output in outputs]
+    return [
+        RequestedOutput(output["name"], _parameters(output, "binary_data")) for output in outputs
+    ]
+
+
+def _parameters(owner: dict[str, Any], flag: str | None = None) -> dict[str, Any]:
+    """Return the "parameters" of a request, an input or an output; `flag` is a boolean in them."""
+    parameters = owner.get("parameters")
+    if parameters is None:
+        return {}
+    if type(parameters) is not dict or (flag and type(parameters.get(flag, False)) is not bool):
+        also = f', "{flag}" a boolean' if flag else ""
+        raise Refusal("request", f'"parameters" has to be an object{also}.')
+    return parameters
 
 
 class _BinaryPart:

@@ -24,7 +24,6 @@ from serving.common import ports
 from serving.common.arguments import add_arguments
 
 MODEL_SHA256 = "MODEL_SHA256"
-SCHEMA_PATH = "/v1/explanations/schema"
 _log = logging.getLogger("toolwear.serving")
 
 
@@ -43,11 +42,13 @@ def main() -> int:
         from serving.common.server import Serving, serve
         from serving.explainer.explained import Explained
         from serving.explainer.model import Explainer
+        from serving.explainer.openapi import SCHEMA_PATH
 
         explained = Explained.load(package, champion.version if champion else "")
     except ToolwearError as error:
         print(f"explainer: {error}", file=sys.stderr)
         return EXIT_USAGE
+    envelope = jsonfile.read(Path(__file__).with_name("envelope.schema.json"))
     source = None
     if options.home is not None:
         freshness = Freshness(options.max_age_seconds, options.stale)
@@ -84,9 +85,8 @@ def main() -> int:
             options.access_log,
             failures=SENTENCES,
             explains=True,
-            published={
-                SCHEMA_PATH: jsonfile.read(Path(__file__).with_name("envelope.schema.json"))
-            },
+            published={SCHEMA_PATH: envelope},
+            described=lambda: model.openapi(envelope),
             around=around,
         ),
     )

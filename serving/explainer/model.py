@@ -19,12 +19,12 @@ from serving.common.refusal import Refusal
 from serving.common.request_id import REQUEST_ID, request_id
 from serving.common.rows import EntityKeys, RawRows
 from serving.common.staged_model import StagedModel
-from serving.explainer import metrics
+from serving.explainer import metrics, openapi
 from serving.explainer.deadline import Deadline, TooSlowError
 from serving.explainer.explained import Explained
 from serving.explainer.lane import Lane
 from serving.explainer.methods import METHODS, QUICK, SLOW
-from serving.explainer.question import Question, last_row_is_complete, parse
+from serving.explainer.question import Question, last_row_is_complete, needs_history, parse
 
 ENVELOPE_VERSION = 1
 
@@ -191,6 +191,11 @@ class Explainer(StagedModel):
     def response_headers(self, result: Answered) -> dict[str, str]:
         """Return the receipt's id."""
         return {REQUEST_ID: result.asked.receipt_id}
+
+    def openapi(self, envelope: dict[str, Any]) -> dict[str, Any]:
+        """Return the OpenAPI document for the model of today; `envelope` is an answer's schema."""
+        columns = self._explained.spec.columns
+        return openapi.document(self.name, columns, needs_history(columns), envelope)
 
     def metadata(self) -> dict[str, Any]:
         """Say which model is explained, how, and from which features."""

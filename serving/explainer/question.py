@@ -12,7 +12,7 @@ from serving.common.rows import RawRows, Rows, parse_instances
 from serving.explainer.explained import Explained
 from serving.explainer.methods import METHODS, MOST_SAMPLES, SHAP, Method
 
-_LARGEST_SEED = 2**31 - 1
+LARGEST_SEED = 2**31 - 1
 _KEYS = frozenset({"instances", "method", "seed", "samples", "package_digest"})
 
 
@@ -51,8 +51,8 @@ def parse(payload: dict[str, Any], explained: Explained) -> Question:
     if type(name) is not str or name not in METHODS:
         raise Refusal("method", f'"method" has to be one of {", ".join(METHODS)}.')
     seed = payload.get("seed", 0)
-    if type(seed) is not int or not 0 <= seed <= _LARGEST_SEED:
-        raise Refusal("request", f'"seed" has to be a whole number from 0 to {_LARGEST_SEED}.')
+    if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
+        raise Refusal("request", f'"seed" has to be a whole number from 0 to {LARGEST_SEED}.')
     _check_digest(payload.get("package_digest"), explained)
     return Question(name, seed, _samples(payload, name), _rows(payload, name, explained))
 
@@ -81,14 +81,19 @@ def _samples(payload: dict[str, Any], name: str) -> int | None:
 
 def _rows(payload: dict[str, Any], name: str, explained: Explained) -> Rows | None:
     if METHODS[name].whole:
-        if payload.get("instances"):
+        if payload.get("instances") not in (None, []):
             raise Refusal("request", f"{name} explains the model as a whole; send it no instances.")
         return None
     rows = parse_instances(payload, explained.spec.columns)
-    needs_history = not set(WINDOW_COLUMNS).isdisjoint(explained.spec.columns)
-    if len(rows) != 1 and not (needs_history and isinstance(rows, RawRows)):
+    history = needs_history(explained.spec.columns) and isinstance(rows, RawRows)
+    if len(rows) != 1 and not history:
         raise Refusal("request", f"{name} explains one prediction; send exactly one instance.")
     return rows
+
+
+def needs_history(columns: tuple[str, ...]) -> bool:
+    """Tell whether some features need the rows before the one that they are of."""
+    return not set(WINDOW_COLUMNS).isdisjoint(columns)
 
 
 def last_row_is_complete(features: Features) -> None:

@@ -63,6 +63,7 @@ def main() -> int:
             options.http_port,
             options.grpc_port,
             options.access_log,
+            described=model.openapi,
         ),
     )
     if follower is not None:

@@ -10,7 +10,7 @@ from kserve import InferOutput, InferRequest, InferResponse
 
 from components.core.abstention import ANSWERS, NOT_SURE
 from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
-from serving.common import matrix, metrics, wire
+from serving.common import matrix, metrics, openapi, wire
 from serving.common.grpc_face import FEATURES_PARAMETER
 from serving.common.refusal import Refusal
 from serving.common.staged_model import StagedModel
@@ -177,6 +177,10 @@ class Predictor(StagedModel):
             {"name": ANSWER_OUTPUT, "datatype": "BYTES", "shape": [-1]},
             {"name": REASON_OUTPUT, "datatype": "BYTES", "shape": [-1]},
         ]
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document for the model of today."""
+        return openapi.predictor(self.name, self._served.features)
 
     def metadata(self) -> dict[str, Any]:
         """Say which model this is and what its columns mean."""

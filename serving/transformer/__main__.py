@@ -23,6 +23,7 @@ def main() -> int:
     from serving.common.outages import SENTENCES
     from serving.common.server import Serving, serve
     from serving.payload.log import PayloadLog
+    from serving.transformer import openapi
     from serving.transformer.hop import Hop
     from serving.transformer.model import Transformer
 
@@ -45,7 +46,8 @@ def main() -> int:
             options.grpc_port,
             options.access_log,
             failures=SENTENCES,
-            documents={"/v1/labels": ("labels", model.labels)},
+            documents={openapi.LABELS_PATH: ("labels", model.labels)},
+            described=lambda: openapi.document(options.model_name),
             around=model.running,
         ),
     )

@@ -1,0 +1,43 @@
+"""JSON schemas of the rows that clients may ask about, as `serving.common.rows` reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.core import schema
+from serving.common.rows import RAW_NUMBERS, TIMESTAMP
+
+_NUMBER = {"type": "number"}
+RAW: dict[str, Any] = {
+    "title": "A raw telemetry row",
+    "type": "object",
+    "required": [*RAW_NUMBERS, schema.PHASE],
+    "properties": {
+        **dict.fromkeys(RAW_NUMBERS, _NUMBER),
+        schema.PHASE: {"enum": list(dict.fromkeys([*schema.PHASES, *schema.PHASE_SPELLINGS]))},
+    },
+    "additionalProperties": False,
+}
+ENTITY: dict[str, Any] = {
+    "title": "A run whose newest features are in the feature store",
+    "type": "object",
+    "required": [schema.RUN_ID],
+    "properties": {
+        schema.RUN_ID: {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+        TIMESTAMP: {"type": ["string", "null"], "format": "date-time"},
+    },
+    "additionalProperties": False,
+}
+
+
+def features(columns: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the schemas of a row of finished features: by name, and in the model's order."""
+    by_name = {
+        "title": "A row of features",
+        "type": "object",
+        "required": list(columns),
+        "properties": dict.fromkeys(columns, _NUMBER),
+        "additionalProperties": False,
+    }
+    n = len(columns)
+    return by_name, {"type": "array", "items": _NUMBER, "minItems": n, "maxItems": n}

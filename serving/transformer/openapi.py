@@ -1,0 +1,74 @@
+"""The transformer's OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.core import schema
+from serving.common import openapi, row_schemas, tensor_schemas
+from serving.common.openapi import BODY_ERRORS, BOOLEAN, NUMBER, STRING, array, record
+from serving.common.rows import RAW_NUMBERS, TIMESTAMP
+from serving.transformer.answer import UNSURE
+
+LABELS_PATH = "/v1/labels"
+_ERRORS = (*BODY_ERRORS, 422, 504)
+
+
+def document(model: str) -> dict[str, Any]:
+    """Return the document."""
+    texts = (schema.RUN_ID, TIMESTAMP, schema.PHASE)
+    headers = (openapi.REQUEST_ID_HEADER,)
+    identifier = {"type": "string", "pattern": openapi.ID_PATTERN}
+    labels = record(
+        {"receipt": identifier, "worn": array(BOOLEAN, 1), "source": identifier}, ["source"]
+    )
+    taken = record({"receipt": identifier, "rows": {"type": "integer", "minimum": 1}})
+    return openapi.document(
+        "transformer",
+        model,
+        {
+            f"{openapi.MODEL_PATH}:predict": openapi.post(
+                "Ask about telemetry rows or runs",
+                tensor_schemas.instances(row_schemas.RAW, row_schemas.ENTITY),
+                _answer(),
+                _ERRORS,
+                headers,
+            ),
+            f"{openapi.MODEL_PATH}:explain": openapi.refused("Not here: ask the explainer"),
+            "/v2/models/{model}/infer": openapi.infer(
+                tensor_schemas.column_inputs(texts, RAW_NUMBERS), _ERRORS, headers
+            ),
+            LABELS_PATH: openapi.post(
+                "Tell what became known later of the rows of an answer",
+                labels,
+                taken,
+                (400, 408, 413, 415, 422, 500),
+            ),
+        },
+    )
+
+
+def _answer() -> dict[str, Any]:
+    prediction = record(
+        {
+            "label": {"enum": [*schema.CLASSES, None]},
+            "probability": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+            "verdict": {"enum": [*schema.CLASSES, UNSURE]},
+            "reasons": array(STRING),
+        }
+    )
+    origin = record(
+        {
+            "timestamp": {"type": ["string", "null"], "format": "date-time"},
+            "age_seconds": {"anyOf": [NUMBER, {"type": "null"}]},
+            "stale": BOOLEAN,
+        }
+    )
+    receipt = {
+        "id": {"type": "string", "pattern": openapi.ID_PATTERN},
+        "model": STRING,
+        **openapi.PROOF,
+        "features": array(origin, 1),
+        "answered_at": {"type": "string", "format": "date-time"},
+    }
+    return record({"predictions": array(prediction, 1), "receipt": record(receipt)})

@@ -1,0 +1,146 @@
+"""The OpenAPI documents against the running servers: all that is there, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import hypothesis
+import pytest
+import schemathesis
+from kserve import ModelRepository
+from kserve.protocol.dataplane import DataPlane
+from schemathesis import GenerationMode
+from schemathesis.checks import load_all_checks, not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from serving.common import openapi
+from serving.common.rest import application
+from serving.explainer.openapi import SCHEMA_PATH
+from serving.transformer.openapi import LABELS_PATH
+from tests.serving import stack
+from tests.serving.conftest import MODEL
+from tests.serving.stack import Place, Server
+
+SERVERS = ("predictor", "transformer", "explainer")
+EXAMPLES = 15  # of valid and of faulty requests each, for each operation
+PREDICT, EXPLAIN = f"/v1/models/{MODEL}:predict", f"/v1/models/{MODEL}:explain"
+INFER = f"/v2/models/{MODEL}/infer"
+CONFORMANCE = [status_code_conformance, content_type_conformance, response_schema_conformance]
+REFUSED = ["400", "404", "413", "415", "422", "501"]
+
+
+@pytest.fixture(scope="module")
+def urls(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The three servers over one home; none may have had a defect at the end."""
+    logs = tmp_path_factory.mktemp("logs")
+    place.point(0)
+    explainer = Server("serving.explainer", logs / "explainer.log", ["--home", str(place.home)])
+    explainer.start(ready=False)
+    try:
+        with stack.running(place, logs) as running:
+            stack.wait_for(lambda: stack.is_ready(explainer.url), 60)
+            yield {
+                "predictor": running.predictor.url,
+                "transformer": running.transformer.url,
+                "explainer": explainer.url,
+            }
+    finally:
+        assert explainer.stop() == 0, explainer.log.read_text()
+    for log in logs.iterdir():
+        assert "Traceback" not in log.read_text()
+
+
+def document(url: str) -> dict[str, Any]:
+    found: dict[str, Any] = httpx.get(url + openapi.PATH).json()
+    return found
+
+
+def routes(paths: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (method.upper(), path)
+        for path, item in paths.items()
+        for method in item.keys() - {"parameters"}
+    }
+
+
+async def nothing(_body: dict[str, Any]) -> None:
+    """Stand for the work behind a route."""
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_document_names_exactly_the_routes(urls: dict[str, str], server: str) -> None:
+    app = application(
+        DataPlane(ModelRepository()),
+        server,
+        documents={LABELS_PATH: ("labels", nothing)} if server == "transformer" else {},
+        published={SCHEMA_PATH: {}} if server == "explainer" else {},
+    )
+    there = {
+        (method, route.path)  # type: ignore[attr-defined]
+        for route in app.routes
+        for method in route.methods - {"HEAD"}  # type: ignore[attr-defined]
+    }
+    assert routes(document(urls[server])["paths"]) == there
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_running_server_has_what_its_document_names_and_not_what_others_name(
+    urls: dict[str, str], server: str
+) -> None:
+    own = routes(document(urls[server])["paths"])
+    every = set().union(*(routes(document(url)["paths"]) for url in urls.values()))
+    for method, path in every:
+        response = httpx.request(method, urls[server] + path.format(model=MODEL))
+        known = response.status_code != 404
+        assert known == ((method, path) in own), (method, path)
+    assert httpx.post(urls[server] + openapi.PATH).status_code == 405
+    for page in ("/docs", "/redoc", "/v2/"):
+        assert httpx.get(urls[server] + page).status_code == 404
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize("server", SERVERS)
+def test_generated_requests_are_answered_as_documented(
+    urls: dict[str, str], server: str, mode: GenerationMode
+) -> None:
+    load_all_checks()
+    described = schemathesis.openapi.from_dict(document(urls[server]))
+    described.config.update(base_url=urls[server])
+    described.config.checks.negative_data_rejection.expected_statuses = REFUSED
+    for result in described.get_all_operations():
+        assert isinstance(result, Ok), result
+        operation = result.ok()
+        takes = operation.method == "post" or "{model}" in operation.path
+        if mode == GenerationMode.POSITIVE or takes:
+            _exercise(operation, mode)
+
+
+def _exercise(operation: Any, mode: GenerationMode) -> None:
+    answers = "200" in operation.definition.raw["responses"]
+    checks = [*CONFORMANCE, negative_data_rejection, *([not_a_server_error] if answers else [])]
+    seen: set[int] = set()
+
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        phases=[hypothesis.Phase.generate],
+    )
+    @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+    def exercise(case: Any) -> None:
+        seen.add(case.call_and_validate(checks=checks).status_code)
+
+    exercise()
+    assert seen
+    if operation.method == "get" and mode == GenerationMode.POSITIVE:
+        assert seen == {200}
