@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -123,6 +124,8 @@ def _machine() -> dict[str, Any]:
 def main() -> int:
     """Measure and return the exit code."""
     chosen, console = arguments(), Console()
+    # As with Ctrl-C: end what was started and delete what was made.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         found = measure(chosen, console)
     except ToolwearError as error:

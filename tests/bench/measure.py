@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import statistics
 import subprocess
 import time
@@ -55,11 +57,14 @@ def run(command: Sequence[str | Path], log: Path, **variables: str) -> Used:
             env=environment() | variables,
             stdout=stream,
             stderr=subprocess.STDOUT,
+            # A group of its own, so that what it has started can be ended with it.
+            start_new_session=True,
         )
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait()
             raise
     wall = time.perf_counter() - started

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -193,6 +195,26 @@ def test_a_process_that_fails_is_told_with_its_last_words(tmp_path: Path) -> Non
     program = "import sys; print('no more disk'); sys.exit(3)"
     with pytest.raises(ToolwearError, match=r"log ended with 3; it said last:\nno more disk"):
         measure.run([sys.executable, "-c", program], tmp_path / "log")
+
+
+def test_a_bench_that_is_told_to_end_leaves_neither_files_nor_processes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.bench", "--only", "scale", "--scales", "10"]
+    process = subprocess.Popen(
+        [*command, f"--scratch={tmp_path}", f"--output={tmp_path / 'bench.json'}"],
+        env=measure.environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("*/scale-10/raw/*.csv")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    assert process.wait(timeout=60) == 143
+    assert started
+    assert not any(child.is_running() for child in started)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_peak_of_a_program_is_its_own() -> None:
