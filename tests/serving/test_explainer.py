@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
