@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +67,30 @@ def features(telemetry: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             output=output,
         ),
     )
+
+
+# Everything real, and as small as it goes; by evaluations, so that it is repeatable.
+SMALL = {"permutations": 5, "search_evaluations": 2, "explain_rows": 2, "outer_folds": 1}
+
+
+def run_command(data: Path, home: Path, **settings: object) -> list[str]:
+    """Return the call of the command line that runs the whole graph with small budgets."""
+    chosen = [f"--set={key}={value}" for key, value in (SMALL | settings).items()]
+    base = [sys.executable, "-m", "components.cli", "run", "--fast"]
+    return [*base, f"--data={data}", f"--home={home}", *chosen]
+
+
+@pytest.fixture(scope="session")
+def trained_home(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home with a champion that the whole graph has trained; copy it to change it."""
+
+    def train(home: Path) -> None:
+        done = subprocess.run(
+            run_command(real_data, home), capture_output=True, text=True, check=False, cwd=ROOT
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return _made_once(tmp_path_factory, "trained-home", train)
 
 
 def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

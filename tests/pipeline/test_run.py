@@ -20,10 +20,9 @@ from components.core.registry import CHALLENGER, Registry
 from components.ingest.sources import source_digest
 from components.report.summary import Summary
 from pipelines.settings import SETTINGS
+from tests.conftest import run_command
 from tests.pipeline.test_graph import NEVER_CACHED
 
-# Everything real, and as small as it goes; by evaluations, so that it is repeatable.
-SMALL = {"permutations": 5, "search_evaluations": 2, "explain_rows": 2, "outer_folds": 1}
 CACHED = set(SETTINGS) - NEVER_CACHED
 
 pytestmark = pytest.mark.timeout(900)
@@ -43,15 +42,9 @@ class Done:
         return found
 
 
-def command(data: Path, home: Path, **settings: Any) -> list[str]:
-    chosen = [f"--set={key}={value}" for key, value in (SMALL | settings).items()]
-    base = [sys.executable, "-m", "components.cli", "run", "--fast"]
-    return [*base, f"--data={data}", f"--home={home}", *chosen]
-
-
 def run(data: Path, home: Path, **settings: Any) -> Done:
     done = subprocess.run(
-        command(data, home, **settings), capture_output=True, text=True, check=False
+        run_command(data, home, **settings), capture_output=True, text=True, check=False
     )
     return Done(done.returncode, done.stdout + done.stderr, home)
 
@@ -149,7 +142,7 @@ def test_a_killed_run_leaves_nothing_by_halves(second: Done, real_data: Path) ->
     registry = Registry(Home.at(second.home), "", "toolwear")
     before = registry.at(CHALLENGER)
     with subprocess.Popen(
-        command(real_data, second.home, explain_rows=1),
+        run_command(real_data, second.home, explain_rows=1),
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,0 +1,30 @@
+"""Programs that come with the operating system rather than with Python."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+_PACKAGES = {
+    "alertmanager": "prometheus-alertmanager",
+    "chromium": "chromium",
+    "dockerd": "docker.io",
+    "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "promtool": "prometheus",
+    "redis-server": "redis-server",
+}
+REQUIRE = "TOOLWEAR_REQUIRE_PROGRAMS"  # "1" in CI, where a skipped test would hide a fault
+
+
+def program(name: str) -> str:
+    """Return the path of a program; without it the test is skipped, or fails where it must run."""
+    found = shutil.which(name)
+    if found is None:
+        sentence = f"{name} is not installed: apt-get install {_PACKAGES.get(name, name)}"
+        if os.environ.get(REQUIRE) == "1":
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    return found
