@@ -60,10 +60,10 @@ setup: $(DEV) $(AUTOML) ## Only build the environments
 lock: $(UV) ## Resolve the dependencies anew and lock them by hash
 	$(UV) pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.9 --custom-compile-command "make lock" requirements/tools.in -o requirements/tools.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/build.in -o requirements/build.txt
-	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml -o requirements/main.txt
-	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --extra dev -c requirements/main.txt -o requirements/dev.txt
+	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --overrides requirements/overrides.txt -o requirements/main.txt
+	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --extra dev -c requirements/main.txt --overrides requirements/overrides.txt -o requirements/dev.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python "$$(requirements/find-python.sh 3.9)" --python-version 3.9 --custom-compile-command "make lock" requirements/automl.in -o requirements/automl.txt
-	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/bench.in -o requirements/bench.txt
+	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/bench.in --overrides requirements/overrides.txt -o requirements/bench.txt
 
 .PHONY: clean
 clean: ## Remove the environments and caches; runs/ stays
