@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from components.core.causes import Cause
 from components.core.errors import ToolwearError
 
 CONFIG_FILE = "toolwear.toml"
@@ -58,7 +59,11 @@ class RunParameters(BaseModel):
         pattern=r"^[a-z][a-z0-9-]{0,39}$",
         description="Name of the model in the registry and in serving.",
     )
-    cause: str = Field("person", max_length=200, description="Why the run was started.")
+    cause: str = Field(
+        Cause.ON_DEMAND.value,
+        max_length=200,
+        description="Why the run was started: a word of components/core/causes.py and a detail.",
+    )
 
 
 # Budgets of a run that is all real, but small.

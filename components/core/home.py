@@ -35,6 +35,26 @@ class Home:
         """MLflow's artifacts, if the registry is the local one."""
         return self.root / "mlflow"
 
+    @property
+    def monitor(self) -> Path:
+        """The monitor's state and reports."""
+        return self.root / "monitor"
+
+    @property
+    def trigger(self) -> Path:
+        """The trigger's queue of causes and runs."""
+        return self.root / "trigger"
+
+    @property
+    def approvals(self) -> Path:
+        """Promotions that wait for a person."""
+        return self.root / "approvals"
+
+    @property
+    def operator_token(self) -> Path:
+        """The secret of whoever may change what is served; read by its owner only."""
+        return self.root / "secrets" / "operator-token"
+
     def lock(self, name: str) -> Path:
         """Return the lock file of this name."""
         return self.root / ".locks" / f"{name}.lock"

@@ -1,4 +1,4 @@
-"""The ports of the three servers on one machine; in a cluster each has an address of its own."""
+"""The ports of the servers on one machine; in a cluster each has an address of its own."""
 
 from __future__ import annotations
 
@@ -6,3 +6,9 @@ TRANSFORMER = 8080  # what clients call
 PREDICTOR = 8081
 PREDICTOR_GRPC = 8082
 EXPLAINER = 8083
+MONITOR = 8084
+TRIGGER = 8085
+CONSOLE = 8086
+FRONT = 8087  # divides the traffic between champion and candidate
+PROMETHEUS = 9090
+ALERTMANAGER = 9093
