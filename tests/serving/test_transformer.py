@@ -27,6 +27,8 @@ from serving.common.features import REFUSE, FeatureSource, FeatureSpec, Freshnes
 from serving.common.limits import BODY_BYTES, ROWS
 from serving.common.refusal import Refusal
 from serving.common.rows import RAW_NUMBERS, EntityKeys
+from serving.common.server import KnownModels, ReadOnlyRepository
+from serving.common.staged_model import StagedModel
 from serving.payload.log import find
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Stack, expected, is_ready, running, wait_for
@@ -447,6 +449,20 @@ def test_a_predictor_killed_under_load_costs_clean_503s_and_comes_back(
             assert answer.json()["predictions"][0]["probability"] == right
         else:
             assert answer.json() == {"error": "The model does not answer at the moment; try again."}
+
+
+# --- one hop ------------------------------------------------------------------------------------
+
+
+async def test_a_request_does_not_first_ask_the_predictor_whether_it_is_ready() -> None:
+    class Unasked(StagedModel):
+        async def healthy(self) -> bool:
+            raise AssertionError("a hop more than the answer needs")
+
+    model = Unasked(MODEL, server="transformer")
+    models = ReadOnlyRepository()
+    models.update(model)
+    assert await KnownModels(model_registry=models).get_model(MODEL) is model
 
 
 # --- freshness, without a process ---------------------------------------------------------------
