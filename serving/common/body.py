@@ -10,9 +10,16 @@ from serving.common.limits import BODY_BYTES, BODY_SECONDS
 from serving.common.refusal import Refusal
 
 
-async def read_body(request: Request, binary: bool = False) -> bytes:
-    """Return the body, no matter whether its length was announced, up to the limit."""
-    _check_content_type(request.headers.get("content-type", ""), binary)
+async def read_body(request: Request, v2: bool = False, binary: bool = False) -> bytes:
+    """Return the body, no matter whether its length was announced, up to the limit.
+
+    Args:
+        request: to read.
+        v2: no content type means JSON: Triton's client sends none.
+        binary: tensors may stand behind the JSON.
+    """
+    default = "application/json" if v2 else ""
+    _check_content_type(request.headers.get("content-type", default), binary)
     announced = request.headers.get("content-length", "0")
     if int(announced) > BODY_BYTES:  # the HTTP parser takes digits only
         raise _too_large()

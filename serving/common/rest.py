@@ -203,7 +203,7 @@ class _Rest:
         """Answer an Open Inference request, JSON or with binary tensors."""
         model = await self._model(request)
         length = request.headers.get(LENGTH_HEADER)
-        body = await read_body(request, binary=length is not None)
+        body = await read_body(request, v2=True, binary=length is not None)
         query = wire.v2_request(body, length, model)
         result, headers = await self._dataplane.infer(model, query, headers=dict(request.headers))
         content, json_length = wire.v2_body(query, result)
