@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 _CONFIG = ROOT / "feature_repo" / "feature_store.yaml"
 _MEMORY = "1500MB"
+REDIS = "FEAST_REDIS"  # environment: Feast's connection string, such as "redis:6379,password=..."
+# By default the client waits for ever, or tries again until every caller has given up.
+_REDIS_LIMITS = "socket_timeout=1,socket_connect_timeout=1,retry=null"
+
+
+def redis() -> str | None:
+    """Return Redis' connection string if the newest features are kept there, not in SQLite."""
+    given = os.environ.get(REDIS)
+    return f"{given},{_REDIS_LIMITS}" if given else None
 
 
 def open_folder(folder: Path) -> FeatureStore:
@@ -26,6 +36,9 @@ def open_folder(folder: Path) -> FeatureStore:
 
     text = _CONFIG.read_text(encoding="utf-8").replace(f"${{{FEAST_FOLDER}}}", str(folder))
     config: dict[str, Any] = yaml.safe_load(text)
+    address = redis()
+    if address is not None:
+        config["online_store"] = {"type": "redis", "connection_string": address}
     return FeatureStore(config=RepoConfig(repo_path=folder, **config))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
 from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
-from components.features.feast_folder import apply_folder, bounded_duckdb, open_folder
+from components.features.feast_folder import apply_folder, bounded_duckdb, open_folder, redis
 from components.features.names import (
     FEATURES_FOLDER,
     LATEST_FILE,
@@ -31,6 +31,9 @@ from components.features.names import (
     SAMPLES_FOLDER,
     latest_service,
 )
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 HOME_FOLDER = "feast"  # below the home of toolwear
 _CURRENT = "current"
@@ -72,6 +75,8 @@ def publish_online(features: Path, home: Path) -> Path:
     with exclusive(Home(home).lock("feast"), "publishing features"):
         if not (folder / _COMPLETE).is_file():
             _materialize(features, folder)
+        elif redis() is not None:
+            _fill(open_folder(folder), folder)  # it may be empty: its data do not lie in the folder
         link = root / f".{_CURRENT}.{os.getpid()}"
         link.unlink(missing_ok=True)
         link.symlink_to(folder.name)
@@ -212,9 +217,14 @@ def _materialize(features: Path, folder: Path) -> None:
     folder.mkdir()
     shutil.copyfile(features / LATEST_FILE, folder / LATEST_FILE)
     (folder / SAMPLES_FOLDER).symlink_to((features / FEATURES_FOLDER).absolute())
+    _fill(apply_folder(folder), folder)
+    (folder / _COMPLETE).touch()
+
+
+def _fill(store: FeatureStore, folder: Path) -> None:
+    """Put the newest rows of a folder where they are read online; newer ones there stay."""
     times = pd.read_parquet(folder / LATEST_FILE, columns=[schema.EVENT_TIME])[schema.EVENT_TIME]
     margin = timedelta(seconds=1)
-    store = apply_folder(folder)
     # Feast prints in colours, to where a step tells its progress.
     with redirect_stdout(io.StringIO()), bounded_duckdb(folder / "spill"):
         store.materialize(
@@ -222,4 +232,3 @@ def _materialize(features: Path, folder: Path) -> None:
             end_date=times.max().to_pydatetime() + margin,
             feature_views=[LATEST_VIEW],
         )
-    (folder / _COMPLETE).touch()
