@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from components.core.abstention import ANSWERS
+from components.core.onnx_model import INPUT
 from serving.common import tensor_schemas
 from serving.common.request_id import REQUEST_ID, VALID_ID
 
@@ -73,6 +74,7 @@ def post(
     errors: Iterable[int] = BODY_ERRORS,
     headers: Iterable[dict[str, Any]] = (),
     binary: bool = False,
+    example: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return a POST operation.
 
@@ -83,8 +85,11 @@ def post(
         errors: its other statuses.
         headers: that it reads.
         binary: whether tensors may stand behind the JSON, in both directions.
+        example: a request that is answered.
     """
     content: dict[str, Any] = {"application/json": {"schema": body or {"type": "object"}}}
+    if example is not None:
+        content["application/json"]["example"] = example
     operation = _operation(summary, answer, errors, binary)
     if binary:
         content["application/octet-stream"] = {}
@@ -203,22 +208,45 @@ def _common() -> dict[str, Any]:
 
 
 def infer(
-    inputs: dict[str, Any], errors: Iterable[int], headers: Iterable[dict[str, Any]] = ()
+    inputs: dict[str, Any],
+    outputs: tuple[str, ...],
+    example: dict[str, Any],
+    errors: Iterable[int],
+    headers: Iterable[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Return the V2 operation that takes these input tensors."""
+    """Return the V2 operation that takes these input tensors and answers by these outputs.
+
+    Args:
+        inputs: their schema.
+        outputs: names.
+        example: an input tensor that is answered.
+        errors: other statuses.
+        headers: that it reads.
+    """
     return post(
         "Ask the model in the Open Inference protocol",
-        tensor_schemas.request(inputs),
+        tensor_schemas.request(inputs, outputs),
         tensor_schemas.ANSWER,
         errors,
         (*headers, tensor_schemas.LENGTH_HEADER),
         binary=True,
+        example={"inputs": [example]},
     )
 
 
-def predictor(model: str, features: tuple[str, ...]) -> dict[str, Any]:
-    """Return the predictor's document for a model with these features."""
+def predictor(
+    model: str, features: tuple[str, ...], outputs: tuple[str, ...], example: list[float]
+) -> dict[str, Any]:
+    """Return the predictor's document.
+
+    Args:
+        model: its name in the URLs.
+        features: of the model.
+        outputs: names of V2's output tensors.
+        example: a row of features.
+    """
     columns = len(features)
+    tensor = {"name": INPUT, "datatype": "FP64", "shape": [1, columns], "data": example}
     row = {**array(NUMBER, columns, columns), "description": ", ".join(features)}
     prediction = record(
         {
@@ -233,9 +261,14 @@ def predictor(model: str, features: tuple[str, ...]) -> dict[str, Any]:
         model,
         {
             f"{MODEL_PATH}:predict": post(
-                "Ask the model about rows of features", tensor_schemas.instances(row), answer
+                "Ask the model about rows of features",
+                tensor_schemas.instances(row),
+                answer,
+                example={"instances": [example]},
             ),
             f"{MODEL_PATH}:explain": refused("Not here: ask the explainer"),
-            f"{_V2_PATH}/infer": infer(tensor_schemas.matrix_input(columns), BODY_ERRORS),
+            f"{_V2_PATH}/infer": infer(
+                tensor_schemas.matrix_input(columns), outputs, tensor, BODY_ERRORS
+            ),
         },
     )

@@ -7,6 +7,7 @@ from typing import Any
 from components.core import schema
 from serving.common.rows import RAW_NUMBERS, TIMESTAMP
 
+EXAMPLE_RUN = schema.run_id(1)
 _NUMBER = {"type": "number"}
 RAW: dict[str, Any] = {
     "title": "A raw telemetry row",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from components.core.onnx_model import INPUT
@@ -80,8 +81,8 @@ def rows_of(row: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": row, "minItems": 1, "maxItems": ROWS}
 
 
-def request(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a V2 request with these inputs."""
+def request(inputs: dict[str, Any], outputs: tuple[str, ...]) -> dict[str, Any]:
+    """Return the schema of a V2 request with these inputs, for some or all of these outputs."""
     return {
         "type": "object",
         "required": ["inputs"],
@@ -95,7 +96,7 @@ def request(inputs: dict[str, Any]) -> dict[str, Any]:
                     "type": "object",
                     "required": ["name"],
                     "properties": {
-                        "name": _STRING,
+                        "name": {"enum": list(outputs)},
                         "parameters": _parameters(binary_data={"type": "boolean"}),
                     },
                 },
@@ -119,7 +120,12 @@ def matrix_input(columns: int) -> dict[str, Any]:
         "anyOf": [{"type": "array", "items": number}, {"type": "array", "items": row}],
     }
     tensor = _tensor([INPUT], ["FP64"], shape, data)
-    return {"type": "array", "items": tensor, "minItems": 1, "maxItems": 1}
+    # JSON Schema cannot say that the shape counts the data; for one row it can be written down.
+    one = {"const": [1, columns]}
+    single = _tensor([INPUT], ["FP64"], one, row, ["data"])
+    single["properties"]["parameters"] = {"type": "null"}
+    kinds = {"anyOf": [{"title": "One row", **single}, {"title": "Rows", **tensor}]}
+    return {"type": "array", "items": kinds, "minItems": 1, "maxItems": 1}
 
 
 def column_inputs(texts: tuple[str, ...], numbers: tuple[str, ...]) -> dict[str, Any]:
@@ -137,8 +143,13 @@ def column_inputs(texts: tuple[str, ...], numbers: tuple[str, ...]) -> dict[str,
 
 
 def _tensor(
-    names: list[str], types: list[str], shape: dict[str, Any], data: dict[str, Any]
+    names: list[str],
+    types: list[str],
+    shape: dict[str, Any],
+    data: dict[str, Any],
+    where: Sequence[str] = ("data", "parameters"),
 ) -> dict[str, Any]:
+    """Return the schema of a tensor; `where` are the keys of which one says where its data are."""
     size = {"type": "integer", "minimum": 0, "description": "bytes behind the JSON"}
     return {
         "type": "object",
@@ -150,7 +161,7 @@ def _tensor(
             "data": data,
             "parameters": _parameters(binary_data_size=size),
         },
-        "anyOf": [{"required": ["data"]}, {"required": ["parameters"]}],
+        "anyOf": [{"required": [key]} for key in where],
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from components.core import schema
 from serving.common import openapi, row_schemas
 from serving.common.limits import ROWS
 from serving.common.openapi import BODY_ERRORS, array, record
@@ -46,6 +47,7 @@ def document(
         {"$ref": f"{_SCHEMAS}Explanation"},
         (*BODY_ERRORS, 422, 504),
         (openapi.REQUEST_ID_HEADER,),
+        example={"instances": [{schema.RUN_ID: row_schemas.EXAMPLE_RUN}], "method": SHAP},
     )
     return openapi.document(
         "explainer",

@@ -180,7 +180,10 @@ class Predictor(StagedModel):
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document for the model of today."""
-        return openapi.predictor(self.name, self._served.features)
+        served = self._served
+        outputs = tuple(output["name"] for output in self.get_output_types())
+        example = served.package.golden().rows[0].tolist()
+        return openapi.predictor(self.name, served.features, outputs, example)
 
     def metadata(self) -> dict[str, Any]:
         """Say which model this is and what its columns mean."""

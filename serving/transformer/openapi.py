@@ -8,9 +8,10 @@ from components.core import schema
 from serving.common import openapi, row_schemas, tensor_schemas
 from serving.common.openapi import BODY_ERRORS, BOOLEAN, NUMBER, STRING, array, record
 from serving.common.rows import RAW_NUMBERS, TIMESTAMP
-from serving.transformer.answer import UNSURE
+from serving.transformer.answer import OUTPUTS, UNSURE
 
 LABELS_PATH = "/v1/labels"
+EXAMPLE_RECEIPT = "my-first"  # of an answer with one row, whose request carried this id
 _ERRORS = (*BODY_ERRORS, 422, 504)
 
 
@@ -33,16 +34,27 @@ def document(model: str) -> dict[str, Any]:
                 _answer(),
                 _ERRORS,
                 headers,
+                example={"instances": [{schema.RUN_ID: row_schemas.EXAMPLE_RUN}]},
             ),
             f"{openapi.MODEL_PATH}:explain": openapi.refused("Not here: ask the explainer"),
             "/v2/models/{model}/infer": openapi.infer(
-                tensor_schemas.column_inputs(texts, RAW_NUMBERS), _ERRORS, headers
+                tensor_schemas.column_inputs(texts, RAW_NUMBERS),
+                tuple(output["name"] for output in OUTPUTS),
+                {
+                    "name": schema.RUN_ID,
+                    "datatype": "BYTES",
+                    "shape": [1],
+                    "data": [row_schemas.EXAMPLE_RUN],
+                },
+                _ERRORS,
+                headers,
             ),
             LABELS_PATH: openapi.post(
                 "Tell what became known later of the rows of an answer",
                 labels,
                 taken,
                 (400, 408, 413, 415, 422, 500),
+                example={"receipt": EXAMPLE_RECEIPT, "worn": [True], "source": "inspector"},
             ),
         },
     )
