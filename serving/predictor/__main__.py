@@ -1,6 +1,7 @@
 """Starts the predictor.
 
-`python -m serving.predictor --model_dir PACKAGE` serves one package for good;
+`python -m serving.predictor --model_dir PACKAGE` serves one package for good, and so does
+`--storage_uri s3://bucket/prefix` or $STORAGE_URI;
 `python -m serving.predictor --home DIR` serves the champion, whichever that is at the time.
 """
 
@@ -15,6 +16,7 @@ from components.core.errors import EXIT_USAGE, ToolwearError
 from components.core.package import Package, load_package
 from serving.common import champion as pointer
 from serving.common.arguments import add_arguments
+from serving.predictor.storage import STORAGE_URI, fetched
 
 MODEL_SHA256 = "MODEL_SHA256"
 
@@ -22,9 +24,13 @@ MODEL_SHA256 = "MODEL_SHA256"
 def main() -> int:
     """Serve until told to stop; return the exit code."""
     parser = argparse.ArgumentParser(prog="serving.predictor", description=__doc__)
-    which = parser.add_mutually_exclusive_group(required=True)
+    which = parser.add_mutually_exclusive_group()
     which.add_argument("--model_dir", type=Path, help="folder of the package")
     which.add_argument("--home", type=Path, help="the system's folder: serve its champion")
+    which.add_argument(
+        "--storage_uri",
+        help=f"where the package is: a folder, file:// or s3:// (default: ${STORAGE_URI})",
+    )
     parser.add_argument(
         "--model_sha256",
         default=os.environ.get(MODEL_SHA256),
@@ -74,7 +80,15 @@ def main() -> int:
 def _chosen(options: argparse.Namespace) -> tuple[pointer.Champion | None, Package]:
     if options.model_dir is not None:
         return None, load_package(options.model_dir, options.model_sha256)
-    return pointer.read_package(options.home)
+    if options.home is not None:
+        return pointer.read_package(options.home)
+    uri = options.storage_uri or os.environ.get(STORAGE_URI)
+    if not uri:
+        raise ToolwearError(
+            f"No model is named; give --home, --model_dir or --storage_uri, or set {STORAGE_URI}."
+        )
+    with fetched(uri) as folder:
+        return None, load_package(folder, options.model_sha256)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,74 @@
+"""Fetches a model package from where `STORAGE_URI` says: a folder, `file://` or `s3://`.
+
+On a cluster KServe's storage initializer does this before the container starts; here it is done
+by the predictor itself. What was fetched is checked against its digest when it is loaded.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from components.core.errors import ToolwearError
+from components.core.package import DESCRIPTION_FILE, FILES
+
+STORAGE_URI = "STORAGE_URI"
+_ATTEMPTS = 3
+_SECONDS = 10  # to connect, and between two parts of an answer
+
+
+@contextmanager
+def fetched(uri: str) -> Iterator[Path]:
+    """Give the folder of the package at `uri`; what was downloaded is removed afterwards.
+
+    The endpoint and the credentials of S3 are boto3's: `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`
+    and so on.
+
+    Raises:
+        ToolwearError: the address is of no known kind, or there is no package.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme in ("", "file") and not parts.netloc:
+        yield Path(unquote(parts.path))
+    elif parts.scheme == "s3" and parts.netloc and parts.path.strip("/"):
+        with tempfile.TemporaryDirectory(prefix="toolwear-package-") as folder:
+            # Named as the package, whose name is its digest.
+            target = Path(folder) / parts.path.rstrip("/").rsplit("/", 1)[-1]
+            target.mkdir()
+            _download(parts.netloc, parts.path.strip("/"), target, uri)
+            yield target
+    else:
+        raise ToolwearError(
+            f"'{uri}' names no package; give a folder, file:///folder or s3://bucket/prefix."
+        )
+
+
+def _download(bucket: str, prefix: str, target: Path, uri: str) -> None:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    config = Config(
+        connect_timeout=_SECONDS,
+        read_timeout=_SECONDS,
+        retries={"max_attempts": _ATTEMPTS, "mode": "standard"},
+        s3={"addressing_style": "path"},
+    )
+    try:
+        client = boto3.client("s3", config=config)
+        for name in (DESCRIPTION_FILE, *FILES):
+            client.download_file(bucket, f"{prefix}/{name}", str(target / name))
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        raise ToolwearError(
+            f"{uri} can't be read (the store says {code}); see that the package is there and "
+            "that the credentials may read it."
+        ) from None
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no address
+        raise ToolwearError(
+            f"The store of {uri} can't be reached ({type(error).__name__}); see to "
+            "AWS_ENDPOINT_URL and the credentials."
+        ) from None
