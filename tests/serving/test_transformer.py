@@ -407,7 +407,10 @@ def test_a_predictor_that_hangs_is_504_and_comes_back_by_itself(
 
 
 def under_load(url: str, work: Callable[[], None], clients: int = 3) -> list[httpx.Response]:
-    """Ask without pause from several clients while `work` runs; return every answer."""
+    """Ask without pause from several clients while `work` runs; return every answer.
+
+    There are answers from before it began and from after it ended, however busy the machine is.
+    """
     answers: list[httpx.Response] = []
     done = threading.Event()
 
@@ -420,7 +423,10 @@ def under_load(url: str, work: Callable[[], None], clients: int = 3) -> list[htt
     for thread in threads:
         thread.start()
     try:
+        wait_for(lambda: len(answers) >= clients)
         work()
+        enough = len(answers) + 2 * clients  # as many again as may still have been under way
+        wait_for(lambda: len(answers) >= enough)
     finally:
         done.set()
         for thread in threads:
