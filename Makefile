@@ -40,6 +40,10 @@ bench-serving: $(DEV) $(BENCH) ## Measure our servers beside plain FastAPI, MLSe
 bench: $(MAIN) $(AUTOML) ## Measure time and memory (DATA=folder, ARGS="--only scale --scales 1 1000")
 	@$(BIN)/python -m tests.bench $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+.PHONY: manifests-budget
+manifests-budget: $(MAIN) ## Print what the kind overlay requests, and whether a laptop has it
+	@$(BIN)/python -m manifests.budget
+
 .PHONY: check
 check: $(DEV) ## Format, lint, strict types, import rules, dead code
 	$(BIN)/ruff format --check .

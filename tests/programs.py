@@ -16,6 +16,7 @@ _PACKAGES = {
     "promtool": "prometheus",
     "redis-server": "redis-server",
 }
+_OTHERWISE = {"kustomize": "install kubectl 1.32 or newer, or kustomize as .ci/run does"}
 REQUIRE = "TOOLWEAR_REQUIRE_PROGRAMS"  # "1" in CI, where a skipped test would hide a fault
 
 
@@ -23,7 +24,8 @@ def program(name: str) -> str:
     """Return the path of a program; without it the test is skipped, or fails where it must run."""
     found = shutil.which(name)
     if found is None:
-        sentence = f"{name} is not installed: apt-get install {_PACKAGES.get(name, name)}"
+        how = _OTHERWISE.get(name) or f"apt-get install {_PACKAGES.get(name, name)}"
+        sentence = f"{name} is not installed: {how}"
         if os.environ.get(REQUIRE) == "1":
             pytest.fail(sentence)
         pytest.skip(sentence)

@@ -1,0 +1,167 @@
+"""What the manifests name is there in the code, and the other way round."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from components.core.errors import EXIT_FAILURE, EXIT_USAGE
+from components.core.fingerprint import ROOT
+from manifests import budget, secrets
+from manifests.rendered import Object, of_kind, workloads
+from serving.common import ports
+from tests.programs import program
+
+Rendered = dict[str, list[Object]]
+MONITORING = ROOT / "manifests" / "monitoring"
+SCRAPE = MONITORING / "cluster" / "scrape.yaml"
+
+
+def servers(objects: list[Object]) -> dict[str, Any]:
+    """The containers of the blue model's three components."""
+    return {
+        workload.name.rpartition(" ")[2]: workload.containers[0]
+        for workload in workloads(objects)
+        if "toolwear-blue" in workload.name
+    }
+
+
+def test_the_servers_are_modules_that_take_these_options(rendered: Rendered) -> None:
+    found = servers(rendered["kind"])
+    assert set(found) == {"predictor", "transformer", "explainer"}
+    for name, container in found.items():
+        assert container["command"] == ["python", "-m", f"serving.{name}"]
+        done = subprocess.run(
+            # --help is read last: every option before it has to be known.
+            [sys.executable, "-m", f"serving.{name}", *container["args"], "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        options = [word for word in container["args"] if word.startswith("--")]
+        assert options
+        for option in options:
+            assert option in done.stdout
+
+
+def test_the_ports_are_those_of_the_servers(rendered: Rendered) -> None:
+    found = {
+        name: [port["containerPort"] for port in container["ports"]]
+        for name, container in servers(rendered["kind"]).items()
+    }
+    assert found == {
+        "predictor": [ports.PREDICTOR, ports.PREDICTOR_GRPC],
+        "transformer": [ports.TRANSFORMER],
+        "explainer": [ports.EXPLAINER],
+    }
+
+
+def test_modules_named_by_commands_exist(rendered: Rendered) -> None:
+    modules = {
+        words[words.index("-m") + 1]
+        for workload in workloads(rendered["production"])
+        for container in workload.containers
+        if "-m" in (words := container.get("command", []))
+    }
+    assert len(modules) == 3
+    assert all(importlib.util.find_spec(module) for module in modules)
+
+
+def test_every_rule_file_is_listed() -> None:
+    listed = yaml.safe_load((MONITORING / "kustomization.yaml").read_text())["configMapGenerator"]
+    rules = next(item["files"] for item in listed if item["name"] == "prometheus-rules")
+    assert rules == sorted(f"rules/{path.name}" for path in (MONITORING / "rules").iterdir())
+
+
+def test_prometheus_asks_the_servers_under_the_name_that_the_rules_know(rendered: Rendered) -> None:
+    there = yaml.safe_load(SCRAPE.read_text())["scrape_configs"]
+    local = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())["scrape_configs"]
+    job = next(item for item in there if item["job_name"] == local[0]["job_name"])
+    services = {
+        item["metadata"]["name"]: item["spec"]["ports"][0]["port"]
+        for item in of_kind(rendered["kind"], "Service")
+    }
+    asked = {sd["names"][0]: sd["port"] for sd in job["dns_sd_configs"]}
+    assert asked == {name: port for name, port in services.items() if name.endswith("-metrics")}
+    labels = {target["labels"]["server"] for target in local[0]["static_configs"]}
+    assert {name.removesuffix("-metrics") for name in asked} == labels
+
+
+def test_promtool_takes_the_scrape_configuration() -> None:
+    done = subprocess.run(
+        [program("promtool"), "check", "config", "--syntax-only", str(SCRAPE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_secret_named_is_made_and_each_made_is_named(rendered: Rendered) -> None:
+    named = set(secrets_named(rendered["production"]))
+    made = {(one.name, key) for one in secrets.SECRETS for key in one.make("key", "secret")}
+    assert made == {(one.name, key) for one in secrets.SECRETS for key in one.holds}
+    whole = {name for name, key in named if key is None}
+    assert {name for name, _ in named} == {name for name, _ in made}
+    assert {pair for pair in named if pair[1]} == {pair for pair in made if pair[0] not in whole}
+
+
+def secrets_named(objects: list[Object]) -> list[tuple[str, str | None]]:
+    found: list[tuple[str, str | None]] = []
+    for workload in workloads(objects):
+        for container in workload.containers:
+            for source in container.get("envFrom", []):
+                found += [(source["secretRef"]["name"], None)] if "secretRef" in source else []
+            for variable in container.get("env", []):
+                reference = variable.get("valueFrom", {}).get("secretKeyRef")
+                if reference:
+                    found.append((reference["name"], reference["key"]))
+    return found
+
+
+def test_secrets_are_printed_once_the_object_store_has_a_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in secrets.S3_KEYS:
+        monkeypatch.delenv(name, raising=False)
+    assert secrets.main() == EXIT_USAGE
+    assert "AWS_ACCESS_KEY_ID" in capsys.readouterr().err
+    for name in secrets.S3_KEYS:
+        monkeypatch.setenv(name, "given")
+    assert secrets.main() == 0
+    first = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert secrets.main() == 0
+    second = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert [item["metadata"]["name"] for item in first] == [one.name for one in secrets.SECRETS]
+    data = [{item["metadata"]["name"]: item["data"] for item in items} for items in (first, second)]
+    assert data[0]["toolwear-s3"] == data[1]["toolwear-s3"]
+    assert data[0]["toolwear-redis"] != data[1]["toolwear-redis"]
+
+
+@pytest.mark.usefixtures("rendered")
+def test_the_kind_overlay_fits_a_laptop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert budget.main() == 0
+    shown = capsys.readouterr().out
+    assert "toolwear-green transformer" in shown
+    assert "it fits" in shown
+    monkeypatch.setattr(budget, "MEBIBYTES", 4096)
+    assert budget.main() == EXIT_FAILURE
+    assert "NOT fit" in capsys.readouterr().out
+
+
+def test_quantities_are_read() -> None:
+    assert (budget.cpu("250m"), budget.cpu("1.5")) == (250, 1500)
+    assert (budget.memory("1Gi"), budget.memory("512Mi"), budget.memory("1048576")) == (
+        1024,
+        512,
+        1,
+    )
