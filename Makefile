@@ -44,6 +44,14 @@ bench: $(MAIN) $(AUTOML) ## Measure time and memory (DATA=folder, ARGS="--only s
 manifests-budget: $(MAIN) ## Print what the kind overlay requests, and whether a laptop has it
 	@$(BIN)/python -m manifests.budget
 
+.PHONY: bench-console
+bench-console: $(DEV) ## Measure in a browser how long the console's pages take (HOME_FOLDER=runs)
+	@$(BIN)/python -m tests.console.bench $(or $(HOME_FOLDER),runs)
+
+.PHONY: screenshots
+screenshots: $(DEV) ## Make pictures of the console's pages, light and dark (HOME_FOLDER=runs)
+	@$(BIN)/python -m tests.console.screenshots $(or $(HOME_FOLDER),runs)
+
 .PHONY: check
 check: $(DEV) ## Format, lint, strict types, import rules, dead code
 	$(BIN)/ruff format --check .

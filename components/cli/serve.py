@@ -1,4 +1,4 @@
-"""Serves the champion on this machine: three processes on loopback, watched until told to stop."""
+"""Serves the champion on this machine: four processes on loopback, watched until told to stop."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from serving.common import champion as pointer
 from serving.common import ports
 
 HOST = "127.0.0.1"
+CONSOLE = "console"
 READY_SECONDS = 180.0  # imports and the explainer's warm-up, on a busy machine
 STOP_SECONDS = 25.0  # a little more than a server gives its requests in flight
 _POLL_SECONDS = 0.2
@@ -44,6 +45,7 @@ class Server:
         model: name in the URL.
         log: file that takes its output.
         options: further ones.
+        health: path that answers 200 once it is ready.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Server:
     model: str
     log: Path
     options: list[str]
+    health: str
     process: subprocess.Popen[bytes] | None = None
     failures: int = 0
     next_start: float = 0.0
@@ -80,9 +83,9 @@ class Server:
         self.ready = False
 
     def answers(self) -> bool:
-        """Tell whether its model is ready."""
+        """Tell whether it is ready."""
         try:
-            response = httpx.get(f"{self.url}/v2/models/{self.model}/ready", timeout=2)
+            response = httpx.get(f"{self.url}{self.health}", timeout=2)
         except httpx.TransportError:
             return False
         return response.status_code == httpx.codes.OK
@@ -98,7 +101,7 @@ class Server:
 
 
 def serve(home: Path, port: int, console: Console) -> None:
-    """Start predictor, transformer and explainer, watch them, and end them when told to stop.
+    """Start the model servers and the console, watch them, and end them when told to stop.
 
     Args:
         home: the system's folder.
@@ -152,16 +155,25 @@ def _servers(home: Path, port: int, model: str) -> list[Server]:
         "transformer": (ports.TRANSFORMER, [*at_home, "--predictor_host", f"{HOST}:{grpc_port}"]),
         "explainer": (ports.EXPLAINER, at_home),
     }
+    urls = [f"--{name}_url=http://{HOST}:{own + shift}" for name, (own, _) in options.items()]
+    options[CONSOLE] = (ports.CONSOLE, [*at_home, *urls])
     servers = []
     for name, (own, more) in options.items():
         log = logs / f"{name}-{own + shift}.log"
         log.unlink(missing_ok=True)
-        servers.append(Server(name, own + shift, model, log, more))
+        health = "/healthz" if name == CONSOLE else f"/v2/models/{model}/ready"
+        servers.append(Server(name, own + shift, model, log, more, health))
     return servers
 
 
 def _check_ports(port: int) -> None:
-    for own in (ports.TRANSFORMER, ports.PREDICTOR, ports.PREDICTOR_GRPC, ports.EXPLAINER):
+    for own in (
+        ports.TRANSFORMER,
+        ports.PREDICTOR,
+        ports.PREDICTOR_GRPC,
+        ports.EXPLAINER,
+        ports.CONSOLE,
+    ):
         number = own + port - ports.TRANSFORMER
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -215,6 +227,7 @@ def _tell(servers: list[Server], home: Path, model: str, console: Console) -> No
             soft_wrap=True,
             markup=False,
         )
+    console.print(f"\nopen {urls[CONSOLE]} in a browser", highlight=False)
     console.print(
         f"logs: {home / 'serving'}, metrics: /metrics of each; Ctrl-C stops all",
         highlight=False,

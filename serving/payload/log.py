@@ -31,6 +31,7 @@ from serving.payload.records import (
 
 _GATHER_SECONDS = 0.25  # a batch for each request would cost more than the answer
 _AT_ONCE = 500  # requests in a batch
+_NEWEST_FILES = 2  # one may have been finished a moment ago
 _log = logging.getLogger("toolwear.serving")
 
 WRITTEN = Counter("toolwear_payload_rows", "Rows written to the payload log.")
@@ -188,6 +189,24 @@ def read(home: Path) -> pd.DataFrame:
     requests = _requests(home, None)
     labels = _labels(home)
     return requests.merge(labels, how="left", on=["receipt_id", "row_number"])
+
+
+def newest(home: Path, rows: int) -> pd.DataFrame:
+    """Return the last answered rows, at most `rows` and without labels, the oldest first.
+
+    Reads the last finished files and those under way, not the whole log.
+    """
+    root = segments.folder(home)
+    recent = sorted(root.glob(f"{REQUESTS}-*{segments.FINISHED}"))[-_NEWEST_FILES:]
+    tables = segments.tables(
+        root,
+        REQUESTS,
+        lambda path: pq.read_table(path) if path in recent else pq.read_schema(path).empty_table(),
+    )
+    if not tables:
+        return request_schema(()).empty_table().to_pandas()
+    frame = pa.concat_tables(tables, promote_options="default").to_pandas()
+    return frame.sort_values("answered_at", kind="stable").tail(rows)
 
 
 def find(home: Path, receipt_id: str) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from tests.serving.conftest import environment
 from tests.serving.stack import Place, expected, wait_for
 
 DOCUMENT = (ROOT / "docs" / "serving.md").read_text()
+TAKEN = [own - ports.TRANSFORMER for own in (*range(8080, 8084), ports.CONSOLE)]
 EXAMPLES = re.findall(r"```(bash|python)\n(.*?)```", DOCUMENT, re.DOTALL)
 
 
@@ -51,15 +52,15 @@ def toolwear(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "components.cli", *arguments]
 
 
-def four_ports() -> int:
-    """Return a port that is free together with the next three."""
+def free_ports() -> int:
+    """Return a port that is free together with those that `toolwear serve` takes behind it."""
     for _ in range(50):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
-        if port < 60000 and not any(is_taken(port + n) for n in range(4)):
+        if port < 60000 and not any(is_taken(port + n) for n in TAKEN):
             return port
-    raise AssertionError("no four ports are free")
+    raise AssertionError("no such ports are free")
 
 
 def is_taken(port: int) -> bool:
@@ -70,7 +71,7 @@ def is_taken(port: int) -> bool:
 @pytest.fixture(scope="module")
 def served(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     place.point(0)
-    output, port = tmp_path_factory.mktemp("serve") / "output", four_ports()
+    output, port = tmp_path_factory.mktemp("serve") / "output", free_ports()
     with output.open("w") as stream:
         process = subprocess.Popen(
             toolwear("serve", "--home", str(place.home), "--port", str(port)),
@@ -92,7 +93,7 @@ def served(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 def test_it_tells_the_progress_and_two_lines_that_work(served: Served, place: Place) -> None:
     said = served.said()
-    for name in ("predictor", "transformer", "explainer"):
+    for name in ("predictor", "transformer", "explainer", "console"):
         assert re.search(rf"s  {name} +ready at http://127\.0\.0\.1:\d+", said)
     assert f"version 1, sha256 {place.packages[0].version}, for known_runs_only" in said
     lines = [line.strip() for line in said.splitlines() if line.strip().startswith("curl")]
@@ -207,14 +208,14 @@ def test_a_server_that_dies_is_started_again_and_it_is_said(served: Served) -> N
 
 def test_ctrl_c_ends_all_and_leaves_nothing(served: Served, place: Place) -> None:
     children = psutil.Process(served.process.pid).children(recursive=True)
-    assert len(children) == 3
+    assert len(children) == 4
     started = time.monotonic()
     served.process.send_signal(signal.SIGINT)
     assert served.process.wait(40) == 0
     assert time.monotonic() - started < 20
     assert served.said().rstrip().endswith("stopped")
     assert not any(child.is_running() for child in children)
-    assert not any(is_taken(served.port + n) for n in range(4))
+    assert not any(is_taken(served.port + n) for n in TAKEN)
     assert all(path.suffix == ".parquet" for path in (place.home / "payloads").iterdir())
     assert "Traceback" not in "".join(
         path.read_text() for path in (place.home / "serving").glob("*.log")

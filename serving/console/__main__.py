@@ -1,0 +1,62 @@
+"""Starts the console: `python -m serving.console --home DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from components.core.errors import EXIT_USAGE
+from components.core.home import Home
+from serving.common import ports
+from serving.common.arguments import LOOPBACK, add_arguments
+
+
+def main() -> int:
+    """Serve until told to stop; return the exit code."""
+    options = _parser().parse_args()
+    home = Home.at(options.home)
+    if not home.root.is_dir():
+        print(f"console: There is no folder {home.root}; give the home of a run.", file=sys.stderr)
+        return EXIT_USAGE
+    # Imported once the options are known to be right: these take seconds.
+    from serving.console.app import serve
+    from serving.console.parts import Addresses
+
+    serve(
+        home,
+        Addresses(
+            model=options.model_name,
+            predictor=options.predictor_url.rstrip("/"),
+            explainer=options.explainer_url.rstrip("/"),
+            transformer=options.transformer_url.rstrip("/"),
+            prometheus=options.prometheus_url.rstrip("/"),
+        ),
+        options.host,
+        options.http_port,
+        options.access_log,
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="serving.console", description=__doc__)
+    parser.add_argument("--home", default="", help="the system's folder (default: $TOOLWEAR_HOME)")
+    for name, port in (
+        ("predictor", ports.PREDICTOR),
+        ("explainer", ports.EXPLAINER),
+        ("transformer", ports.TRANSFORMER),
+        ("prometheus", ports.PROMETHEUS),
+    ):
+        variable = f"{name.upper()}_URL"
+        default = os.environ.get(variable) or f"http://{LOOPBACK}:{port}"
+        parser.add_argument(
+            f"--{name}_url", default=default, help=f"its address (default: ${variable})"
+        )
+    add_arguments(parser)
+    parser.set_defaults(http_port=ports.CONSOLE)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""The console's web application: its routes, and the rules that every answer keeps."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from components.core.home import Home
+from serving.common.limits import CONNECTIONS, GRACE_SECONDS
+from serving.console.pages.base import FOLDER, Console
+from serving.console.pages.data import DataPages
+from serving.console.pages.home import HomePages
+from serving.console.pages.model import ModelPages
+from serving.console.pages.monitoring import MonitoringPages
+from serving.console.pages.runs import RunPages
+from serving.console.pages.why import WhyPages
+from serving.console.parts import Addresses, Parts
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+# Pages that a run has written (its report, Great Expectations' docs) hold styles and pictures
+# inline; they are shown in a sandbox, without scripts.
+_WRITTEN = (
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+)
+_WRITTEN_PATHS = ("/data-docs/", "/report/")
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class Guarded:
+    """Puts the security headers on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        written = path.startswith(_WRITTEN_PATHS)
+        headers = {**_HEADERS, "content-security-policy": _WRITTEN if written else _POLICY}
+        headers["cache-control"] = "max-age=3600" if path.startswith("/static/") else "no-store"
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = [(name.encode(), value.encode()) for name, value in headers.items()]
+                theirs = [(n, v) for n, v in message["headers"] if n.decode() not in headers]
+                message["headers"] = [*theirs, *own]
+            await send(message)
+
+        await self._app(scope, receive, guarded)
+
+
+def application(home: Home, addresses: Addresses) -> ASGIApp:
+    """Return the application."""
+    console = Console(home, Parts(addresses))
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        console.parts.close()
+
+    def unknown(_request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        return console.page("missing.html.j2", status)
+
+    def failed(_request: Request, _error: Exception) -> Response:
+        # What went wrong is for the log, to which Starlette hands it on, not for the page.
+        return console.page("failed.html.j2", 500)
+
+    app = Starlette(
+        routes=_routes(console),
+        lifespan=lifespan,
+        middleware=[Middleware(GZipMiddleware, minimum_size=2000)],
+        exception_handlers={HTTPException: unknown, Exception: failed},
+    )
+    return Guarded(app)  # outermost, so that the page of a failure has the headers too
+
+
+def _routes(console: Console) -> list[Route | Mount]:
+    home, data, model = HomePages(console), DataPages(console), ModelPages(console)
+    why, runs, monitoring = WhyPages(console), RunPages(console), MonitoringPages(console)
+    pages = {
+        "/": home.home,
+        "/parts/strip": home.strip,
+        "/parts/run": home.run,
+        "/data": data.data,
+        "/parts/distributions": data.distributions,
+        "/parts/correlations": data.correlations,
+        "/parts/window": data.window,
+        "/data-docs/{path:path}": data.docs,
+        "/model": model.model,
+        "/parts/curves": model.curves,
+        "/why": why.why,
+        "/why/report": why.report,
+        "/parts/why/{method}": why.part,
+        "/runs": runs.runs,
+        "/runs/{name}": runs.run,
+        "/report/{name}": runs.report,
+        "/monitoring": monitoring.monitoring,
+        "/parts/plots": monitoring.plots,
+        "/parts/alerts": monitoring.alerts,
+        "/healthz": _healthy,
+    }
+    return [
+        *(Route(path, page, methods=["GET"]) for path, page in pages.items()),
+        Route("/", home.drop, methods=["POST"]),
+        Mount("/static", StaticFiles(directory=FOLDER / "static")),
+    ]
+
+
+async def _healthy(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+def serve(home: Home, addresses: Addresses, host: str, port: int, access_log: bool) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are finished first."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    config = uvicorn.Config(
+        application(home, addresses),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=access_log,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        limit_concurrency=CONNECTIONS,
+    )
+    # uvicorn raises the signal that stopped it once more at its end: an orderly end is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    uvicorn.Server(config).run()

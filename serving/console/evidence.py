@@ -1,0 +1,157 @@
+"""What the runs of the home have left: which there are, and the artifacts of their steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.cli.summary import FAILURE_FILE, LATEST, REPORT_FILE, SUMMARY_FILE
+from components.core import jsonfile
+from components.core.home import Home
+from components.core.schema import AUTO_SKLEARN, KNOWN_RUNS
+from serving.common import champion as pointer
+
+_RUNS = "2*"  # a run's folder begins with its year
+# Arguments that change no artifact: why and where from a run was started.
+_IRRELEVANT = frozenset({"cause", "commit", "graph_digest", "data"})
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a run, as it told itself.
+
+    Attributes:
+        name: of the step.
+        state: "running", "succeeded", "failed", "cached" or "not reached".
+        seconds: how long it took; None if it has not ended.
+        reason: why it failed, else empty.
+    """
+
+    name: str
+    state: str
+    seconds: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Its name, which begins with the time of its start."""
+        return self.folder.name
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What it was started with."""
+        value: dict[str, Any] = jsonfile.read(self.folder / "arguments.json")
+        return value
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """What it found; None if it has not finished."""
+        path = self.folder / SUMMARY_FILE
+        return jsonfile.read(path) if path.exists() else None
+
+    @property
+    def outcome(self) -> str:
+        """How it ended."""
+        if (self.folder / SUMMARY_FILE).exists():
+            return "finished"
+        return "failed" if (self.folder / FAILURE_FILE).exists() else "running or killed"
+
+    @property
+    def page(self) -> Path | None:
+        """Its report, or the page that says why it failed."""
+        for name in (REPORT_FILE, FAILURE_FILE):
+            if (self.folder / name).exists():
+                return self.folder / name
+        return None
+
+    def row(self) -> dict[str, Any]:
+        """Return its line in the table of runs."""
+        summary = self.summary
+        row: dict[str, Any] = {
+            "name": self.name,
+            "cause": self.arguments["cause"],
+            "outcome": self.outcome,
+        }
+        if summary is not None:
+            best = summary["protocols"][KNOWN_RUNS].get(AUTO_SKLEARN, {})
+            row |= {
+                "decision": summary["gate"]["decision"],
+                "promoted": summary["gate"]["outcome"],
+                "version": summary["model"]["version"],
+                "accuracy": best.get("accuracy"),
+                "seconds": summary["timings"]["total"],
+                "cached": len(summary["cached"]),
+            }
+        return row
+
+    def steps(self) -> dict[str, Step]:
+        """Return the steps that have told of themselves, by name."""
+        cached = (self.summary or {}).get("cached", [])
+        found = {name: Step(name, "cached", 0.0) for name in cached}
+        for path in sorted((self.folder / "events").glob("*.json")):
+            event = jsonfile.read(path)
+            found[event["step"]] = Step(
+                event["step"], event["state"], event.get("seconds"), str(event.get("reason", ""))
+            )
+        return found
+
+
+def runs(home: Home) -> list[Run]:
+    """Return the runs of the home, the newest first."""
+    folders = [path for path in home.root.glob(_RUNS) if (path / "arguments.json").exists()]
+    return [Run(path) for path in sorted(folders, reverse=True)]
+
+
+def run(home: Home, name: str) -> Run | None:
+    """Return the run of a name that somebody has sent, None if there is none."""
+    return next((found for found in runs(home) if found.name == name), None)
+
+
+def latest(home: Home) -> Run | None:
+    """Return the run that finished last."""
+    link = home.root / LATEST
+    return Run(link.resolve()) if (link / SUMMARY_FILE).exists() else None
+
+
+def of_champion(home: Home) -> Run | None:
+    """Return the newest finished run whose model is the champion, else the latest one."""
+    champion = pointer.read(home.root)
+    for candidate in runs(home):
+        summary = candidate.summary
+        if summary and champion and summary["model"]["package"] == champion.package_digest:
+            return candidate
+    return latest(home)
+
+
+def artifact(home: Home, run: Run, step: str, name: str) -> Path | None:
+    """Return the folder of an artifact of a run; None if it is gone.
+
+    A step out of the cache leaves nothing in its own run: then it is in the newest earlier run
+    with the same arguments or, failing that, with the same data.
+    """
+    own = run.arguments
+    earlier = [other for other in runs(home) if other.name < run.name]
+    same_data = [o for o in earlier if o.arguments["data_digest"] == own["data_digest"]]
+    same = [o for o in same_data if _relevant(o.arguments) == _relevant(own)]
+    for candidate in (run, *same, *same_data):
+        found = next(_folders(candidate, step, name), None)
+        if found is not None:
+            return found
+    return None
+
+
+def _relevant(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in arguments.items() if key not in _IRRELEVANT}
+
+
+def _folders(run: Run, step: str, name: str) -> Iterator[Path]:
+    return (run.folder / "artifacts").glob(f"*/{step}/{name}")

@@ -1,0 +1,219 @@
+"""Data: distributions, what is asked now against the reference, correlations, the checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as ds
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+from scipy.stats import ks_2samp
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from components.core import jsonfile, schema
+from components.core.errors import ToolwearError
+from components.features.definitions import FEATURE_COLUMNS
+from serving.common import champion as pointer
+from serving.console import evidence, recordings, svg
+from serving.console.pages.base import Console
+from serving.payload import log as payload_log
+
+_BINS = 30
+_TAIL = 0.001  # of the rows at either end that the first and last bins gather
+_NEWEST_ROWS = 2000  # of the payload log that are held against the reference
+_LEAST_ROWS = 30
+
+
+class DataPages:
+    """The routes of Data."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def data(self, _request: Request) -> Response:
+        """Show the page; its plots follow."""
+        folder = recordings.telemetry(self._console.home)
+        manifest = jsonfile.read(folder / "manifest.json") if folder else None
+        return self._console.page("data.html.j2", manifest=manifest, checks=self._checks())
+
+    def _checks(self) -> dict[str, Any] | None:
+        folder = self._validation()
+        if folder is None:
+            return None
+        result: dict[str, Any] = jsonfile.read(folder / "result.json")
+        result["failing"] = [item for item in result["expectations"] if not item["success"]]
+        return result
+
+    def _validation(self) -> Path | None:
+        latest = evidence.latest(self._console.home)
+        if latest is None:
+            return None
+        return evidence.artifact(self._console.home, latest, "validate", "validation")
+
+    def distributions(self, request: Request) -> Response:
+        """Show every column, worn against unworn: what is recorded, or the features."""
+        kind = request.query_params.get("of", "columns")
+        frame, worn = self._frame(kind)
+        if frame is None:
+            return self._console.page("fault.html.j2", sentence="There are no recordings yet.")
+        columns = self._console.kept.get(
+            ("distributions", kind, self._key()), lambda: _distributions(frame, worn)
+        )
+        return self._console.page("distributions.html.j2", columns=columns, kind=kind)
+
+    def correlations(self, _request: Request) -> Response:
+        """Show the clustered correlation matrix."""
+        frame, _ = self._frame("columns")
+        if frame is None:
+            return self._console.page("fault.html.j2", sentence="There are no recordings yet.")
+        shown = self._console.kept.get(("correlations", self._key()), lambda: _correlations(frame))
+        return self._console.page("correlations.html.j2", **shown)
+
+    def window(self, _request: Request) -> Response:
+        """Show what was asked last against the model's reference."""
+        home = self._console.home.root
+        try:
+            champion, package = pointer.read_package(home)
+        except ToolwearError as error:
+            return self._console.page("fault.html.j2", sentence=str(error))
+        asked = payload_log.newest(home, _NEWEST_ROWS)
+        asked = asked[asked["package_digest"] == champion.package_digest]
+        if len(asked) < _LEAST_ROWS:
+            return self._console.page(
+                "note.html.j2",
+                sentence=f"The service has answered {len(asked)} rows with this champion; from "
+                f"{_LEAST_ROWS} on they are compared with its reference here.",
+            )
+        reference = package.reference()["X"]
+        rows = asked[list(package.features)].to_numpy(dtype=np.float64)
+        shown = [
+            _against(name, reference[:, j], rows[:, j]) for j, name in enumerate(package.features)
+        ]
+        shown.sort(key=lambda item: -item["distance"])
+        return self._console.page(
+            "window.html.j2", shown=shown, rows=len(asked), reference=len(reference)
+        )
+
+    def docs(self, request: Request) -> Response:
+        """Give a file of what the checks wrote: their report and Great Expectations' Data Docs."""
+        folder = self._validation()
+        root = folder.resolve() if folder else None
+        path = (root / request.path_params["path"]).resolve() if root else None
+        if root is None or path is None or not path.is_relative_to(root) or not path.is_file():
+            return self._console.page("missing.html.j2", 404)
+        return FileResponse(path)
+
+    def _key(self) -> str:
+        folder = recordings.telemetry(self._console.home)
+        return "" if folder is None else str(folder)
+
+    def _frame(self, kind: str) -> tuple[pd.DataFrame | None, np.ndarray]:
+        """Return the columns or the features of all rows, and which rows are of worn tools."""
+        home = self._console.home
+        latest = evidence.latest(home)
+        step, name = ("ingest", "telemetry") if kind == "columns" else ("features", "features")
+        folder = evidence.artifact(home, latest, step, name) if latest else None
+        if folder is None:
+            return None, np.empty(0, dtype=bool)
+
+        def load() -> tuple[pd.DataFrame, np.ndarray]:
+            if kind == "columns":
+                parts, names = sorted(folder.glob("part-*.parquet")), schema.NUMERIC_COLUMNS
+                frame = _read(parts, [schema.RUN_ID, *names])
+                runs = frame.pop(schema.RUN_ID)
+            else:
+                parts = sorted((folder / "features").glob("part-*.parquet"))
+                frame = _read(parts, [schema.SAMPLE_ID, *FEATURE_COLUMNS])
+                runs = frame.pop(schema.SAMPLE_ID).str.partition(":")[0]
+            table = recordings.table(home).set_index(schema.RUN_ID)[schema.LABEL]
+            return frame, runs.map(table).to_numpy() == 1
+
+        return self._console.kept.get(("frame", kind, str(folder)), load)
+
+
+def _read(parts: list[Path], columns: list[str]) -> pd.DataFrame:
+    frame: pd.DataFrame = ds.dataset(parts, format="parquet").to_table(columns=columns).to_pandas()
+    return frame
+
+
+def _distributions(frame: pd.DataFrame, worn: np.ndarray) -> list[dict[str, Any]]:
+    found = []
+    for name in frame.columns:
+        values = frame[name].to_numpy(dtype=np.float64)
+        known = np.isfinite(values)
+        two = [values[known & worn], values[known & ~worn]]
+        edges = _edges(values[known])
+        found.append(
+            {
+                "name": name,
+                "plot": svg.histogram(
+                    f"{name}, worn against unworn",
+                    edges,
+                    [(style, _share(part, edges)) for style, part in zip(_TWO, two, strict=True)],
+                ),
+                "worn": _figures(two[0]),
+                "unworn": _figures(two[1]),
+            }
+        )
+    return found
+
+
+_TWO = (schema.WORN, schema.UNWORN)
+
+
+def _against(name: str, reference: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
+    asked = asked[np.isfinite(asked)].astype(np.float64)
+    edges = _edges(np.concatenate((reference, asked)))
+    return {
+        "name": name,
+        "plot": svg.histogram(
+            f"{name}, asked now against the reference",
+            edges,
+            [("c2", _share(reference, edges)), ("c0", _share(asked, edges))],
+        ),
+        "reference": _figures(reference),
+        "asked": _figures(asked),
+        "distance": float(ks_2samp(reference, asked).statistic) if len(asked) else 0.0,
+    }
+
+
+def _correlations(frame: pd.DataFrame) -> dict[str, Any]:
+    varying = frame.loc[:, frame.std() > 0]
+    values = np.nan_to_num(varying.corr(method="spearman").to_numpy(), nan=0.0)
+    distance = 1 - np.abs((values + values.T) / 2)
+    np.fill_diagonal(distance, 0.0)
+    order = leaves_list(linkage(squareform(distance, checks=False), "average"))
+    names = [str(varying.columns[i]) for i in order]
+    values = values[np.ix_(order, order)]
+    upper = [(abs(values[i, j]), i, j) for i in range(len(names)) for j in range(i)]
+    return {
+        "plot": svg.heatmap("Rank correlation of the columns, clustered", names, values),
+        "strongest": [
+            (names[j], names[i], f"{values[i, j]:+.3f}")
+            for _, i, j in sorted(upper, reverse=True)[:20]
+        ],
+        "left_out": sorted(set(frame.columns) - set(varying.columns)),
+    }
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    if not len(values):
+        return np.linspace(0, 1, _BINS + 1)
+    low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
+    return np.linspace(low, high if high > low else low + 1, _BINS + 1)
+
+
+def _share(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
+    return counts / max(1, len(values))
+
+
+def _figures(values: np.ndarray) -> str:
+    if not len(values):
+        return "no rows"
+    low, median, high = (svg.number(float(v)) for v in np.quantile(values, [0.05, 0.5, 0.95]))
+    return f"{median} ({low} to {high})"

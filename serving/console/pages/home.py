@@ -1,0 +1,271 @@
+"""Home: is the tool worn? A recorded run or a dropped file, and the state of the system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+from starlette.responses import Response
+
+from components.core import schema
+from components.core.abstention import NOT_SURE
+from components.core.errors import ToolwearError
+from serving.common import champion as pointer
+from serving.console import evidence, recordings, svg
+from serving.console.pages.base import Console
+from serving.console.parts import PartDownError, ServedModel
+from serving.console.recordings import MOST_BYTES, Recording
+
+_DRAINED_BYTES = 256 << 20  # of a file that is too large, so that the browser reads our answer
+_FORM_BYTES = 64 << 10  # for the form's other fields
+_MOST_STRETCHES = 12
+_SIGNALS = (
+    ("S1_OutputPower", "spindle power", "kW"),
+    ("S1_CurrentFeedback", "spindle current", "A"),
+    ("X1_ActualVelocity", "table speed along X", "mm/s"),
+    ("Z1_ActualPosition", "depth (Z position)", "mm"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What the served model says along a recording.
+
+    Attributes:
+        recording: the recording.
+        served: the model.
+        answers: one of ANSWERS for each row; "not sure" where the model has no features.
+        worn: P(worn), NaN where it has none.
+        reasons: why not sure.
+    """
+
+    recording: Recording
+    served: ServedModel
+    answers: np.ndarray
+    worn: np.ndarray
+    reasons: list[str]
+
+
+def look(console: Console, recording: Recording) -> Look:
+    """Ask the served model about every row of a recording that has features."""
+    served = console.parts.served()
+    features = recording.features(served)
+    complete = np.isfinite(features).all(axis=1)
+    if not complete.any():
+        raise ToolwearError(
+            f"No row ends a window of {served.spec.window} cutting rows, which the model needs; "
+            "send a longer part of the run."
+        )
+    answers = np.full(len(features), NOT_SURE, dtype="<U16")
+    worn = np.full(len(features), np.nan)
+    reasons = ["This row ends no full window of cutting rows."] * len(features)
+    found = console.parts.verdicts(served, features[complete])
+    places = np.flatnonzero(complete)
+    answers[places], worn[places] = found.answers, found.worn
+    for place, reason in zip(places, found.reasons, strict=True):
+        reasons[place] = reason
+    return Look(recording, served, answers, worn, reasons)
+
+
+def result(seen: Look, run_id: str | None) -> dict[str, Any]:
+    """Return what the template shows of a look."""
+    recording, seconds = seen.recording, seen.recording.seconds
+    layers = recording.frame[schema.PHASE].isin(schema.ACTIVE_PHASES).to_numpy()
+    judged = layers if layers.any() else np.ones(len(layers), dtype=bool)
+    shares = {
+        answer: float((seen.answers[judged] == answer).mean()) for answer in (*_ORDER, NOT_SURE)
+    }
+    return {
+        "name": recording.name,
+        "run_id": run_id,
+        "condition": recording.condition,
+        "restored": recording.restored,
+        "rows": len(seconds),
+        "judged": int(judged.sum()),
+        "only_layers": bool(layers.any()),
+        "verdict": _verdict(shares),
+        "shares": shares,
+        "served": seen.served,
+        "strip": svg.verdicts(seconds, seen.answers, f"Verdicts along {recording.name}"),
+        "probability": _probability(seen, seconds),
+        "signals": [_signal(recording, seconds, *signal) for signal in _SIGNALS],
+        "stretches": _stretches(seen),
+        "more_stretches": max(0, len(svg.stretches(seen.answers)) - _MOST_STRETCHES),
+    }
+
+
+_ORDER = (schema.WORN, schema.UNWORN)
+
+
+def _verdict(shares: dict[str, float]) -> str:
+    """Return the answer that more than half of the judged rows have, "not sure" if none has."""
+    return next((answer for answer in _ORDER if shares[answer] > 0.5), NOT_SURE)
+
+
+def _probability(seen: Look, seconds: np.ndarray) -> Markup:
+    box = svg.Box(
+        f"Probability of wear along {seen.recording.name}",
+        "seconds since the start",
+        "P(worn)",
+        height=150,
+        y_range=(0.0, 1.0),
+    )
+    return svg.lines(box, [svg.Line("P(worn)", seconds, seen.worn)], [(0.5, "even")])
+
+
+def _signal(
+    recording: Recording, seconds: np.ndarray, column: str, name: str, unit: str
+) -> dict[str, Any]:
+    values = recording.frame[column].to_numpy(dtype=np.float64)
+    box = svg.Box(f"{name} along {recording.name}", "seconds", unit, height=110)
+    return {
+        "name": name,
+        "column": column,
+        "plot": svg.lines(box, [svg.Line(name, seconds, values, "c1")]),
+        "unit": unit,
+        "low": float(values.min()),
+        "mean": float(values.mean()),
+        "high": float(values.max()),
+    }
+
+
+def _stretches(seen: Look) -> list[dict[str, Any]]:
+    """Return the longest stretches of one answer, in the order of time."""
+    all_of_them = svg.stretches(seen.answers)
+    longest = sorted(all_of_them, key=lambda s: s[1] - s[2])[:_MOST_STRETCHES]
+    found = []
+    for answer, first, last in sorted(longest, key=lambda s: s[1]):
+        middle = (first + last) // 2
+        known = np.isfinite(seen.worn[first : last + 1])
+        found.append(
+            {
+                "answer": answer,
+                "from": first * schema.SAMPLE_PERIOD_SECONDS,
+                "to": (last + 1) * schema.SAMPLE_PERIOD_SECONDS,
+                "row": middle,
+                "worn": float(seen.worn[first : last + 1][known].mean()) if known.any() else None,
+                "reason": seen.reasons[middle],
+            }
+        )
+    return found
+
+
+class HomePages:
+    """The routes of Home."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def home(self, request: Request) -> Response:
+        """Show the page; what it has to ask for follows."""
+        return self._page(run_id=request.query_params.get("run"))
+
+    def run(self, request: Request) -> Response:
+        """Show the verdicts along a recorded run."""
+        run_id = request.query_params.get("run", "")
+        recording = recordings.recorded(self._console.home, run_id)
+        if recording is None:
+            return self._console.page("fault.html.j2", 404, sentence="There is no such run here.")
+        try:
+            seen = look(self._console, recording)
+        except PartDownError as error:
+            return self._console.page("down.html.j2", sentence=str(error))
+        return self._console.page("result.html.j2", result=result(seen, run_id))
+
+    async def drop(self, request: Request) -> Response:
+        """Judge a dropped file."""
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return self._page(fault="Drop the file on this page itself.", status=403)
+        try:
+            content, fields = await _read(request)
+            seen = await run_in_threadpool(self._judge, content, fields)
+        except ToolwearError as error:
+            return await run_in_threadpool(self._page, fault=str(error), status=422)
+        except PartDownError as error:
+            return await run_in_threadpool(self._page, fault=str(error), status=503)
+        return await run_in_threadpool(self._page, result=result(seen, None))
+
+    def _judge(self, content: bytes, fields: dict[str, str]) -> Look:
+        feed, clamp = fields.get(schema.FEEDRATE, ""), fields.get(schema.CLAMP_PRESSURE, "")
+        return look(self._console, recordings.dropped(content, feed, clamp))
+
+    def _page(
+        self,
+        run_id: str | None = None,
+        fault: str = "",
+        result: dict[str, Any] | None = None,
+        status: int = 200,
+    ) -> Response:
+        table = recordings.table(self._console.home)
+        runs = table.to_dict("records")
+        known = {row[schema.RUN_ID] for row in runs}
+        if result is None and not fault and run_id not in known:
+            run_id = min(known, default=None)
+        return self._console.page(
+            "home.html.j2",
+            status,
+            runs=runs,
+            run_id=run_id if result is None and not fault else None,
+            fault=fault,
+            result=result,
+            most_bytes=MOST_BYTES,
+        )
+
+    def strip(self, _request: Request) -> Response:
+        """Show the state of the system in one strip."""
+        console = self._console
+        latest = evidence.runs(console.home)
+        try:
+            alerts: list[dict[str, Any]] | None = console.parts.alerts()
+        except PartDownError:
+            alerts = None
+        return console.page(
+            "strip.html.j2",
+            champion=pointer.read(console.home.root),
+            up={name: console.parts.is_up(name) for name in _SERVERS},
+            alerts=alerts,
+            latest=latest[0].row() if latest else None,
+        )
+
+
+_SERVERS = ("predictor", "transformer", "explainer")
+
+
+async def _read(request: Request) -> tuple[bytes, dict[str, str]]:
+    """Return the bytes of the form's file and its other fields, in memory.
+
+    Raises:
+        ToolwearError: there is no file, or it is too large.
+    """
+    body = bytearray()
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= MOST_BYTES + _FORM_BYTES:
+            body += chunk
+        elif size > _DRAINED_BYTES:
+            break
+    if size > MOST_BYTES + _FORM_BYTES:
+        raise ToolwearError(
+            f"The file has more than {MOST_BYTES >> 20} MB; send one run, which has about one."
+        )
+
+    async def again() -> Any:
+        yield bytes(body)
+
+    try:
+        parser = MultiPartParser(request.headers, again(), max_files=1, max_fields=4)
+        parser.spool_max_size = MOST_BYTES + _FORM_BYTES  # nothing of it goes to the disk
+        form = await parser.parse()
+    except (MultiPartException, KeyError):
+        raise ToolwearError("Choose a CSV file of one run first.") from None
+    file = form.get("file")
+    if file is None or isinstance(file, str) or not file.filename:
+        raise ToolwearError("Choose a CSV file of one run first.")
+    fields = {key: value for key, value in form.items() if isinstance(value, str)}
+    return await file.read(), fields

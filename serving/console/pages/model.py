@@ -1,0 +1,211 @@
+"""Model: figures beside the published ones, curves, slices, the search, the card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from sklearn.metrics import precision_recall_curve, roc_curve
+from starlette.requests import Request
+from starlette.responses import Response
+
+from components.core import jsonfile, schema
+from components.core.errors import ToolwearError
+from components.core.package import CARD_FILE
+from components.evaluate.names import model_name
+from serving.common import champion as pointer
+from serving.console import evidence, svg
+from serving.console.pages.base import Console
+
+_COMPARED = (schema.AUTO_SKLEARN, schema.RANDOM_FOREST, schema.DECISION_TREE)
+_STYLES = dict(zip(_COMPARED, ("c0", "c1", "c2"), strict=True))
+_FIGURES = ("accuracy", "precision", "recall", "f1", "mcc")
+_SIDE = 340  # of a square plot
+
+
+class ModelPages:
+    """The routes of Model."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def model(self, _request: Request) -> Response:
+        """Show the page; the curves follow."""
+        home = self._console.home
+        run = evidence.of_champion(home)
+        summary = run.summary if run else None
+        if run is None or summary is None:
+            return self._console.page("model.html.j2", run=None)
+        known = summary["protocols"][schema.KNOWN_RUNS]
+        evaluation = self._evaluation(run)
+        search = _search(evidence.artifact(home, run, "automl", "automl"))
+        return self._console.page(
+            "model.html.j2",
+            run=run,
+            summary=summary,
+            figures=_FIGURES,
+            rows=[(model_name(name), known[name]) for name in _COMPARED if name in known],
+            protocols=_protocols(summary["protocols"]),
+            per_run=_per_run(evaluation) if evaluation else [],
+            slices=evaluation["slices"].get(schema.AUTO_SKLEARN, {}) if evaluation else {},
+            search=search,
+            card=self._card(),
+        )
+
+    def curves(self, _request: Request) -> Response:
+        """Show confusion matrices, ROC, precision-recall, calibration and coverage."""
+        run = evidence.of_champion(self._console.home)
+        evaluation = self._evaluation(run) if run else None
+        predictions = self._predictions(run) if run else None
+        if run is None or evaluation is None or predictions is None:
+            return self._console.page(
+                "fault.html.j2", sentence="The evaluation of this run is not here any more."
+            )
+        plots = self._console.kept.get(
+            ("curves", run.name), lambda: _curves(predictions, evaluation)
+        )
+        return self._console.page("curves.html.j2", **plots)
+
+    def _evaluation(self, run: evidence.Run) -> dict[str, Any] | None:
+        folder = evidence.artifact(self._console.home, run, "evaluate", "evaluation")
+        return jsonfile.read(folder / "metrics.json") if folder else None
+
+    def _predictions(self, run: evidence.Run) -> pd.DataFrame | None:
+        """Return the held-back rows of the known runs: model, y, p."""
+        folders = [
+            evidence.artifact(self._console.home, run, step, name)
+            for step, name in (("train", "models"), ("automl", "automl"))
+        ]
+        known = [
+            ("protocol", "==", schema.KNOWN_RUNS),
+            ("feature_set", "==", schema.PUBLISHED),
+        ]
+        frames = [
+            pd.read_parquet(folder / "predictions.parquet", filters=known)
+            for folder in folders
+            if folder is not None
+        ]
+        return pd.concat(frames, ignore_index=True) if len(frames) == len(folders) else None
+
+    def _card(self) -> str:
+        try:
+            _, package = pointer.read_package(self._console.home.root)
+        except ToolwearError as error:
+            return str(error)
+        return package.contents[CARD_FILE].decode()
+
+
+def _protocols(protocols: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the figures of every model that judges runs or settings that it has not seen."""
+    return [
+        {"protocol": protocol, "model": model_name(name), **protocols[protocol][name]}
+        for protocol in (schema.NEW_RUN, schema.NEW_SETTING)
+        for name in schema.MODELS
+        if name in protocols[protocol]
+    ]
+
+
+def _per_run(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return for each run how its rows are recalled and how it is judged when left out."""
+    known = {
+        item["slice"]: item for item in evaluation["slices"].get(schema.AUTO_SKLEARN, {})["run"]
+    }
+    unseen = {
+        item["run_id"]: item
+        for item in evaluation["protocols"][schema.NEW_RUN][schema.RANDOM_FOREST]["per_run"]
+    }
+    return [
+        {"run": name, "known": known.get(name), "unseen": unseen.get(name)}
+        for name in sorted({*known, *unseen})
+    ]
+
+
+def _search(folder: Path | None) -> dict[str, Any] | None:
+    if folder is None:
+        return None
+    search: dict[str, Any] = jsonfile.read(folder / "search.json")
+    return search
+
+
+def _curves(predictions: pd.DataFrame, evaluation: dict[str, Any]) -> dict[str, Any]:
+    held = {
+        name: part for name, part in predictions.groupby("model", sort=False) if name in _COMPARED
+    }
+    ordered = {name: held[name] for name in _COMPARED if name in held}
+    return {
+        "confusion": [_confusion(name, part) for name, part in ordered.items()],
+        "legend": [(model_name(name), _STYLES[name]) for name in ordered],
+        "roc": _roc(ordered),
+        "precision_recall": _precision_recall(ordered),
+        "calibration": _calibration(evaluation["calibration"][schema.KNOWN_RUNS]),
+        "ece": [
+            (model_name(name), evaluation["calibration"][schema.KNOWN_RUNS][name]["ece"])
+            for name in ordered
+        ],
+        "coverage": _coverage(evaluation["coverage"]),
+        "band": evaluation["coverage"]["band"],
+        "test": evaluation["coverage"]["test"],
+    }
+
+
+def _confusion(name: str, part: pd.DataFrame) -> dict[str, Any]:
+    said, true = part["p"].to_numpy() > 0.5, part["y"].to_numpy() == 1
+    return {
+        "model": model_name(name),
+        "counts": [
+            [int((true & said).sum()), int((true & ~said).sum())],
+            [int((~true & said).sum()), int((~true & ~said).sum())],
+        ],
+    }
+
+
+def _roc(held: dict[str, pd.DataFrame]) -> Markup:
+    drawn = []
+    for name, part in held.items():
+        false, true, _ = roc_curve(part["y"], part["p"])
+        drawn.append(svg.Line(model_name(name), false, true, _STYLES[name]))
+    return svg.lines(_square("ROC", "false alarms (share)", "found (share)"), drawn)
+
+
+def _precision_recall(held: dict[str, pd.DataFrame]) -> Markup:
+    drawn = []
+    for name, part in held.items():
+        precision, recall, _ = precision_recall_curve(part["y"], part["p"])
+        drawn.append(svg.Line(model_name(name), recall[::-1], precision[::-1], _STYLES[name]))
+    return svg.lines(_square("Precision and recall", "recall", "precision"), drawn)
+
+
+def _calibration(calibration: dict[str, Any]) -> Markup:
+    drawn = [svg.Line("perfect", np.array([0.0, 1.0]), np.array([0.0, 1.0]), "faint")]
+    for name in _COMPARED:
+        if name in calibration:
+            bins = calibration[name]["bins"]
+            said = np.array([item["mean_p"] for item in bins])
+            was = np.array([item["worn_share"] for item in bins])
+            drawn.append(svg.Line(model_name(name), said, was, _STYLES[name]))
+    return svg.lines(_square("Calibration", "P(worn) as said", "share that was worn"), drawn)
+
+
+def _coverage(coverage: dict[str, Any]) -> Markup:
+    curve = sorted(coverage["coverage_curve"], key=lambda item: item["coverage"])
+    curve = [item for item in curve if item["accuracy"] is not None]
+    box = svg.Box(
+        "Coverage against accuracy", "share of the rows answered", "accuracy", _SIDE, _SIDE - 40
+    )
+    low, high = np.array([item["interval"] for item in curve]).T
+    line = svg.Line(
+        "accuracy",
+        np.array([item["coverage"] for item in curve]),
+        np.array([item["accuracy"] for item in curve]),
+        "c0",
+        low,
+        high,
+    )
+    return svg.lines(box, [line])
+
+
+def _square(title: str, x: str, y: str) -> svg.Box:
+    return svg.Box(title, x, y, _SIDE, _SIDE - 40, (0.0, 1.0), (0.0, 1.0))

@@ -1,0 +1,181 @@
+"""The other parts of the system, asked over HTTP: what they answer, or that they are down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import numpy as np
+
+from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
+from components.explain.methods.subject import Envelope
+from serving.common.features import FeatureSpec
+from serving.common.grpc_face import FEATURES_PARAMETER
+from serving.common.limits import ROWS
+
+_ANSWER_SECONDS = 10.0
+_EXPLAIN_SECONDS = 65.0  # a little longer than the explainer gives its slowest method
+_STATE_SECONDS = 1.0  # for what a page shows beside its content
+
+
+class PartDownError(Exception):
+    """A part of the system does not answer; its text is a sentence for the page."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the parts answer, and the model's name in their paths."""
+
+    model: str
+    predictor: str
+    explainer: str
+    transformer: str
+    prometheus: str
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """The model that answers now.
+
+    Attributes:
+        version: its number in the registry.
+        digest: names its package.
+        use: what it may be used for.
+        spec: what it has to be given.
+        features: names of its columns.
+    """
+
+    version: str
+    digest: str
+    use: str
+    spec: FeatureSpec
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """What the served model says of rows.
+
+    Attributes:
+        model: the package's digest that answered.
+        worn: P(worn), float64 (rows,).
+        answers: one of ANSWERS for each row, str (rows,).
+        reasons: why it is not sure, empty where it is.
+    """
+
+    model: str
+    worn: np.ndarray
+    answers: np.ndarray
+    reasons: tuple[str, ...]
+
+
+class Parts:
+    """The clients of one console; every method raises `PartDownError` if the part is away."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        self.addresses = addresses
+        self._http = httpx.Client(timeout=_ANSWER_SECONDS, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def served(self) -> ServedModel:
+        """Ask the predictor which model it serves."""
+        url = f"{self.addresses.predictor}/v2/models/{self.addresses.model}"
+        about = self._call("predictor", "GET", url, timeout=_STATE_SECONDS)["parameters"]
+        return ServedModel(
+            version=str(about["registered_version"]),
+            digest=str(about["sha256"]),
+            use=str(about["use"]),
+            spec=FeatureSpec(str(about["feature_set"]), int(about["window"])),
+            features=tuple(about["features"]),
+        )
+
+    def verdicts(self, served: ServedModel, rows: np.ndarray) -> Verdicts:
+        """Ask the predictor about feature rows.
+
+        The predictor rather than the transformer: what a person looks at here is no traffic, and
+        an uploaded file must not be kept in the payload log.
+
+        Args:
+            served: what `served` returned; another model in between is noticed and refused.
+            rows: float64 (rows, features), finite, in the order of `served.features`.
+        """
+        url = f"{self.addresses.predictor}/v2/models/{self.addresses.model}/infer"
+        worn, answers, reasons, model = [], [], [], ""
+        for start in range(0, len(rows), ROWS):
+            chunk = rows[start : start + ROWS]
+            body = {
+                "parameters": {FEATURES_PARAMETER: served.spec.token},
+                "inputs": [
+                    {
+                        "name": INPUT,
+                        "datatype": "FP64",
+                        "shape": list(chunk.shape),
+                        "data": chunk.ravel().tolist(),
+                    }
+                ],
+            }
+            answer = self._call("predictor", "POST", url, json=body)
+            outputs = {item["name"]: item for item in answer["outputs"]}
+            probabilities = np.array(outputs[PROBABILITY_OUTPUT]["data"]).reshape(len(chunk), -1)
+            worn.append(probabilities[:, 1])
+            answers += outputs["answer"]["data"]
+            reasons += outputs["reason"]["data"]
+            model = str(answer["parameters"]["package_digest"])
+        return Verdicts(model, np.concatenate(worn), np.array(answers), tuple(reasons))
+
+    def explain(self, method: str, row: np.ndarray | None) -> Envelope:
+        """Ask the explainer; `row` is (features,), None for the model as a whole."""
+        body: dict[str, Any] = {"method": method, "seed": 0}
+        if row is not None:
+            body["instances"] = [row.tolist()]
+        url = f"{self.addresses.explainer}/v1/models/{self.addresses.model}:explain"
+        found = self._call("explainer", "POST", url, json=body, timeout=_EXPLAIN_SECONDS)
+        return Envelope(meta=found["meta"], data=found["data"], quality=found["quality"])
+
+    def is_up(self, part: str) -> bool:
+        """Tell whether a model server says that it is ready."""
+        url = f"{getattr(self.addresses, part)}/v2/models/{self.addresses.model}/ready"
+        try:
+            return self._http.get(url, timeout=_STATE_SECONDS).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return Prometheus's pending and firing alerts."""
+        found = self._prometheus("/api/v1/alerts", {})
+        alerts: list[dict[str, Any]] = found["alerts"]
+        return alerts
+
+    def series(self, query: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """Return the series of a range query, each with `metric` and `values`."""
+        parameters = {"query": query, "start": start, "end": end, "step": step}
+        found: list[dict[str, Any]] = self._prometheus("/api/v1/query_range", parameters)["result"]
+        return found
+
+    def _prometheus(self, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        url = f"{self.addresses.prometheus}{path}"
+        answer = self._call("Prometheus", "GET", url, params=parameters, timeout=5.0)
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def _call(self, part: str, method: str, url: str, **more: Any) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, url, **more)
+        except httpx.TransportError as error:
+            raise PartDownError(
+                f"The {part} does not answer at {httpx.URL(url).netloc.decode()}."
+                if part != "Prometheus"
+                else f"Prometheus does not answer at {httpx.URL(url).netloc.decode()}."
+            ) from error
+        try:
+            body: dict[str, Any] = response.json()
+        except ValueError:
+            body = {}
+        if response.status_code != httpx.codes.OK:
+            said = str(body.get("error", f"status {response.status_code}"))
+            raise PartDownError(f"The {part} could not answer: {said}")
+        return body

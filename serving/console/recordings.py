@@ -1,0 +1,168 @@
+"""Recordings to look at: the recorded runs of the latest training, and files that people drop.
+
+A dropped file is held in memory, written to a temporary folder only while it is read, and gone
+with the answer.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from components.core import schema
+from components.core.errors import ToolwearError
+from components.core.home import Home
+from components.features import order
+from components.features.compute import compute
+from components.features.pieces import ORDER_COLUMNS
+from components.ingest.run_file import FileNotes, read_batches
+from serving.console import evidence
+from serving.console.parts import ServedModel
+
+MOST_BYTES = 10 << 20
+MOST_ROWS = 30_000
+_NAME = "The file"  # what the reader's sentences call it
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One run's telemetry.
+
+    Attributes:
+        name: for people.
+        frame: all raw columns, the feed rate and the clamp pressure, in time order.
+        condition: what an inspector said of the tool; empty if nobody has.
+        restored: the rows were not in the order of time, and were put into it.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    condition: str
+    restored: bool
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Time since the first row, float64 (rows,)."""
+        return np.arange(len(self.frame)) * schema.SAMPLE_PERIOD_SECONDS
+
+    def features(self, served: ServedModel) -> np.ndarray:
+        """Return the model's features, float64 (rows, features); NaN where a row has none."""
+        table = compute(self.frame, served.spec.window)
+        return table[list(served.features)].to_numpy(dtype=np.float64)
+
+
+def telemetry(home: Home) -> Path | None:
+    """Return the recordings of the latest run, if there are any."""
+    latest = evidence.latest(home)
+    return evidence.artifact(home, latest, "ingest", "telemetry") if latest else None
+
+
+def table(home: Home) -> pd.DataFrame:
+    """Return the table of recorded runs; empty if there is none."""
+    folder = telemetry(home)
+    if folder is None:
+        return pd.DataFrame(columns=[schema.RUN_ID])
+    return pd.read_parquet(folder / "runs.parquet")
+
+
+def recorded(home: Home, run_id: str) -> Recording | None:
+    """Return a recorded run, None if there is none of this key."""
+    folder = telemetry(home)
+    runs = table(home)
+    chosen = runs[runs[schema.RUN_ID] == run_id]
+    if folder is None or chosen.empty:
+        return None
+    about = chosen.iloc[0]
+    rows = ds.dataset(sorted(folder.glob("part-*.parquet")), format="parquet").to_table(
+        columns=list(schema.RAW_COLUMNS), filter=ds.field(schema.RUN_ID) == run_id
+    )
+    return _recording(
+        f"run {run_id}",
+        rows.to_pandas(),
+        float(about[schema.FEEDRATE]),
+        float(about[schema.CLAMP_PRESSURE]),
+        str(about[schema.CONDITION]),
+    )
+
+
+def dropped(content: bytes, feedrate: str, clamp_pressure: str) -> Recording:
+    """Return the recording of a dropped CSV file.
+
+    Args:
+        content: of the file, at most MOST_BYTES.
+        feedrate: mm/s, as typed.
+        clamp_pressure: bar, as typed.
+
+    Raises:
+        ToolwearError: it is not a recording; the sentence says what to mend.
+    """
+    feed = _number(feedrate, "feed rate", "mm/s")
+    clamp = _number(clamp_pressure, "clamp pressure", "bar")
+    with tempfile.TemporaryDirectory(prefix="toolwear-") as folder:
+        path = Path(folder) / _NAME
+        path.write_bytes(content)
+        rows = pa.Table.from_batches(list(read_batches(path, FileNotes())))
+    if rows.num_rows > MOST_ROWS:
+        raise ToolwearError(
+            f"The file has {rows.num_rows:,} rows; send one run, at most {MOST_ROWS:,} rows."
+        )
+    _check_complete(rows)
+    frame = rows.to_pandas()
+    frame[schema.PHASE] = frame[schema.PHASE].replace(schema.PHASE_SPELLINGS)
+    _check_phases(frame[schema.PHASE])
+    return _recording("the dropped file", frame, feed, clamp, "")
+
+
+def _recording(
+    name: str, frame: pd.DataFrame, feed: float, clamp: float, condition: str
+) -> Recording:
+    frame = frame.assign(**{schema.FEEDRATE: feed, schema.CLAMP_PRESSURE: clamp})
+    plan = order.plan([frame[list(ORDER_COLUMNS)]])
+    if plan.restored:
+        stored = np.argsort(plan.time_index(np.arange(len(frame))), kind="stable")
+        frame = frame.iloc[stored].reset_index(drop=True)
+    return Recording(name, frame, condition, plan.restored)
+
+
+def _number(text: str, what: str, unit: str) -> float:
+    try:
+        value = float(text.strip().replace(",", "."))
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise ToolwearError(f"Say the {what} in {unit} as a positive number, such as 6.")
+    return value
+
+
+def _check_complete(rows: pa.Table) -> None:
+    for name in rows.column_names:
+        column = rows.column(name)
+        gone = pc.is_null(column)
+        if name in schema.NUMERIC_COLUMNS:
+            gone = pc.or_(gone, pc.invert(pc.is_finite(column.fill_null(0.0))))
+        place = pc.index(gone, True).as_py()
+        if place >= 0:
+            raise ToolwearError(
+                f"Row {place + 1} of the file has no usable value in the column {name}; "
+                "export it again with every cell filled."
+            )
+
+
+def _check_phases(phases: pd.Series) -> None:
+    unknown = ~phases.isin(schema.PHASES)
+    if unknown.any():
+        place = int(np.argmax(unknown.to_numpy()))
+        said = str(phases.iloc[place])[:40]
+        kind = "a formula" if said[:1] in ("=", "+", "@", "-") else "not a phase"
+        raise ToolwearError(
+            f"Row {place + 1} of the file has '{said}' as its {schema.PHASE}, which is {kind}; "
+            f"the phases are {', '.join(schema.PHASES)}."
+        )

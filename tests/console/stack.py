@@ -1,0 +1,179 @@
+"""`toolwear serve` over a home, with its console, and a Prometheus that watches the servers."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import yaml
+
+from components.core.fingerprint import ROOT
+from serving.common import ports
+from tests.programs import program
+from tests.serving.conftest import environment, free_port
+
+_SERVED = ("predictor", "transformer", "explainer", "console")
+_OFFSETS = tuple(getattr(ports, name.upper()) - ports.TRANSFORMER for name in _SERVED)
+_READY_SECONDS = 180
+
+
+@dataclass
+class Stack:
+    """The processes at work.
+
+    Attributes:
+        home: the system's folder.
+        port: of the transformer.
+        server: `toolwear serve`.
+        prometheus_port: where Prometheus answers, once it is started.
+        folder: for what the processes write.
+    """
+
+    home: Path
+    port: int
+    server: subprocess.Popen[bytes]
+    prometheus_port: int
+    folder: Path
+    prometheus: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the console answers."""
+        return self.of("console")
+
+    def of(self, name: str) -> str:
+        """Return where a server answers."""
+        shift = getattr(ports, name.upper()) - ports.TRANSFORMER
+        return f"http://127.0.0.1:{self.port + shift}"
+
+    @contextmanager
+    def paused(self, name: str) -> Iterator[None]:
+        """Let a server hang, as its host would; it goes on afterwards."""
+        process = self._process(name)
+        process.suspend()
+        try:
+            yield
+        finally:
+            process.resume()
+
+    def kill(self, name: str) -> None:
+        """Kill a server; `toolwear serve` starts it again."""
+        process = self._process(name)
+        process.kill()
+        _wait(lambda: not _is_taken(int(self.of(name).rpartition(":")[2])), 20)
+
+    def wait_ready(self, name: str) -> None:
+        """Wait until a model server is ready."""
+        url = f"{self.of(name)}/v2/models/toolwear/ready"
+        _wait(lambda: _status(url) == httpx.codes.OK, 90)
+
+    def _process(self, name: str) -> psutil.Process:
+        return next(
+            child
+            for child in psutil.Process(self.server.pid).children()
+            if f"serving.{name}" in child.cmdline()
+        )
+
+    def start_prometheus(self) -> None:
+        """Start Prometheus with the project's rules, scraping fast."""
+        config = yaml.safe_load((ROOT / "manifests/monitoring/prometheus.yaml").read_text())
+        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        config["rule_files"] = [str(ROOT / "manifests/monitoring/rules/*.yaml")]
+        for target in config["scrape_configs"][0]["static_configs"]:
+            target["targets"] = [self.of(target["labels"]["server"]).removeprefix("http://")]
+        path = self.folder / "prometheus.yaml"
+        path.write_text(yaml.safe_dump(config))
+        with (self.folder / "prometheus.log").open("w") as log:
+            self.prometheus = subprocess.Popen(
+                [
+                    program("prometheus"),
+                    f"--config.file={path}",
+                    f"--storage.tsdb.path={self.folder / 'tsdb'}",
+                    f"--web.listen-address=127.0.0.1:{self.prometheus_port}",
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        url = f"http://127.0.0.1:{self.prometheus_port}/api/v1/query"
+        _wait(lambda: _has_samples(url), 60)
+
+    def traffic(self, requests: int) -> None:
+        """Ask about every recorded run in turn."""
+        with httpx.Client() as client:
+            for number in range(requests):
+                client.post(
+                    f"{self.of('transformer')}/v1/models/toolwear:predict",
+                    json={"instances": [{"run_id": f"{1 + number % 18:02d}"}]},
+                ).raise_for_status()
+
+
+@contextmanager
+def running(home: Path, folder: Path) -> Iterator[Stack]:
+    """Start `toolwear serve` and end it and what was started beside it."""
+    port, prometheus_port = _free_ports(), free_port()
+    output = folder / "serve.log"
+    with output.open("w") as stream:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "components.cli", "serve", f"--home={home}", f"--port={port}"],
+            cwd=ROOT,
+            env={**environment(), "PROMETHEUS_URL": f"http://127.0.0.1:{prometheus_port}"},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    stack = Stack(home, port, server, prometheus_port, folder)
+    try:
+        _wait(
+            lambda: server.poll() is not None or "Ctrl-C stops all" in output.read_text(),
+            _READY_SECONDS,
+        )
+        assert server.poll() is None, output.read_text()
+        yield stack
+    finally:
+        for process in (stack.prometheus, server):
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(60)
+
+
+def _free_ports() -> int:
+    for _ in range(50):
+        port = free_port()
+        if port < 60000 and not any(_is_taken(port + shift) for shift in (*_OFFSETS, 2)):
+            return port
+    raise AssertionError("no such ports are free")
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _status(url: str) -> int:
+    try:
+        return httpx.get(url, timeout=2).status_code
+    except httpx.TransportError:
+        return 0
+
+
+def _has_samples(url: str) -> bool:
+    try:
+        found = httpx.get(url, params={"query": "sum(up)"}).json()["data"]["result"]
+    except (httpx.TransportError, ValueError, KeyError):
+        return False
+    return bool(found) and float(found[0]["value"][1]) == 3
+
+
+def _wait(done: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"not ready in {seconds} s"
+        time.sleep(0.2)

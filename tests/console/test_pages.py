@@ -1,0 +1,84 @@
+"""What pages say where there is nothing yet, and what is made of what runs have left."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from components.core.home import Home
+from serving.console import evidence, svg
+from serving.console.app import application
+from serving.console.pages.base import Kept
+from serving.console.parts import Addresses
+
+
+async def test_pages_of_an_empty_home_say_what_to_do(tmp_path: Path) -> None:
+    nobody = "http://127.0.0.1:1"
+    app = application(Home(tmp_path), Addresses("toolwear", nobody, nobody, nobody, nobody))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://console"
+    ) as client:
+        for path in ("/", "/data", "/model", "/runs"):
+            answer = await client.get(path)
+            assert answer.status_code == 200
+            assert "toolwear run" in answer.text
+        for path in ("/why", "/monitoring", "/parts/strip", "/parts/window", "/parts/curves"):
+            assert (await client.get(path)).status_code == 200
+
+
+def make_run(root: Path, name: str, steps: tuple[str, ...], **arguments: object) -> evidence.Run:
+    folder = root / name
+    for step in steps:
+        (folder / "artifacts" / "graph" / step / "output").mkdir(parents=True)
+    folder.mkdir(exist_ok=True)
+    values = {"data_digest": "d", "cause": "on_demand", "seed": 0, **arguments}
+    (folder / "arguments.json").write_text(json.dumps(values))
+    return evidence.Run(folder)
+
+
+def test_an_artifact_out_of_the_cache_is_found_in_the_run_that_made_it(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    same = make_run(tmp_path, "20260101T000000Z-a", ("train",))
+    make_run(tmp_path, "20260102T000000Z-b", ("train",), seed=1)
+    cached = make_run(tmp_path, "20260103T000000Z-c", ("decide",), cause="schedule")
+    make_run(tmp_path, "20260104T000000Z-d", ("train",))
+    found = evidence.artifact(home, cached, "train", "output")
+    assert found is not None
+    assert found.is_relative_to(same.folder)
+    assert evidence.artifact(home, cached, "ingest", "output") is None
+    shutil.rmtree(same.folder)
+    other = evidence.artifact(home, cached, "train", "output")
+    assert other is not None
+    assert other.parts[-5] == "20260102T000000Z-b", "failing that, one with the same data"
+
+
+def test_stretches_cover_every_row_once() -> None:
+    answers = np.array(["worn", "worn", "not sure", "worn", "unworn", "unworn"])
+    assert svg.stretches(answers) == [
+        ("worn", 0, 1),
+        ("not sure", 2, 2),
+        ("worn", 3, 3),
+        ("unworn", 4, 5),
+    ]
+
+
+def test_a_long_line_keeps_its_peaks() -> None:
+    x = np.arange(50_000.0)
+    y = np.zeros(50_000)
+    y[31_415] = 5.0
+    box = svg.Box("a <title>", "x", "y", y_range=(0.0, 5.0))
+    picture = svg.lines(box, [svg.Line("y", x, y)])
+    assert " 10.0" in picture, "the peak's height"
+    assert len(picture) < 30_000
+    assert "a &lt;title&gt;" in picture
+
+
+def test_what_is_kept_is_made_once_and_bounded() -> None:
+    kept, made = Kept(), []
+    for key in [*range(200), 199, 0]:
+        kept.get(key, lambda key=key: made.append(key))  # type: ignore[misc]
+    assert made == [*range(200), 0]
