@@ -24,7 +24,17 @@ _HEAD = (
     "latency_ms",
     "status",
 )
-_ROW = ("run_id", "feature_timestamp", "stale", "probability", "label", "verdict", "reasons")
+_ROW = (
+    "run_id",
+    "feature_timestamp",
+    "stale",
+    "is_cutting",
+    "feedrate",
+    "probability",
+    "label",
+    "verdict",
+    "reasons",
+)
 _LABEL = (WORN, "labelled_at", "source")
 _OTHER = {"receipt_id", "row_number", *_HEAD, *_ROW, *_LABEL}
 

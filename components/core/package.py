@@ -30,8 +30,11 @@ REFERENCE_FILE = "reference.npz"
 GOLDEN_FILE = "golden.json"
 CARD_FILE = "MODEL_CARD.md"
 METRICS_FILE = "metrics.json"
+DRIFT_FILE = "drift.json"  # see components.core.drift
 FILES = (MODEL_FILE, REFERENCE_FILE, GOLDEN_FILE, CARD_FILE, METRICS_FILE)
 PARTIAL_PREFIX = ".partial-"  # of a package that is being written
+
+OPTIONAL_FILES = (DRIFT_FILE,)
 
 _FORMAT = 1
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -140,10 +143,10 @@ def write_package(
     Args:
         root: folder of the packages.
         description: the keys of `package.json` without "files" and "format".
-        contents: bytes of each of `FILES`.
+        contents: bytes of each of `FILES`, and of those of `OPTIONAL_FILES` that there are.
     """
     missing = (_KEYS - description.keys()) | (set(FILES) - contents.keys())
-    unknown = (description.keys() - _KEYS) | (contents.keys() - set(FILES))
+    unknown = (description.keys() - _KEYS) | (contents.keys() - {*FILES, *OPTIONAL_FILES})
     if missing or unknown:
         raise ValueError(f"missing: {sorted(missing)}, unknown: {sorted(unknown)}")
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}

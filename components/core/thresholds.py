@@ -60,6 +60,27 @@ class Abstention(_Section):
     envelope_quantile: float = Field(ge=0, lt=0.5)
 
 
+class Monitor(_Section):
+    """When what is served has drifted from what the model was trained on."""
+
+    window_rows: int = Field(ge=100)
+    labelled_rows: int = Field(ge=20)
+    idle_rows: int = Field(ge=100)
+    alarms: int = Field(ge=1)
+    of_windows: int = Field(ge=1)
+    mean_psi_warning: float = Field(gt=0)
+    mean_psi: float = Field(gt=0)
+    max_psi: float = Field(gt=0)
+    confidence_psi: float = Field(gt=0)
+    abstention_excess: float = Field(gt=0, lt=1)
+    attribution_moved: float = Field(gt=0, lt=1)
+    session_excess: float = Field(ge=0)
+    zero_excess: float = Field(gt=0, lt=1)
+    beyond_share: float = Field(gt=0, lt=1)
+    accuracy_drop: float = Field(gt=0, lt=1)
+    accuracy_p: float = Field(gt=0, lt=1)
+
+
 class Thresholds(_Section):
     """All sections of the file."""
 
@@ -68,6 +89,7 @@ class Thresholds(_Section):
     export: Export
     decision: Decision
     abstention: Abstention
+    monitor: Monitor
 
 
 @cache

@@ -114,6 +114,25 @@ PUBLISHED_COLUMNS = (
     "Y1_OutputVoltage",
 )
 
+# Columns of the published set that tell which session or set-up a row is from rather than how hard
+# the machine works: tool length, place in the program, and what follows the mains and the spindle's
+# warm-up. They differ between any two healthy runs.
+SESSION_COLUMNS = (
+    "Z1_ActualPosition",
+    "X1_OutputCurrent",
+    schema.SEQUENCE_NUMBER,
+    SPINDLE_POSITION,
+    "Y1_OutputCurrent",
+    "S1_OutputCurrent",
+)
+# Set by a person; they name the regime in which rows are compared.
+SETTING_FEATURES = (schema.CURRENT_FEEDRATE, schema.CLAMP_PRESSURE)
+
+
+def load_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of the features that tell how hard the machine works."""
+    return tuple(c for c in columns if c not in SESSION_COLUMNS and c not in SETTING_FEATURES)
+
 
 @dataclass(frozen=True)
 class FeatureSet:

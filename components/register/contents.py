@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from components.core import jsonfile, schema
-from components.core.onnx_model import PROBABILITY_OUTPUT
+from components.core.abstention import Abstention
+from components.core.onnx_model import PROBABILITY_OUTPUT, OnnxModel
 from components.core.package import (
     CARD_FILE,
+    DRIFT_FILE,
     GOLDEN_FILE,
     METRICS_FILE,
     MODEL_FILE,
@@ -21,8 +23,11 @@ from components.core.package import (
     json_bytes,
 )
 from components.core.reference import reference_bytes, row_keys
+from components.core.steps import report
+from components.core.thresholds import thresholds
 from components.features import dataset
 from components.features.dataset import Samples
+from components.register import drift
 from components.register.logic import render
 from components.split.protocols import folds
 
@@ -110,8 +115,9 @@ def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
     background = np.random.default_rng(lineage.seed).choice(
         train, min(_BACKGROUND_ROWS, len(train)), replace=False
     )
+    graph = (folders.automl / "model.onnx").read_bytes()
     files = {
-        MODEL_FILE: (folders.automl / "model.onnx").read_bytes(),
+        MODEL_FILE: graph,
         REFERENCE_FILE: reference_bytes(
             samples.X[background],
             samples.y[background],
@@ -127,6 +133,17 @@ def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
             coverage=abstention,
             training={"rows": len(train), "runs": len(set(samples.run[train]))},
         ).encode(),
+        DRIFT_FILE: drift.reference(
+            drift.rows(folders.features, feature_set),
+            samples.columns,
+            drift.Judge(
+                OnnxModel(graph).worn,
+                Abstention.of(samples.columns, abstention, abstention["envelope"]),
+                samples.X[background],
+            ),
+            thresholds().monitor.window_rows,
+            report,
+        ).to_bytes(),
     }
     return Contents(
         description, files, decision, metrics, _parameters(folders), _training(samples, train)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from components.core import schema
 from components.core.errors import ToolwearError
 from components.features import store
 from components.features.compute import compute
@@ -97,11 +98,15 @@ class Features:
             rows that end no full window.
         kind: RAW, ENTITY or READY.
         origins: one for each row.
+        cutting: whether the tool is in the work piece, bool (rows,); None where nobody knows.
+        feedrates: of each row's run, mm/s, float64 (rows,); None where nobody knows.
     """
 
     values: np.ndarray
     kind: str
     origins: tuple[Origin, ...]
+    cutting: np.ndarray | None = None
+    feedrates: np.ndarray | None = None
 
     @property
     def complete(self) -> np.ndarray:
@@ -237,7 +242,11 @@ def computed(rows: RawRows, spec: FeatureSpec) -> Features:
     """
     table = compute(rows.frame, spec.window)
     features = Features(
-        table[list(spec.columns)].to_numpy(dtype=np.float64), RAW, (Origin(),) * len(rows)
+        table[list(spec.columns)].to_numpy(dtype=np.float64),
+        RAW,
+        (Origin(),) * len(rows),
+        table[schema.IS_CUTTING].to_numpy(dtype=bool),
+        rows.frame[schema.FEEDRATE].to_numpy(dtype=np.float64),
     )
     if not features.complete.any():
         raise Refusal(

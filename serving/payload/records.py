@@ -9,6 +9,8 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
+from components.core import schema
+
 REQUESTS, LABELS = "requests", "labels"
 WORN = "worn"
 
@@ -27,6 +29,9 @@ _HEAD = (
     ("run_id", pa.string()),
     ("feature_timestamp", _TIME),
     ("stale", pa.bool_()),
+    # Not features: what the monitor has to know of a row to compare it with its like.
+    (schema.IS_CUTTING, pa.bool_()),
+    (schema.FEEDRATE, pa.float64()),
 )
 _TAIL = (
     ("probability", pa.float64()),
@@ -61,6 +66,8 @@ class Scored:
         run_ids: of each row, None for raw rows.
         timestamps: of each row's features, UTC, None for raw rows.
         stale: whether each row's features are older than allowed.
+        cutting: whether the tool is in the work piece, None where nobody knows.
+        feedrates: of each row's run, mm/s, None where nobody knows.
         columns: names of the features.
         values: features, float64 (rows, columns).
         probability: of "worn", float64 (rows,), NaN where there was none.
@@ -78,6 +85,8 @@ class Scored:
     run_ids: Sequence[str | None]
     timestamps: Sequence[datetime | None]
     stale: Sequence[bool]
+    cutting: Sequence[bool | None]
+    feedrates: Sequence[float | None]
     columns: tuple[str, ...]
     values: np.ndarray
     probability: np.ndarray
@@ -118,6 +127,8 @@ def request_batch(scored: Sequence[Scored]) -> pa.RecordBatch:
             "run_id": one.run_ids,
             "feature_timestamp": one.timestamps,
             "stale": one.stale,
+            schema.IS_CUTTING: one.cutting,
+            schema.FEEDRATE: one.feedrates,
             "probability": [None if p != p else p for p in one.probability.tolist()],
             "label": one.labels,
             "verdict": one.verdicts,
@@ -128,14 +139,14 @@ def request_batch(scored: Sequence[Scored]) -> pa.RecordBatch:
         for name, values in rows.items():
             found[name].extend(values)
     features = np.concatenate([one.values for one in scored])
-    schema = request_schema(columns)
+    table = request_schema(columns)
     arrays = [
         pa.array(features[:, columns.index(field.name)])
         if field.name in columns
         else pa.array(found[field.name], field.type)
-        for field in schema
+        for field in table
     ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    return pa.RecordBatch.from_arrays(arrays, schema=table)
 
 
 def label_batch(labels: Labels) -> pa.RecordBatch:

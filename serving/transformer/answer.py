@@ -152,6 +152,8 @@ class Result:
             run_ids=[origin.run_id for origin in origins],
             timestamps=[origin.when for origin in origins],
             stale=[origin.stale for origin in origins],
+            cutting=_known(self.query.features.cutting, len(origins)),
+            feedrates=_known(self.query.features.feedrates, len(origins)),
             columns=self.query.spec.columns,
             values=self.query.features.values,
             probability=self.probability,
@@ -178,6 +180,10 @@ def _label(probability: float) -> str | None:
     if probability != probability:
         return None
     return WORN if probability > 0.5 else UNWORN
+
+
+def _known(values: np.ndarray | None, rows: int) -> list[Any]:
+    return [None] * rows if values is None else values.tolist()
 
 
 def _origin(origin: Origin) -> dict[str, Any]:

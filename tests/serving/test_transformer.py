@@ -117,6 +117,13 @@ def test_raw_rows_get_the_features_that_training_had(
         "age_seconds": None,
         "stale": False,
     }
+    # What the monitor needs to compare a row with its like.
+    receipt = body["receipt"]["id"]
+    client.post("/v1/labels", json={"receipt": receipt, "worn": [True] * len(rows)})
+    logged = find(place.home, receipt)
+    cutting = of_run[schema.IS_CUTTING].iloc[:40]
+    assert logged[schema.IS_CUTTING].tolist() == cutting.tolist()
+    assert set(logged[schema.FEEDRATE]) == {20.0}
 
 
 @pytest.mark.parametrize("binary", [False, True])
@@ -330,6 +337,7 @@ def test_labels_are_joined_to_their_answer(client: httpx.Client, place: Place) -
     assert found["run_id"].tolist() == ["07", "01"]
     assert set(found["source"]) == {"inspector"}
     assert found["Z1_ActualPosition"].notna().all()
+    assert found[schema.IS_CUTTING].isna().all(), "the store does not say whether the tool cuts"
     for change, status, says in (
         ({"worn": [True]}, 422, "has 2 rows"),
         ({"worn": ["yes", "no"]}, 400, "true and false"),

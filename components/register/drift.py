@@ -1,0 +1,235 @@
+"""Makes the reference that the monitor compares what is served with.
+
+It holds all rows of the training runs, those that the model was fitted on as well: the question is
+whether the machine and the model behave as they did, not whether the model is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as ds
+
+from components.core import schema
+from components.core.abstention import Abstention
+from components.core.drift import (
+    ATTRIBUTED_ROWS,
+    ATTRIBUTION_BACKGROUND,
+    Column,
+    HealthyWindow,
+    Histogram,
+    Reference,
+    Regime,
+    attribution_shares,
+    confidence,
+    confidence_histogram,
+    moved,
+    regime_name,
+)
+from components.explain.methods.shap_paired import PairedSettings, attribute
+from components.explain.methods.subject import Predict, Subject
+from components.features.dataset import TRAINING_SET
+from components.features.definitions import FEATURE_SETS, SESSION_COLUMNS, load_columns
+
+# A reference gets no better with more, and registration has to end.
+_MOST_RUNS = 60
+_MOST_ROWS = 10_000  # of a run, from its start
+_LEAST_ROWS = 200  # in a window of a run that is shorter than one
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """The model as the service asks it.
+
+    Attributes:
+        worn: P(worn) of rows (n, features).
+        abstention: when it is not sure.
+        background: rows that explanations start from.
+    """
+
+    worn: Predict
+    abstention: Abstention
+    background: np.ndarray
+
+    def attribution(self, rows: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
+        """Return each feature's share of the attribution of these rows."""
+        subject = Subject(self.worn, self.background, names)
+        settings = PairedSettings(ATTRIBUTION_BACKGROUND)
+        found = attribute(subject, rows, self.worn(self.background), settings)
+        return attribution_shares(found.values, names)
+
+
+def rows(features: Path, feature_set: str) -> pd.DataFrame:
+    """Return keys and features of the training runs' rows, run by run in time order."""
+    chosen = FEATURE_SETS[feature_set]
+    parts = sorted((features / TRAINING_SET).glob("part-*.parquet"))
+    data = ds.dataset(parts, format="parquet")
+    runs = sorted(set(data.to_table(columns=[schema.RUN_ID])[schema.RUN_ID].to_pylist()))
+    kept = runs[:: -(-len(runs) // _MOST_RUNS)]
+    keys = (schema.RUN_ID, schema.TIME_INDEX, schema.FEEDRATE, schema.IS_CUTTING)
+    table = data.to_table(
+        columns=list(dict.fromkeys((*keys, *chosen.columns))),
+        filter=ds.field(schema.RUN_ID).isin(kept) & (ds.field(schema.TIME_INDEX) < _MOST_ROWS),
+    )
+    return table.to_pandas().sort_values([schema.RUN_ID, schema.TIME_INDEX], ignore_index=True)
+
+
+def reference(
+    frame: pd.DataFrame,
+    columns: tuple[str, ...],
+    judge: Judge,
+    window: int,
+    tell: Callable[[str], None],
+) -> Reference:
+    """Return the reference.
+
+    Args:
+        frame: as `rows` gives it.
+        columns: the model's features, in its order.
+        judge: the model.
+        window: rows in a window.
+        tell: is told the progress.
+    """
+    complete = np.isfinite(frame[list(columns)].to_numpy(dtype=np.float64)).all(axis=1)
+    frame = frame[complete & frame[schema.IS_CUTTING].to_numpy()]
+    regimes = {}
+    for feedrate, cutting in frame.groupby(schema.FEEDRATE):
+        name = regime_name(float(str(feedrate)))
+        tell(f"reference for drift at {name} mm/s: {len(cutting):,} cutting rows")
+        regimes[name] = _Feed(cutting, columns, judge, window).regime()
+    return Reference(
+        window=window,
+        features=columns,
+        regimes=regimes,
+        columns={name: _column(frame, name, window) for name in columns},
+    )
+
+
+def _column(frame: pd.DataFrame, name: str, window: int) -> Column:
+    parts = [
+        part
+        for _, run in frame.groupby(schema.RUN_ID)
+        for part in _parts(run[name].to_numpy(dtype=np.float64), window)
+    ]
+    values = frame[name].to_numpy(dtype=np.float64)
+    return Column(
+        minimum=float(values.min()),
+        maximum=float(values.max()),
+        zeros=max((float((part == 0).mean()) for part in parts), default=1.0),
+        varies=bool(parts) and all(part.min() < part.max() for part in parts),
+    )
+
+
+def _parts(values: np.ndarray, window: int) -> list[np.ndarray]:
+    """Return the windows of a run's values; a short run is one window, a very short one none."""
+    if len(values) < window:
+        return [values] if len(values) >= _LEAST_ROWS else []
+    return np.split(values[: len(values) // window * window], len(values) // window)
+
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    run: str
+    X: np.ndarray
+    worn: np.ndarray
+    unsure: np.ndarray
+    attribution: dict[str, float]
+
+
+class _Feed:
+    """The cutting rows of one feed rate."""
+
+    def __init__(
+        self, frame: pd.DataFrame, columns: tuple[str, ...], judge: Judge, window: int
+    ) -> None:
+        self._columns = columns
+        self._load = {name: columns.index(name) for name in load_columns(columns)}
+        self._X = frame[list(columns)].to_numpy(dtype=np.float64)
+        self._run = frame[schema.RUN_ID].to_numpy(dtype=str)
+        self._worn = judge.worn(self._X)
+        abstention = judge.abstention
+        self._unsure = abstention.in_band(self._worn) | abstention.outside(self._X).any(axis=1)
+        self._windows = [
+            self._window(run, place, judge)
+            for run in np.unique(self._run).tolist()
+            for place in _parts(np.flatnonzero(self._run == run), window)
+        ]
+        self._judge = judge
+
+    def _window(self, run: str, place: np.ndarray, judge: Judge) -> _Window:
+        chosen = self._X[place[spread(len(place))]]
+        attribution = judge.attribution(chosen, self._columns)
+        return _Window(run, self._X[place], self._worn[place], self._unsure[place], attribution)
+
+    def regime(self) -> Regime:
+        """Return what is remembered of them."""
+        runs = np.unique(self._run).tolist()
+        if self._windows:
+            attribution = _mean([window.attribution for window in self._windows])
+        else:
+            attribution = self._judge.attribution(self._X[spread(len(self._X))], self._columns)
+        return Regime(
+            runs=tuple(runs),
+            rows=len(self._X),
+            signals=self._histograms(self._X),
+            session=self._session(),
+            confidence=confidence_histogram(self._worn),
+            abstention=float(self._unsure.mean()),
+            attribution=attribution,
+            windows=tuple(
+                found
+                for run in runs
+                if (self._run != run).any()
+                for found in self._against_others(run)
+            ),
+        )
+
+    def _histograms(self, X: np.ndarray) -> dict[str, Histogram]:
+        return {name: Histogram.of(X[:, place]) for name, place in self._load.items()}
+
+    def _session(self) -> dict[str, tuple[float, float]]:
+        parts = [window.X for window in self._windows] or [self._X]
+        found = {}
+        for name in self._columns:
+            if name in SESSION_COLUMNS:
+                means = [float(part[:, self._columns.index(name)].mean()) for part in parts]
+                found[name] = (min(means), max(means))
+        return found
+
+    def _against_others(self, run: str) -> Sequence[HealthyWindow]:
+        """Return the windows of a run against the other runs."""
+        others = self._run != run
+        signals = self._histograms(self._X[others])
+        sure = confidence_histogram(self._worn[others])
+        leaning = [window.attribution for window in self._windows if window.run != run]
+        found = []
+        for window in (window for window in self._windows if window.run == run):
+            psi = [
+                signals[name].psi(signals[name].counts(window.X[:, place]))
+                for name, place in self._load.items()
+            ]
+            found.append(
+                HealthyWindow(
+                    run=run,
+                    rows=len(window.X),
+                    mean_psi=float(np.mean(psi)) if psi else 0.0,
+                    max_psi=max(psi, default=0.0),
+                    confidence_psi=sure.psi(sure.counts(confidence(window.worn))),
+                    abstention=float(window.unsure.mean()),
+                    attribution=moved(_mean(leaning), window.attribution) if leaning else 0.0,
+                )
+            )
+        return found
+
+
+def spread(rows: int) -> np.ndarray:
+    """Return places of the rows of a window that are explained, evenly spread."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, ATTRIBUTED_ROWS)).astype(np.int64))
+
+
+def _mean(shares: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([one[name] for one in shares])) for name in shares[0]}
