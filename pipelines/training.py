@@ -44,6 +44,8 @@ def training(
     outer_folds: int = _DEFAULT.outer_folds,
     outer_seconds: int = _DEFAULT.outer_seconds,
     explain_rows: int = _DEFAULT.explain_rows,
+    rollout: str = _DEFAULT.rollout,
+    approval: bool = _DEFAULT.approval,
     model_name: str = _DEFAULT.model_name,
     cause: str = _DEFAULT.cause,
     commit: str = "unknown",
@@ -151,7 +153,7 @@ def training(
         with dsl.If(checked.outputs["passed"] == False, name="served wrong answers"):  # noqa: E712
             failed = apply(decline(**ending), "decline")
         with dsl.Elif(decided.outputs["promotes"] == True, name="challenger wins"):  # noqa: E712
-            won = apply(promote(**ending), "promote")
+            won = apply(promote(**ending, rollout=rollout, approval=approval), "promote")
         with dsl.Else(name="champion stays"):
             lost = apply(decline(**ending), "decline")
         apply(

@@ -49,6 +49,11 @@ HomeOption = Annotated[
         help="Folder of runs, registry, feature store and model packages.",
     ),
 ]
+ApprovalArgument = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="From `toolwear approvals`; the version's number will do."),
+]
+WhyOption = Annotated[str, typer.Option("--why", help="Reason, kept in the audit log.")]
 DEFAULT_HOME = Path("runs")
 
 
@@ -163,10 +168,41 @@ def rollback(
     home: HomeOption = DEFAULT_HOME,
     why: Annotated[str, typer.Option("--why", help="Reason, kept in the audit log.")] = "by hand",
 ) -> None:
-    """Make the previous champion the champion again, in seconds."""
+    """Go back from what was released last, in seconds.
+
+    That is the candidate if a rollout is under way, else the champion: then the one before it is
+    champion again.
+    """
     from components.cli.summary import print_rollback
 
     print_rollback(home, why, console)
+
+
+@app.command()
+def approvals(home: HomeOption = DEFAULT_HOME) -> None:
+    """List the promotions that wait for a person, and what became of the last ones."""
+    from components.cli.approvals import print_approvals
+
+    print_approvals(home, console)
+
+
+@app.command()
+def allow(key: ApprovalArgument, why: WhyOption, home: HomeOption = DEFAULT_HOME) -> None:
+    """Release a version that was held: at once or as a canary, as its run asked for.
+
+    Example: `toolwear allow 7 --why "the errors are all on run 12, which is known"`
+    """
+    from components.cli.approvals import print_allow
+
+    print_allow(home, key, why, console)
+
+
+@app.command()
+def refuse(key: ApprovalArgument, why: WhyOption, home: HomeOption = DEFAULT_HOME) -> None:
+    """Leave the champion as it is instead of the version that was held."""
+    from components.cli.approvals import print_refuse
+
+    print_refuse(home, key, why, console)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from components.core import jsonfile, schema
 from components.core.errors import ToolwearError
+from components.core.home import MLFLOW_VARIABLE
 from components.finish.logic import page
 
 SUMMARY_FILE, REPORT_FILE, FAILURE_FILE = "summary.json", "report.html", "failure.html"
@@ -110,7 +112,7 @@ def print_status(home: Path, console: Console) -> None:
     """Print the champion, since when and why, and the last runs."""
     from components.promote.registry_state import champion_state
 
-    champion = champion_state(home)
+    champion = champion_state(home, os.environ.get(MLFLOW_VARIABLE, ""))
     if champion is None:
         console.print("champion: none yet; `toolwear run` trains the first")
     else:
@@ -146,8 +148,10 @@ def _run_row(folder: Path) -> list[str]:
 
 
 def print_rollback(home: Path, why: str, console: Console) -> None:
-    """Move the champion alias back and print from where to where."""
+    """Go back and print from where to where."""
+    from components.promote.audit_log import ROLLBACK
     from components.promote.registry_state import roll_back
 
-    move = roll_back(home, why)
-    console.print(f"champion: version {move['from']} -> version {move['to']}", highlight=False)
+    move = roll_back(home, why, os.environ.get(MLFLOW_VARIABLE, ""))
+    what = "champion" if move["action"] == ROLLBACK else "rollout ended, the champion stays"
+    console.print(f"{what}: version {move['from']} -> version {move['to']}", highlight=False)

@@ -12,7 +12,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -54,6 +54,14 @@ class RunParameters(BaseModel):
     )
     outer_seconds: int = Field(30, ge=10, description="Budget of each such search, seconds.")
     explain_rows: int = Field(12, ge=1, le=1000, description="Predictions explained one by one.")
+    rollout: Literal["direct", "canary", "shadow"] = Field(
+        "direct",
+        description="How a winner becomes champion: at once, by growing parts of the traffic, or "
+        "after copies of the traffic; the first champion always at once.",
+    )
+    approval: bool = Field(
+        False, description="Hold a winner until a person allows or refuses its promotion."
+    )
     model_name: str = Field(
         "toolwear",
         pattern=r"^[a-z][a-z0-9-]{0,39}$",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOME_VARIABLE = "TOOLWEAR_HOME"
+MLFLOW_VARIABLE = "TOOLWEAR_MLFLOW"  # address of the registry; the local one without it
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from components.core.home import Home
 from components.core.package import Package, load_package
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+CANDIDATE = "candidate"  # takes a part of the traffic, or copies of it, before it may be champion
 
 # Tags of runs and versions.
 MODEL = "toolwear.model"  # name of the registered model

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 FILE = Path(__file__).with_name("thresholds.yaml")
 
@@ -81,6 +81,32 @@ class Monitor(_Section):
     accuracy_p: float = Field(gt=0, lt=1)
 
 
+class Rollout(_Section):
+    """When a candidate gets more of the traffic, becomes champion, or is dropped."""
+
+    stages: tuple[int, ...] = Field(min_length=1)
+    minimum_requests: int = Field(ge=1)
+    minimum_seconds: float = Field(ge=0)
+    most_seconds: float = Field(gt=0)
+    ready_seconds: float = Field(gt=0)
+    candidate_seconds: float = Field(gt=0)
+    confidence: float = Field(gt=0.5, lt=1)
+    failure_margin: float = Field(gt=0, lt=1)
+    failures_in_a_row: int = Field(ge=1)
+    latency_ratio: float = Field(ge=1)
+    latency_slack_ms: float = Field(ge=0)
+    slow_share: float = Field(gt=0, lt=1)
+    abstention_margin: float = Field(gt=0, lt=1)
+    disagreement: float = Field(gt=0, lt=1)
+
+    @field_validator("stages")
+    @classmethod
+    def _grow(cls, stages: tuple[int, ...]) -> tuple[int, ...]:
+        if list(stages) != sorted(set(stages)) or stages[0] < 1 or stages[-1] > 99:
+            raise ValueError("stages have to be growing percentages from 1 to 99")
+        return stages
+
+
 class Thresholds(_Section):
     """All sections of the file."""
 
@@ -90,6 +116,7 @@ class Thresholds(_Section):
     decision: Decision
     abstention: Abstention
     monitor: Monitor
+    rollout: Rollout
 
 
 @cache

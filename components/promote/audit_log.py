@@ -1,4 +1,4 @@
-"""The audit log: every move of the champion, one JSON object a line, chained by digests.
+"""The audit log: every move and every outcome, one JSON object a line, chained by digests.
 
 Each line holds the SHA-256 of the line before, so that a line that was changed or taken out shows.
 """
@@ -17,6 +17,12 @@ from components.core.errors import ToolwearError
 PROMOTE, ROLLBACK = "promote", "rollback"
 FOUND = "found"  # the registry's champion was another one than the last move says
 DECLINE = "decline"  # the champion stayed
+HELD, ALLOW, REFUSE = "held", "allow", "refuse"  # a person decides
+OUTDATED = "outdated"  # what was held may not be promoted any more
+BUSY = "rollout_busy"  # nothing was released, because a rollout was under way
+WITHDRAWN = "withdrawn_before"  # nothing was released, because it was rolled back before
+# Of a rollout; each begins with "canary" or "shadow".
+START, STAGE, ROLLED_BACK = "_start", "_stage", "_rolled_back"
 MOVES = (PROMOTE, ROLLBACK, FOUND)
 _START = "0" * 64
 

@@ -15,10 +15,12 @@ def promote(
     check: Input[Artifact],
     cause: str,
     promotion: Output[Artifact],
+    rollout: str = "direct",
+    approval: bool = False,
     home: str = "",
     mlflow_uri: str = "",
 ) -> NamedTuple("Promoted", [("outcome", str)]):  # type: ignore[valid-type]
-    """Make the registered version the champion, and put it on the audit log.
+    """Make the registered version the champion or its candidate, or hold it for a person.
 
     Args:
         decision: what was decided.
@@ -26,11 +28,13 @@ def promote(
         check: answers of the served model.
         cause: why the run was started.
         promotion: promotion.json, the entry of the audit log.
+        rollout: "direct", "canary" or "shadow"; the first champion is always promoted directly.
+        approval: hold it until a person allows or refuses.
         home: folder of the system's state; by default $TOOLWEAR_HOME.
         mlflow_uri: the registry; by default the local one in the home.
 
     Returns:
-        outcome: "promoted", or "already_champion".
+        outcome: what was done, one of `components.promote.outcomes.Promotion`.
     """
     from pathlib import Path
 
@@ -48,5 +52,7 @@ def promote(
         home=Home.at(home),
         mlflow_uri=mlflow_uri,
         output=Path(promotion.path),
+        rollout=rollout,
+        approval=approval,
     )
-    return (outcome,)
+    return (outcome.value,)

@@ -1,22 +1,33 @@
-"""Moves the champion and tells who it is. Every move is on the audit log before it happens."""
+"""Releases a version, goes back from one, and tells who is champion."""
 
 from __future__ import annotations
 
-import getpass
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from components.core.errors import ToolwearError
 from components.core.home import Home
-from components.core.lock import exclusive
-from components.core.registry import CHAMPION, PREVIOUS, Registry, Version
-from components.promote import audit_log
-from serving.common import champion as pointer
+from components.core.registry import CHAMPION, Registry, Version
+from components.promote import audit_log, rollouts
+from components.promote.moves import before, move, moves_of, moving, who
+from serving.common.rollout import Mode
 
 MODEL_NAME = "toolwear"
+NOTHING = "none"  # action of a release that was done before
+__all__ = [
+    "ChampionMovedError",
+    "MODEL_NAME",
+    "NOTHING",
+    "WithdrawnError",
+    "champion_moved",
+    "champion_state",
+    "moves_of",
+    "promote_version",
+    "release",
+    "release_locked",
+    "roll_back",
+    "who",
+]
 
 
 def promote_version(registry: Registry, version: Version, why: str, cause: str) -> dict[str, Any]:
@@ -30,39 +41,140 @@ def promote_version(registry: Registry, version: Version, why: str, cause: str) 
 
     Raises:
         ToolwearError: the package is gone or was changed, or the log was.
+        RolloutBusyError: a rollout is under way.
+    """
+    return release(registry, version, Mode.DIRECT, why, cause)
+
+
+class ChampionMovedError(ToolwearError):
+    """The champion is another one than the version was judged against."""
+
+
+class WithdrawnError(ToolwearError):
+    """The version was rolled back in favour of the present champion; only a person may undo it."""
+
+
+def release(
+    registry: Registry,
+    version: Version,
+    mode: Mode,
+    why: str,
+    cause: str,
+    judged_against: str | None = None,
+) -> dict[str, Any]:
+    """Promote `version`, or make it the candidate of a rollout; return the log's entry.
+
+    Its action is `NOTHING` if that was done before. The first champion is promoted at once,
+    whatever the mode: there is nothing to compare it with.
+
+    Args:
+        registry: the model.
+        version: is complete, and its package is whole.
+        mode: how.
+        why: the reason of the decision.
+        cause: why the run was started.
+        judged_against: version that was champion when this one was judged, empty if none was;
+            None not to look.
+
+    Raises:
+        ToolwearError: the package is gone or was changed, or the log was.
+        ChampionMovedError: another version has become champion since it was judged.
+        WithdrawnError: it was rolled back in favour of the present champion.
+        RolloutBusyError: a rollout of another version is under way.
     """
     registry.package(version)
-    with _moving(registry) as champion:
-        if champion is not None and champion.number == version.number:
-            _point_to(registry, champion)
-            return {"action": "none", "from": champion.number, "to": version.number}
-        return _move(registry, audit_log.PROMOTE, champion, version, why, cause)
+    with moving(registry) as champion:
+        if judged_against is not None:
+            moved = champion_moved(version.number, judged_against, champion)
+            if moved is not None:
+                raise ChampionMovedError(moved)
+        return release_locked(registry, champion, version, mode, why, cause)
 
 
-def roll_back(home: Path, why: str, mlflow_uri: str = "", name: str = MODEL_NAME) -> dict[str, Any]:
-    """Make the champion before this one the champion again; return the log's entry.
+def release_locked(
+    registry: Registry, champion: Version | None, version: Version, mode: Mode, why: str, cause: str
+) -> dict[str, Any]:
+    """Do what `release` does, for who holds the lock already."""
+    current = champion.number if champion else None
+    if current == version.number or rollouts.under_way(registry, version):
+        return {"action": NOTHING, "from": current, "to": version.number}
+    back = _withdrawn(registry, version, champion)
+    if back is not None:
+        raise WithdrawnError(
+            f"Version {version.number} was rolled back in favour of version {current} before "
+            f"({back['why']}); run with `--set approval=true`, and a person may allow it."
+        )
+    if champion is None or mode is Mode.DIRECT:
+        return move(registry, audit_log.PROMOTE, champion, version, why, cause)
+    return rollouts.begin(registry, champion, version, mode, why, cause)
 
-    A second rollback goes back one further: it never brings back what was rolled back.
+
+def champion_moved(version: str, judged_against: str, champion: Version | None) -> str | None:
+    """Return a sentence if the champion is another one than a version was judged against."""
+    current = champion.number if champion else ""
+    if current in (judged_against, version):
+        return None
+    told = f"version {judged_against}" if judged_against else "no champion"
+    return (
+        f"The champion is version {current or 'none'} by now, and version {version} was judged "
+        f"against {told}; train again to have it judged against this one."
+    )
+
+
+def _withdrawn(
+    registry: Registry, version: Version, champion: Version | None
+) -> dict[str, Any] | None:
+    """Return the entry by which the version was dropped for this champion, unless allowed since."""
+    if champion is None:
+        return None
+    found = None
+    for entry in audit_log.entries(registry.home.audit_log):
+        if entry["model"] != registry.name:
+            continue
+        dropped = entry["action"].endswith(audit_log.ROLLED_BACK)
+        back = entry["action"] == audit_log.ROLLBACK
+        if (entry["from"], entry["to"]) == (version.number, champion.number) and (
+            back or (dropped and entry["why"] != rollouts.NOT_FINISHED)
+        ):
+            found = entry
+        elif (entry["action"], entry["to"]) == (audit_log.ALLOW, version.number):
+            found = None
+    return found
+
+
+def roll_back(
+    home: Path, why: str, mlflow_uri: str = "", name: str = MODEL_NAME, by: str = ""
+) -> dict[str, Any]:
+    """Go back from what was released last; return the log's entry.
+
+    That is the candidate of a rollout under way: it is dropped, and the champion stays. Without
+    one, the champion before this one is champion again. A second call goes back one further: it
+    never brings back what was rolled back.
 
     Args:
         home: the system's folder.
         why: reason, for the log.
         mlflow_uri: registry; empty for the local one.
         name: of the registered model.
+        by: who wants it; by default whoever runs this.
 
     Raises:
         ToolwearError: there is nothing to go back to, or it cannot be served any more.
     """
     registry = Registry(Home.at(home), mlflow_uri, name)
-    with _moving(registry) as champion:
-        before = _before(registry)
-        if champion is None or before is None:
+    more = {"who": by} if by else {}
+    with moving(registry) as champion:
+        ended = rollouts.stop(registry, champion, why, **more)
+        if ended is not None:
+            return ended
+        earlier = before(registry)
+        if champion is None or earlier is None:
             raise ToolwearError(
                 f"There is no champion of {name} before this one to go back to; "
                 "`toolwear status` shows what there is."
             )
-        registry.package(before)
-        return _move(registry, audit_log.ROLLBACK, champion, before, why, "")
+        registry.package(earlier)
+        return move(registry, audit_log.ROLLBACK, champion, earlier, why, "", **more)
 
 
 def champion_state(
@@ -89,96 +201,3 @@ def champion_state(
         "sha256": champion.package_digest,
         "use": description["use"],
     }
-
-
-@contextmanager
-def _moving(registry: Registry) -> Iterator[Version | None]:
-    """Hold the lock on promotions; first mend the log if the last move was cut off."""
-    with exclusive(registry.home.lock("promote"), "moving the champion"):
-        champion = registry.at(CHAMPION)
-        log = _log_of(registry)
-        logged = log[-1]["to"] if log else None
-        actual = champion.number if champion else None
-        if logged != actual:
-            _write(
-                registry,
-                audit_log.FOUND,
-                logged,
-                champion,
-                "the registry says otherwise than the log: a move was cut off, or the alias was "
-                "moved by other means",
-                "",
-            )
-        yield champion
-
-
-def _move(
-    registry: Registry,
-    action: str,
-    champion: Version | None,
-    version: Version,
-    why: str,
-    cause: str,
-) -> dict[str, Any]:
-    entry = _write(registry, action, champion.number if champion else None, version, why, cause)
-    registry.move(CHAMPION, version)
-    registry.move(PREVIOUS, _before(registry))
-    _point_to(registry, version)
-    return entry
-
-
-def _point_to(registry: Registry, version: Version) -> None:
-    """Tell running servers; a move that was cut off before it is mended by the next one."""
-    package = registry.package(version)
-    log = _log_of(registry)
-    pointer.write(
-        registry.home.root,
-        pointer.Champion(
-            name=registry.name,
-            version=version.number,
-            package_digest=package.digest,
-            package=package.folder.relative_to(registry.home.root).as_posix(),
-            model_sha256=package.model_sha256,
-            since=log[-1]["when"],
-        ),
-    )
-
-
-def _write(
-    registry: Registry, action: str, start: str | None, end: Version | None, why: str, cause: str
-) -> dict[str, Any]:
-    return audit_log.append(
-        registry.home.audit_log,
-        who=who(),
-        why=why,
-        cause=cause,
-        action=action,
-        model=registry.name,
-        **{"from": start},
-        to=end.number if end else None,
-        package=end.package_digest if end else None,
-    )
-
-
-def _before(registry: Registry) -> Version | None:
-    stack = audit_log.champions(_log_of(registry))
-    known = [entry["to"] for entry in stack if entry["to"] is not None]
-    return registry.version(known[-2]) if len(known) > 1 else None
-
-
-def _log_of(registry: Registry) -> list[dict[str, Any]]:
-    return moves_of(audit_log.entries(registry.home.audit_log), registry.name)
-
-
-def moves_of(log: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """Return the entries of a log that moved the champion of this model."""
-    return [item for item in log if item["model"] == name and item["action"] in audit_log.MOVES]
-
-
-def who() -> str:
-    """Return who is at work, for the log: user and machine."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        user = "unnamed"
-    return f"{user}@{socket.gethostname()}"

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from components.core import jsonfile
 from components.core.errors import ToolwearError
 from components.core.home import Home
-from components.core.registry import Registry
+from components.core.registry import CHAMPION, Registry, Version
 from components.core.steps import report
 from components.decide.outcomes import Outcome
-from components.promote.registry_state import promote_version
+from components.promote import approvals, audit_log
+from components.promote.moves import moving, write_entry
+from components.promote.outcomes import Promotion
+from components.promote.registry_state import (
+    NOTHING,
+    ChampionMovedError,
+    WithdrawnError,
+    release,
+)
+from components.promote.rollouts import RolloutBusyError
+from serving.common.rollout import Mode
 
-PROMOTED, ALREADY = "promoted", "already_champion"
+_DONE = {
+    audit_log.PROMOTE: Promotion.PROMOTED,
+    NOTHING: Promotion.ALREADY,
+    Mode.CANARY + audit_log.START: Promotion.CANARY,
+    Mode.SHADOW + audit_log.START: Promotion.SHADOW,
+}
 
 
 def promote(
@@ -23,8 +39,10 @@ def promote(
     home: Home,
     mlflow_uri: str,
     output: Path,
-) -> str:
-    """Make the registered version the champion and write `promotion.json`; return what was done.
+    rollout: str = Mode.DIRECT.value,
+    approval: bool = False,
+) -> Promotion:
+    """Release the registered version or hold it; write `promotion.json`, return what was done.
 
     The graph gets here only after a decision to promote and a passed check of serving; both are
     looked at once more, for this is where a mistake would be served.
@@ -37,10 +55,33 @@ def promote(
         home: the system's folder.
         mlflow_uri: registry; empty for the local one.
         output: folder to make.
+        rollout: a `Mode`.
+        approval: hold it until a person allows or refuses.
 
     Raises:
         ToolwearError: the decision is not to promote, or the check is not of this package.
     """
+    decided, registered = _agreed(decision, registration, check)
+    registry = Registry(home, mlflow_uri, registered["name"])
+    version = registry.version(registered["version"])
+    why = f"{decided['decision']}: {decided['reasons'][0]}"
+    judged_against = (decided["champion"] or {}).get("version", "")
+    champion = registry.at(CHAMPION)
+    if approval and (champion is None or champion.number != version.number):
+        entry = approvals.hold(registry, version, judged_against, Mode(rollout), why, cause)
+        outcome = Promotion.HELD
+    else:
+        outcome, entry = _released(registry, version, Mode(rollout), why, cause, judged_against)
+    output.mkdir(parents=True)
+    jsonfile.write(output / "promotion.json", {**entry, "outcome": outcome})
+    report(f"{outcome}: {registry.name} version {entry['from']} -> {entry['to']}")
+    return outcome
+
+
+def _agreed(
+    decision: Path, registration: Path, check: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return decision and registration if they and the check allow this model's promotion."""
     decided = jsonfile.read(decision / "decision.json")
     registered = jsonfile.read(registration / "registration.json")
     checked = jsonfile.read(check / "check.json")
@@ -53,19 +94,35 @@ def promote(
         raise ToolwearError(
             f"The check of serving failed, so nothing may be promoted: {checked['reason']}"
         )
-    digest = registered["package_digest"]
-    if checked["package_digest"] != digest or (
+    if checked["package_digest"] != registered["package_digest"] or (
         decided["challenger"]["model_sha256"] != registered["model_sha256"]
     ):
         raise ToolwearError(
             "Decision, registration and check of serving are of different models; "
             "promote from the artifacts of one run."
         )
-    registry = Registry(home, mlflow_uri, registered["name"])
-    version = registry.version(registered["version"])
-    why = f"{decided['decision']}: {decided['reasons'][0]}"
-    entry = promote_version(registry, version, why, cause)
-    output.mkdir(parents=True)
-    jsonfile.write(output / "promotion.json", entry)
-    report(f"champion of {registry.name}: version {entry['from']} -> {entry['to']}")
-    return ALREADY if entry["action"] == "none" else PROMOTED
+    return decided, registered
+
+
+def _released(
+    registry: Registry, version: Version, mode: Mode, why: str, cause: str, judged_against: str
+) -> tuple[Promotion, dict[str, Any]]:
+    try:
+        entry = release(registry, version, mode, why, cause, judged_against)
+    except RolloutBusyError as error:
+        return Promotion.BUSY, _stays(registry, version, audit_log.BUSY, str(error), cause)
+    except ChampionMovedError as error:
+        return Promotion.MOVED, _stays(registry, version, audit_log.OUTDATED, str(error), cause)
+    except WithdrawnError as error:
+        return Promotion.WITHDRAWN, _stays(
+            registry, version, audit_log.WITHDRAWN, str(error), cause
+        )
+    return _DONE[entry["action"]], entry
+
+
+def _stays(
+    registry: Registry, version: Version, action: str, why: str, cause: str
+) -> dict[str, Any]:
+    with moving(registry) as champion:
+        start = champion.number if champion else None
+        return write_entry(registry, action, start, version, why, cause)

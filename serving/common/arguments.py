@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from components.core.registry import CANDIDATE, CHAMPION
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -14,3 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--http_port", type=int, default=8080)
     parser.add_argument("--grpc_port", type=int, default=None, help="by default no gRPC")
     parser.add_argument("--access_log", action="store_true", help="one line per request")
+
+
+def add_follow(parser: argparse.ArgumentParser) -> None:
+    """Add the option of servers that follow a pointer of the home."""
+    parser.add_argument(
+        "--follow",
+        choices=(CHAMPION, CANDIDATE),
+        default=CHAMPION,
+        help="whose pointer in the home to follow",
+    )

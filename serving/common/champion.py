@@ -1,5 +1,7 @@
 """The pointer to the champion: a small file that promotion writes and running servers follow.
 
+The candidate of a rollout has one like it, which the servers beside the champion's follow.
+
 Servers do not ask the registry: it may be far away or down, and every answer would depend on it.
 """
 
@@ -14,6 +16,7 @@ from pathlib import Path
 from components.core import jsonfile
 from components.core.errors import ToolwearError
 from components.core.package import Package, load_package
+from components.core.registry import CANDIDATE, CHAMPION
 
 POLL_SECONDS = 0.5
 _RETRY_SECONDS = 5.0
@@ -41,30 +44,33 @@ class Champion:
     since: str
 
 
-def path(home: Path) -> Path:
-    """Return where the pointer is."""
-    return home / "serving" / "champion.json"
+TRACKS = (CHAMPION, CANDIDATE)
 
 
-def write(home: Path, champion: Champion) -> None:
+def path(home: Path, track: str = CHAMPION) -> Path:
+    """Return where the pointer of a track is."""
+    return home / "candidate.json" if track == CANDIDATE else home / "serving" / "champion.json"
+
+
+def write(home: Path, champion: Champion, track: str = CHAMPION) -> None:
     """Point to a champion: whoever reads sees the old one or the new one."""
-    jsonfile.write(path(home), asdict(champion))
+    jsonfile.write(path(home, track), asdict(champion))
 
 
-def read(home: Path) -> Champion | None:
-    """Return the champion, None if there has never been one.
+def read(home: Path, track: str = CHAMPION) -> Champion | None:
+    """Return the champion, None if there has never been one; or the candidate, if there is one.
 
     Raises:
         ToolwearError: the file is broken.
     """
     try:
-        value = jsonfile.read(path(home))
+        value = jsonfile.read(path(home, track))
         return Champion(**{item.name: str(value[item.name]) for item in fields(Champion)})
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
         raise ToolwearError(
-            f"{path(home)} is broken; promote or roll back to have it written again."
+            f"{path(home, track)} is broken; promote or roll back to have it written again."
         ) from None
 
 
@@ -77,13 +83,15 @@ def load(home: Path, champion: Champion) -> Package:
     return load_package(home / champion.package, champion.package_digest)
 
 
-def read_package(home: Path) -> tuple[Champion, Package]:
-    """Return the champion and its package.
+def read_package(home: Path, track: str = CHAMPION) -> tuple[Champion, Package]:
+    """Return the champion and its package, or the candidate and its.
 
     Raises:
-        ToolwearError: there is no champion, or it cannot be served.
+        ToolwearError: there is none, or it cannot be served.
     """
-    champion = read(home)
+    champion = read(home, track)
+    if champion is None and track == CANDIDATE:
+        raise ToolwearError(f"There is no candidate in {home}: no rollout is under way.")
     if champion is None:
         raise ToolwearError(f"There is no champion in {home} yet; train one: toolwear run.")
     return champion, load(home, champion)
@@ -98,10 +106,19 @@ class Follower:
         home: the system's folder.
         served: the champion that is in service already.
         swap: takes a new champion into service, or raises `ToolwearError`.
+        track: CHAMPION or CANDIDATE. A candidate that is gone stays in service until the servers
+            are ended.
     """
 
-    def __init__(self, home: Path, served: Champion, swap: Callable[[Champion], None]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        served: Champion,
+        swap: Callable[[Champion], None],
+        track: str = CHAMPION,
+    ) -> None:
         self._home = home
+        self._track = track
         self._served = served
         self._swap = swap
         self._stop = threading.Event()
@@ -122,7 +139,7 @@ class Follower:
         while not self._stop.wait(wait):
             wait = POLL_SECONDS
             try:
-                champion = read(self._home)
+                champion = read(self._home, self._track)
                 if champion is not None and champion != self._served:
                     self._swap(champion)
                     self._served = champion

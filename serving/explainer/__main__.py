@@ -21,7 +21,7 @@ from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.package import Package, load_package
 from serving.common import champion as pointer
 from serving.common import ports
-from serving.common.arguments import add_arguments
+from serving.common.arguments import add_arguments, add_follow
 
 MODEL_SHA256 = "MODEL_SHA256"
 _log = logging.getLogger("toolwear.serving")
@@ -63,7 +63,7 @@ def main() -> int:
             fresh.warm_up()
             model.swap(fresh)
 
-        follower = pointer.Follower(home, champion, swap)
+        follower = pointer.Follower(home, champion, swap, options.follow)
 
     def prepare() -> None:
         model.warm_up()
@@ -137,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         "--predictor_host", help="given by KServe and not used: the model is asked in here"
     )
     add_arguments(parser)
+    add_follow(parser)
     parser.set_defaults(http_port=ports.EXPLAINER)
     return parser
 
@@ -144,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
 def _chosen(options: argparse.Namespace) -> tuple[pointer.Champion | None, Package]:
     if options.model_dir is not None:
         return None, load_package(options.model_dir, options.model_sha256)
-    return pointer.read_package(options.home)
+    return pointer.read_package(options.home, options.follow)
 
 
 if __name__ == "__main__":

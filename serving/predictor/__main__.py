@@ -15,7 +15,7 @@ from pathlib import Path
 from components.core.errors import EXIT_USAGE, ToolwearError
 from components.core.package import Package, load_package
 from serving.common import champion as pointer
-from serving.common.arguments import add_arguments
+from serving.common.arguments import add_arguments, add_follow
 from serving.predictor.storage import STORAGE_URI, fetched
 
 MODEL_SHA256 = "MODEL_SHA256"
@@ -38,6 +38,7 @@ def main() -> int:
         f"(default: ${MODEL_SHA256}, else the folder's name)",
     )
     add_arguments(parser)
+    add_follow(parser)
     options = parser.parse_args()
     try:
         champion, package = _chosen(options)
@@ -59,7 +60,7 @@ def main() -> int:
         def swap(new: pointer.Champion) -> None:
             model.swap(Served.load(pointer.load(home, new), new.version))
 
-        follower = pointer.Follower(home, champion, swap)
+        follower = pointer.Follower(home, champion, swap, options.follow)
         follower.start()
     serve(
         [model],
@@ -81,7 +82,7 @@ def _chosen(options: argparse.Namespace) -> tuple[pointer.Champion | None, Packa
     if options.model_dir is not None:
         return None, load_package(options.model_dir, options.model_sha256)
     if options.home is not None:
-        return pointer.read_package(options.home)
+        return pointer.read_package(options.home, options.follow)
     uri = options.storage_uri or os.environ.get(STORAGE_URI)
     if not uri:
         raise ToolwearError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +33,6 @@ NAME = "toolwear"
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> RunArtifacts:
     return make_run(tmp_path_factory.mktemp("first") / "run")
-
-
-@pytest.fixture(scope="session")
-def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the file of a registry without models; MLflow needs seconds to lay it out."""
-    home = Home.at(tmp_path_factory.mktemp("registry"))
-    assert Registry(home, "", NAME).at(CHAMPION) is None
-    return home.root / "mlflow.db"
-
-
-@pytest.fixture
-def home(tmp_path: Path, empty_registry: Path) -> Home:
-    """Return a home with an empty registry."""
-    (tmp_path / "home").mkdir()
-    shutil.copyfile(empty_registry, tmp_path / "home" / "mlflow.db")
-    return Home.at(tmp_path / "home")
 
 
 def judge(run: RunArtifacts, home: Home, data: str = "d0") -> tuple[Outcome, dict[str, Any]]:

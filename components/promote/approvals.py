@@ -1,0 +1,300 @@
+"""Promotions that wait for a person, and what the person says.
+
+The command line, the trigger's HTTP and the console all come here. A held promotion is one small
+file; the audit log tells who decided and why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from components.core import jsonfile
+from components.core.errors import ToolwearError
+from components.core.home import Home
+from components.core.registry import CHAMPION, Registry, Version
+from components.promote import audit_log, rollouts
+from components.promote.moves import moving, write_entry
+from components.promote.registry_state import (
+    MODEL_NAME,
+    WithdrawnError,
+    champion_moved,
+    release_locked,
+)
+from serving.common.rollout import Mode
+
+
+class Status(StrEnum):
+    """What has become of a held promotion."""
+
+    WAITING = "waiting"
+    ALLOWED = "allowed"
+    REFUSED = "refused"
+    OUTDATED = "outdated"  # what was judged is not what would be promoted any more
+
+
+@dataclass(frozen=True)
+class Held:
+    """A promotion that was held.
+
+    Attributes:
+        id: names it on the audit log.
+        model: name of the registered model.
+        version: that would be promoted.
+        package_digest: of its package.
+        champion: the version that it was judged against; empty if there was none.
+        mode: how it would be released, a `Mode`.
+        why: the decision's reason.
+        cause: of the run.
+        since: when, ISO 8601.
+        status: a `Status`.
+        said: what the person said, or what has made it outdated.
+    """
+
+    id: str
+    model: str
+    version: str
+    package_digest: str
+    champion: str
+    mode: str
+    why: str
+    cause: str
+    since: str
+    status: str = Status.WAITING.value
+    said: str = ""
+
+
+def hold(
+    registry: Registry, version: Version, judged_against: str, mode: Mode, why: str, cause: str
+) -> dict[str, Any]:
+    """Hold a promotion; return the log's entry. Holding it twice changes nothing.
+
+    Args:
+        registry: the model.
+        version: its package is whole.
+        judged_against: version that was champion when it was judged; empty if none was.
+        mode: how it is released once allowed.
+        why: the reason of the decision.
+        cause: why the run was started.
+
+    Raises:
+        ToolwearError: the package is gone or was changed, or the log was.
+    """
+    registry.package(version)
+    with moving(registry) as champion:
+        entry = _open(registry, version, judged_against)
+        if entry is None:
+            entry = write_entry(
+                registry,
+                audit_log.HELD,
+                champion.number if champion else None,
+                version,
+                why,
+                cause,
+                approval=f"{version.number}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}",
+                judged_against=judged_against,
+            )
+        _write(
+            registry.home,
+            Held(
+                id=entry["approval"],
+                model=registry.name,
+                version=version.number,
+                package_digest=version.package_digest,
+                champion=judged_against,
+                mode=mode.value,
+                why=why,
+                cause=cause,
+                since=entry["when"],
+            ),
+        )
+        return entry
+
+
+def held(home: Home) -> list[Held]:
+    """Return all that were ever held, the oldest first."""
+    found = [_read(path) for path in home.approvals.glob("*.json")]
+    return sorted((item for item in found if item is not None), key=lambda item: item.id)
+
+
+def waiting(home: Home) -> list[Held]:
+    """Return those that wait for a person, the oldest first."""
+    return [item for item in held(home) if _waits(item)]
+
+
+def allow(
+    home: Home,
+    key: str,
+    why: str,
+    *,
+    mlflow_uri: str = "",
+    name: str = MODEL_NAME,
+    by: str = "",
+) -> dict[str, Any]:
+    """Release a held version in the mode that its run asked for; return the release's entry.
+
+    Args:
+        home: the system's folder.
+        key: the approval's id, or the number of the version that waits.
+        why: what the person says, for the log.
+        mlflow_uri: registry; empty for the local one.
+        name: of the registered model.
+        by: who the person is; by default whoever runs this.
+
+    Raises:
+        ToolwearError: it does not wait, or the champion or the package is another one than was
+            judged; then it waits no longer.
+        RolloutBusyError: a rollout is under way; it goes on waiting.
+    """
+    registry, more = _prepared(home, mlflow_uri, name, why, by)
+    with moving(registry) as champion:
+        item = _the(home, name, key)
+        chosen = registry.version(item.version)
+        fault = _fault(registry, item, chosen, champion)
+        if fault is not None:
+            _close(registry, item, chosen, audit_log.OUTDATED, Status.OUTDATED, fault, more)
+            raise ToolwearError(fault)
+        rollouts.under_way(registry, chosen)
+        if _logged(registry, item, audit_log.ALLOW) is None:
+            start = champion.number if champion else None
+            write_entry(
+                registry,
+                audit_log.ALLOW,
+                start,
+                chosen,
+                why,
+                item.cause,
+                approval=item.id,
+                **more,
+            )
+        try:
+            mode = Mode(item.mode)
+            entry = release_locked(registry, champion, chosen, mode, item.why, item.cause)
+        except WithdrawnError as error:  # released, cut off before this was written, rolled back
+            _close(registry, item, chosen, audit_log.OUTDATED, Status.OUTDATED, str(error), more)
+            raise
+        _write(home, replace(item, status=Status.ALLOWED.value, said=why))
+        return entry
+
+
+def refuse(
+    home: Home,
+    key: str,
+    why: str,
+    *,
+    mlflow_uri: str = "",
+    name: str = MODEL_NAME,
+    by: str = "",
+) -> dict[str, Any]:
+    """Leave the champion as it is; return the log's entry. Arguments as of `allow`.
+
+    Raises:
+        ToolwearError: the version does not wait.
+    """
+    registry, more = _prepared(home, mlflow_uri, name, why, by)
+    with moving(registry):
+        item = _the(home, name, key)
+        if _logged(registry, item, audit_log.ALLOW) is not None:
+            raise ToolwearError(
+                f"Version {item.version} was allowed, and its release was cut off; allow it again "
+                "to finish it, then roll it back."
+            )
+        chosen = registry.version(item.version)
+        return _close(registry, item, chosen, audit_log.REFUSE, Status.REFUSED, why, more)
+
+
+def _prepared(
+    home: Home, mlflow_uri: str, name: str, why: str, by: str
+) -> tuple[Registry, dict[str, str]]:
+    if not why.strip():
+        raise ToolwearError("A decision needs a reason for the audit log; say why.")
+    return Registry(home, mlflow_uri, name), ({"who": by} if by else {})
+
+
+def _fault(
+    registry: Registry, item: Held, version: Version, champion: Version | None
+) -> str | None:
+    """Return why what was judged is not what would be promoted, None if it is."""
+    try:
+        package = registry.package(version)
+    except ToolwearError as error:
+        return str(error)
+    if package.digest != item.package_digest:
+        return (
+            f"Version {item.version} has the package {package.version}, and "
+            f"{item.package_digest[:12]} was judged; train again."
+        )
+    return champion_moved(item.version, item.champion, champion)
+
+
+def _close(
+    registry: Registry,
+    item: Held,
+    version: Version,
+    action: str,
+    status: Status,
+    why: str,
+    more: dict[str, str],
+) -> dict[str, Any]:
+    champion = registry.at(CHAMPION)
+    start = champion.number if champion else None
+    entry = _logged(registry, item, action) or write_entry(
+        registry, action, start, version, why, item.cause, approval=item.id, **more
+    )
+    _write(registry.home, replace(item, status=status.value, said=why))
+    return entry
+
+
+def _the(home: Home, name: str, key: str) -> Held:
+    named = [item for item in held(home) if item.model == name and key in (item.id, item.version)]
+    found = [item for item in named if _waits(item)]
+    if not found:
+        told = f"was {named[-1].status} before" if named else "does not wait"
+        raise ToolwearError(f"'{key}' of {name} {told}; `toolwear approvals` lists what waits.")
+    return found[-1]
+
+
+def _waits(item: Held) -> bool:
+    return item.status == Status.WAITING
+
+
+def _logged(registry: Registry, item: Held, action: str) -> dict[str, Any] | None:
+    for entry in audit_log.entries(registry.home.audit_log):
+        if (entry["action"], entry.get("approval")) == (action, item.id):
+            return entry
+    return None
+
+
+def _open(registry: Registry, version: Version, judged_against: str) -> dict[str, Any] | None:
+    """Return the entry by which this version is held already, if nobody has decided since."""
+    log = [
+        entry
+        for entry in audit_log.entries(registry.home.audit_log)
+        if entry["model"] == registry.name
+        and entry["to"] == version.number
+        and entry.get("approval")
+    ]
+    if log and log[-1]["action"] == audit_log.HELD:
+        return log[-1] if log[-1]["judged_against"] == judged_against else None
+    return None
+
+
+def _path(home: Home, name: str, version: str) -> Path:
+    return home.approvals / f"{name}-{version}.json"
+
+
+def _write(home: Home, item: Held) -> None:
+    jsonfile.write(_path(home, item.model, item.version), asdict(item))
+
+
+def _read(path: Path) -> Held | None:
+    try:
+        value = jsonfile.read(path)
+        return Held(**{item.name: str(value[item.name]) for item in fields(Held)})
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise ToolwearError(f"{path} is broken; remove it and train again.") from None
