@@ -12,7 +12,6 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,6 +27,7 @@ from components.core import jsonfile
 from components.core.config import RunParameters
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.fingerprint import ROOT
+from components.core.run_name import is_run_name, new_run_name
 from components.core.steps import EVENTS_FOLDER
 from components.ingest.sources import source_digest
 
@@ -38,21 +38,33 @@ _CACHE_FOLDER = ".cache"
 
 
 def run_locally(
-    parameters: RunParameters, home: Path, console: Console, *, refresh: bool = False
+    parameters: RunParameters,
+    home: Path,
+    console: Console,
+    *,
+    refresh: bool = False,
+    name: str | None = None,
 ) -> None:
     """Compile the graph, run it here and leave `summary.json` and `report.html` in a new folder.
 
+    Args:
+        parameters: of the run.
+        home: the system's folder.
+        console: for what the user is told.
+        refresh: do every step anew instead of using the cache.
+        name: of the run and its folder; None for a new one.
+
     Raises:
-        ToolwearError: the data or the machine are not fit for a run.
+        ToolwearError: the data or the machine are not fit for a run, or the name is taken.
         SystemExit: a step failed; the code is 2 if the user can mend it, else 1.
     """
     started = time.time()
     home = _prepared_home(home)
     data = str(Path(parameters.data).resolve()) if parameters.data else ""
     digest = source_digest(Path(data)) if data else ""
-    run_folder = home / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    run_folder = _new_folder(home, name)
     events = run_folder / "events"
-    events.mkdir(parents=True)
+    events.mkdir()
     graph = run_folder / "pipeline.yaml"
     graph_digest = compile_training(graph)
     arguments = {
@@ -74,6 +86,19 @@ def run_locally(
         _end_failed(run_folder, events, failed, console)
     summary.finish(run_folder, home, lines.steps(), time.time() - started)
     summary.print_run(run_folder, console)
+
+
+def _new_folder(home: Path, name: str | None) -> Path:
+    if name is not None and not is_run_name(name):
+        raise ToolwearError(f"'{name}' is no name of a run; write one like {new_run_name()}.")
+    folder = home / (name or new_run_name())
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        raise ToolwearError(
+            f"There is a run {folder.name} already; give another name with --name."
+        ) from None
+    return folder
 
 
 def _prepared_home(home: Path) -> Path:

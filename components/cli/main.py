@@ -82,6 +82,9 @@ def run(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Do every step anew instead of using the cache.")
     ] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the run; by default a new one.")
+    ] = None,
 ) -> None:
     """Run the training pipeline here: no Docker and no server.
 
@@ -94,7 +97,7 @@ def run(
     from components.cli.local_run import run_locally
 
     parameters = _parameters(config, data, settings, fast=fast)
-    run_locally(parameters, home, console, refresh=refresh)
+    run_locally(parameters, home, console, refresh=refresh, name=name)
 
 
 @app.command("compile")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from rich.console import Console
 from components.core import schema
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.fingerprint import ROOT
+from components.core.processes import end_with_parent
 from components.features.names import LATEST_FILE
 from serving.common import champion as pointer
 from serving.common import ports
@@ -32,7 +32,6 @@ STOP_SECONDS = 25.0  # a little more than a server gives its requests in flight
 _POLL_SECONDS = 0.2
 _BACKOFF_SECONDS = (1, 2, 4, 8, 16, 30)
 _STEADY_SECONDS = 30.0
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass
@@ -78,7 +77,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C reaches a whole session; we tell each server ourselves, in order.
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
         self.ready = False
 
@@ -279,9 +278,3 @@ def _end(servers: list[Server]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _end_with_parent() -> None:
-    """Runs in the child: let the kernel end it should we be killed outright."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

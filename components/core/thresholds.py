@@ -8,6 +8,8 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from components.core.causes import Cause
+
 FILE = Path(__file__).with_name("thresholds.yaml")
 
 
@@ -107,6 +109,30 @@ class Rollout(_Section):
         return stages
 
 
+class Cooldown(_Section):
+    """Seconds from the start of a run to the next one of the same cause."""
+
+    on_demand: float = Field(ge=0)
+    schedule: float = Field(ge=0)
+    new_data: float = Field(ge=0)
+    degradation: float = Field(ge=0)
+    distribution_change: float = Field(ge=0)
+
+    def of(self, cause: Cause) -> float:
+        """Return the seconds of a cause."""
+        seconds: float = getattr(self, cause.value)
+        return seconds
+
+
+class Trigger(_Section):
+    """How often and how patiently runs are started."""
+
+    cooldown_seconds: Cooldown
+    settle_seconds: float = Field(ge=0)
+    retries: int = Field(ge=0, le=1)
+    waiting: int = Field(ge=1)
+
+
 class Thresholds(_Section):
     """All sections of the file."""
 
@@ -117,6 +143,7 @@ class Thresholds(_Section):
     abstention: Abstention
     monitor: Monitor
     rollout: Rollout
+    trigger: Trigger
 
 
 @cache

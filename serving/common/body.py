@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from serving.common.limits import BODY_BYTES, BODY_SECONDS
@@ -37,6 +39,17 @@ async def read_body(request: Request, v2: bool = False, binary: bool = False) ->
     except ClientDisconnect:
         raise Refusal("too_slow", "The body did not arrive.", 400) from None
     return b"".join(parts)
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object of a body."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refusal("json", f"The body is not valid JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise Refusal("json", "The body has to be a JSON object.")
+    return value
 
 
 def _check_content_type(header: str, binary: bool) -> None:

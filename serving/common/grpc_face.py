@@ -52,7 +52,7 @@ class GrpcFace(InferenceServicer):
         """Answer an inference request; faulty ones get INVALID_ARGUMENT and one sentence."""
         try:
             response = await super().ModelInfer(request, context)
-        except InvalidInput as error:
+        except (Refusal, InvalidInput) as error:
             kind = error.kind if isinstance(error, Refusal) else "request"
             metrics.REFUSALS.labels(self._server, kind).inc()
             code, sentence = _code(kind), error.reason

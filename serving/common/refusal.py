@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from kserve.errors import InvalidInput
 
-
-class Refusal(InvalidInput):
+class Refusal(ValueError):  # noqa: N818 - the name says what is done, not what went wrong
     """The caller's fault.
 
     Args:
@@ -19,6 +17,7 @@ class Refusal(InvalidInput):
         self, kind: str, sentence: str, status: int = 400, retry_after: int | None = None
     ) -> None:
         super().__init__(sentence)
+        self.reason = sentence
         self.kind = kind
         self.status = status
         self.retry_after = retry_after

@@ -25,7 +25,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.common import metrics, openapi, wire
-from serving.common.body import read_body
+from serving.common.body import json_object, read_body
 from serving.common.refusal import Refusal
 
 LENGTH_HEADER = "inference-header-content-length"
@@ -180,14 +180,14 @@ class _Rest:
         self, request: Request, work: Callable[..., Awaitable[tuple[Any, dict[str, str]]]]
     ) -> tuple[Any, dict[str, str]]:
         model = await self._model(request)
-        payload = wire.json_object(await read_body(request))
+        payload = json_object(await read_body(request))
         return await work(model, payload, headers=dict(request.headers))
 
     def documents(self, path: str, endpoint: str, work: Work) -> Route:
         """Return a counted POST route that takes and gives a JSON object."""
 
         async def handler(request: Request) -> Response:
-            return _json(await work(wire.json_object(await read_body(request))))
+            return _json(await work(json_object(await read_body(request))))
 
         return self.post(path, endpoint, handler)
 

@@ -16,21 +16,11 @@ import orjson
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.protocol.infer_type import RequestedOutput
 
+from serving.common.body import json_object
 from serving.common.refusal import Refusal
 
 _LENGTH = struct.Struct("<I")
 _NUMPY_TYPES = {"FP64": np.dtype("<f8")}
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object of a body."""
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Refusal("json", f"The body is not valid JSON: {error}.") from None
-    if not isinstance(value, dict):
-        raise Refusal("json", "The body has to be a JSON object.")
-    return value
 
 
 def v2_request(body: bytes, json_length: str | None, model: str) -> InferRequest:

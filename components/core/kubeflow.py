@@ -1,0 +1,333 @@
+"""Kubeflow Pipelines over its API: versions, schedules and runs, each made once.
+
+What `kfp.Client` leaves to its caller is done here: a version is not uploaded twice, a schedule
+replaces the one of its name, a run of a name is started once, and a run that did not succeed is
+told from one that did (the client's own wait neither raises nor knows of cancelled runs).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from croniter import croniter
+
+from components.core.errors import ToolwearError
+
+PIPELINE = "toolwear-training"
+EXPERIMENT = "toolwear"
+HOST_VARIABLE, TOKEN_VARIABLE = "KFP_HOST", "KFP_TOKEN"
+SUCCEEDED = "SUCCEEDED"
+# The others are PENDING, RUNNING, CANCELING, PAUSED and RUNTIME_STATE_UNSPECIFIED.
+FINAL = frozenset({SUCCEEDED, "SKIPPED", "FAILED", "CANCELED"})
+_PAGE = 100
+_SECONDS = 30.0  # for an answer
+_PROBE_SECONDS = 5.0
+_UNAUTHORIZED = (401, 403)
+
+
+class RefusedError(ToolwearError):
+    """The API does not take what it was given."""
+
+
+class KubeflowDownError(Exception):
+    """The API does not answer; its text is a sentence."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A pipeline's version on the server; `made` tells whether this call made it."""
+
+    pipeline_id: str
+    version_id: str
+    made: bool
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run: its state in Kubeflow's words, why it failed, and its tasks' states by name."""
+
+    state: str
+    error: str
+    tasks: dict[str, str]
+
+    @property
+    def final(self) -> bool:
+        """Whether the run has ended."""
+        return self.state in FINAL
+
+
+class Kubeflow:
+    """The API of one Kubeflow Pipelines.
+
+    Args:
+        host: address, such as http://ml-pipeline.kubeflow:8888.
+        token: sent as a bearer token, if not empty.
+        namespace: of the profile, where there are several users.
+
+    Raises:
+        KubeflowDownError: it does not answer.
+        ToolwearError: it does not accept the token.
+    """
+
+    def __init__(self, host: str, token: str = "", namespace: str = "kubeflow") -> None:
+        self.host = host.rstrip("/")
+        self._lock = threading.RLock()
+        _probe(self.host, token)
+        from kfp import Client  # takes seconds
+
+        with self._asking():
+            self._client = Client(host=self.host, existing_token=token or None, namespace=namespace)
+        self._namespace = None if namespace == "kubeflow" else namespace
+        api = self._client._run_api.api_client.rest_client.pool_manager
+        api.connection_pool_kw["timeout"] = _SECONDS  # by default it would wait for ever
+
+    def upload(self, package: Path, version: str, graph_digest: str) -> Version:
+        """Upload a compiled pipeline as a version, unless the version is there.
+
+        Raises:
+            ToolwearError: the version is there with another graph.
+        """
+        says = f"graph {graph_digest}"
+        with self._asking():
+            pipeline_id = self._client.get_pipeline_id(PIPELINE)
+            if pipeline_id is None:
+                self._client.upload_pipeline(str(package), PIPELINE)
+                pipeline_id = self._client.get_pipeline_id(PIPELINE)
+            found = self._version(pipeline_id, version)
+            if found is None:
+                made = self._client.upload_pipeline_version(
+                    str(package), version, pipeline_id=pipeline_id, description=says
+                )
+                return Version(pipeline_id, made.pipeline_version_id, made=True)
+        if found.description != says:
+            raise ToolwearError(
+                f"Version {version} of {PIPELINE} is on {self.host} with another graph; "
+                "give another name with --version."
+            )
+        return Version(pipeline_id, found.pipeline_version_id, made=False)
+
+    def version(self, name: str = "") -> Version:
+        """Return the version of a name, or the newest.
+
+        Raises:
+            ToolwearError: it is not there.
+        """
+        with self._asking():
+            pipeline_id = self._client.get_pipeline_id(PIPELINE)
+            found = None
+            if pipeline_id is not None and name:
+                found = self._version(pipeline_id, name)
+            elif pipeline_id is not None:
+                newest = self._client.list_pipeline_versions(
+                    pipeline_id, page_size=1, sort_by="created_at desc"
+                ).pipeline_versions
+                found = newest[0] if newest else None
+        if pipeline_id is None or found is None:
+            raise ToolwearError(
+                f"There is no version {name} of {PIPELINE} on {self.host}; "
+                "upload it first: toolwear kfp upload."
+            )
+        return Version(pipeline_id, found.pipeline_version_id, made=False)
+
+    def schedule(
+        self, name: str, cron: str, version: Version, parameters: Mapping[str, Any]
+    ) -> bool:
+        """Let runs start by a cron expression in UTC; return whether anything was changed.
+
+        A schedule of the name is replaced, the new one first: a kill in between leaves both, and
+        the next call mends that, rather than none, which nobody would notice.
+
+        Raises:
+            ToolwearError: the expression is none.
+        """
+        six = _six_fields(cron)
+        wanted = (six, version.version_id, _plain(parameters))
+        with self._asking():
+            experiment = self._experiment()
+            old = self._recurring(name, experiment)
+            same = [run for run in old if _meaning(run) == wanted]
+            if not same:
+                self._client.create_recurring_run(
+                    experiment_id=experiment,
+                    job_name=name,
+                    cron_expression=six,
+                    max_concurrency=1,
+                    no_catchup=True,
+                    params=dict(parameters),
+                    pipeline_id=version.pipeline_id,
+                    version_id=version.version_id,
+                )
+            extra = [run for run in old if run not in same[:1]]
+            for run in extra:
+                self._client.delete_recurring_run(run.recurring_run_id)
+        return bool(extra) or not same
+
+    def start(self, name: str, version: Version, parameters: Mapping[str, Any]) -> str:
+        """Start a run and return its id; a run of that name that is there is the run."""
+        found = self.find(name)
+        if found is not None:
+            return found
+        with self._asking():
+            made = self._client.run_pipeline(
+                experiment_id=self._experiment(),
+                job_name=name,
+                params=dict(parameters),
+                pipeline_id=version.pipeline_id,
+                version_id=version.version_id,
+            )
+            return str(made.run_id)
+
+    def find(self, name: str) -> str | None:
+        """Return the id of the run of a name."""
+        with self._asking():
+            runs = self._client.list_runs(
+                page_size=_PAGE,
+                experiment_id=self._experiment(),
+                sort_by="created_at",
+                filter=_named(name),
+            ).runs
+        return str(runs[0].run_id) if runs else None
+
+    def look(self, run_id: str) -> RunState:
+        """Return how a run is."""
+        with self._asking():
+            run = self._client.get_run(run_id)
+        details = run.run_details.task_details if run.run_details else None
+        tasks = {task.display_name: str(task.state) for task in details or []}
+        return RunState(str(run.state), run.error.message if run.error else "", tasks)
+
+    def wait(
+        self, run_id: str, seconds: float, tell: Callable[[str], None], every: float = 5.0
+    ) -> RunState:
+        """Wait for a run's end, telling of each task that ends; the last look if time is up."""
+        deadline = time.monotonic() + seconds
+        told: dict[str, str] = {}
+        while True:
+            seen = self.look(run_id)
+            for name, state in seen.tasks.items():
+                if state in FINAL and told.get(name) != state:
+                    tell(f"{name}: {state.lower()}")
+            told = seen.tasks
+            if seen.final or time.monotonic() >= deadline:
+                return seen
+            time.sleep(min(every, max(0.0, deadline - time.monotonic())))
+
+    def cancel(self, run_id: str) -> None:
+        """Ask for a run's end."""
+        with self._asking():
+            self._client.terminate_run(run_id)
+
+    def _version(self, pipeline_id: str, name: str) -> Any:
+        found = self._client.list_pipeline_versions(
+            pipeline_id, page_size=_PAGE, filter=_named(name)
+        ).pipeline_versions
+        return found[0] if found else None
+
+    def _experiment(self) -> str:
+        made = self._client.create_experiment(EXPERIMENT, namespace=self._namespace)
+        return str(made.experiment_id)
+
+    def _recurring(self, name: str, experiment: str) -> list[Any]:
+        return list(
+            self._client.list_recurring_runs(
+                page_size=_PAGE, experiment_id=experiment, filter=_named(name)
+            ).recurring_runs
+            or []
+        )
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        from kfp_server_api.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            # The client prints links; one at a time, as standard output is everybody's.
+            with self._lock, contextlib.redirect_stdout(io.StringIO()):
+                yield
+        except HTTPError as error:
+            raise _down(self.host, type(error).__name__) from error
+        except ApiException as error:
+            if error.status in _UNAUTHORIZED:
+                raise _refused(self.host, error.status) from None
+            if error.status and 400 <= error.status < 500:
+                raise RefusedError(
+                    f"Kubeflow Pipelines at {self.host} refused: {_reason(error)}"
+                ) from None
+            raise _down(self.host, f"HTTP {error.status}") from error
+
+
+def _probe(host: str, token: str) -> None:
+    """Ask whether it is there: the client itself would try for half a minute."""
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    url = f"{host}/apis/v2beta1/healthz"
+    try:
+        status = httpx.get(url, headers=headers, timeout=_PROBE_SECONDS).status_code
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+        raise ToolwearError(f"'{host}' is no address; write one like http://host:8888.") from None
+    except httpx.TransportError as error:
+        raise _down(host, type(error).__name__) from error
+    if status in _UNAUTHORIZED:
+        raise _refused(host, status)
+    if status != httpx.codes.OK:
+        raise _down(host, f"HTTP {status}")
+
+
+def _down(host: str, what: str) -> KubeflowDownError:
+    return KubeflowDownError(f"Kubeflow Pipelines at {host} does not answer ({what})")
+
+
+def _refused(host: str, status: int) -> ToolwearError:
+    return ToolwearError(
+        f"Kubeflow Pipelines at {host} lets nobody in with this token (HTTP {status}); "
+        f"set {TOKEN_VARIABLE}."
+    )
+
+
+def _reason(error: Any) -> str:
+    try:
+        return str(json.loads(error.body)["error"])
+    except (ValueError, KeyError, TypeError):
+        return str(error.reason)
+
+
+def _named(name: str) -> str:
+    predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
+    return json.dumps({"predicates": [predicate]})
+
+
+def _six_fields(cron: str) -> str:
+    """Return the expression with Kubeflow's seconds in front."""
+    fields = cron.split()
+    if len(fields) == 5:
+        fields = ["0", *fields]
+    if len(fields) != 6 or not croniter.is_valid(" ".join(fields[1:])):
+        raise ToolwearError(f"'{cron}' is no cron expression in UTC; write one like '0 3 * * *'.")
+    return " ".join(fields)
+
+
+def _plain(parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return parameters as they come back over JSON, where 1 is 1.0."""
+    return {
+        name: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        for name, value in (parameters or {}).items()
+    }
+
+
+def _meaning(run: Any) -> tuple[str, str, dict[str, Any]] | None:
+    """Return what a schedule does; None for one that does not do it as ours do."""
+    cron = run.trigger.cron_schedule if run.trigger else None
+    reference = run.pipeline_version_reference
+    if cron is None or reference is None or not run.no_catchup or run.mode != "ENABLE":
+        return None
+    parameters = run.runtime_config.parameters if run.runtime_config else None
+    return cron.cron, reference.pipeline_version_id, _plain(parameters)

@@ -1,0 +1,194 @@
+"""The trigger's HTTP face: what it takes, from whom, and what it tells."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from prometheus_client import REGISTRY, exposition
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from components.core.errors import ToolwearError
+from components.core.home import Home
+from components.core.operator_token import fits
+from serving.common.body import json_object, read_body
+from serving.common.refusal import Refusal
+from serving.trigger import alerts, asked, metrics
+from serving.trigger.backend import BackendDownError
+from serving.trigger.dispatcher import Dispatcher
+from serving.trigger.store import TooManyError
+
+_RUNS = 50
+_WHY = 200  # characters
+_DIGITS = 12
+_log = logging.getLogger("toolwear.trigger")
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is rolled back: the champion of this home and registry; `name` is the model's."""
+
+    home: Home
+    mlflow_uri: str
+    name: str
+
+
+def application(dispatcher: Dispatcher, place: Place, token: str) -> Starlette:
+    """Return the application; its start and end are the dispatcher's.
+
+    Args:
+        dispatcher: keeps the causes.
+        place: of the champion.
+        token: that whoever changes anything has to have.
+    """
+    face = _Face(dispatcher, place, token)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        dispatcher.start()
+        yield
+        await asyncio.to_thread(dispatcher.stop)
+
+    app = Starlette(
+        routes=[
+            Route("/retrain", face.operators(face.retrain), methods=["POST"]),
+            Route("/alerts", face.operators(face.alerts), methods=["POST"]),
+            Route("/rollback", face.operators(face.rollback), methods=["POST"]),
+            Route("/runs", _answered(face.runs), methods=["GET"]),
+            Route("/runs/{id}", _answered(face.run), methods=["GET"]),
+            Route("/metrics", face.metrics, methods=["GET"]),
+            Route("/healthz", face.healthz, methods=["GET"]),
+        ],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _no_such_endpoint},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Face:
+    """The endpoints."""
+
+    def __init__(self, dispatcher: Dispatcher, place: Place, token: str) -> None:
+        self._dispatcher = dispatcher
+        self._place = place
+        self._token = token
+
+    def operators(self, handler: Handler) -> Handler:
+        """Return the handler for those who have the token."""
+
+        async def guarded(request: Request) -> Response:
+            if not fits(self._token, request.headers.get("authorization")):
+                sentence = "Send the operator's token: 'Authorization: Bearer <token>'."
+                # The body is not read: it would be taken for the next request.
+                headers = {"www-authenticate": "Bearer", "connection": "close"}
+                return _json({"error": sentence}, 401, headers)
+            return await handler(request)
+
+        return _answered(guarded)
+
+    async def retrain(self, request: Request) -> Response:
+        """Take a cause from a person or a program."""
+        key = request.headers.get(asked.KEY_HEADER)
+        wanted = asked.read(json_object(await read_body(request)), key)
+        accepted = await asyncio.to_thread(self._dispatcher.accept, wanted)
+        return _json({"id": str(accepted.id), "status": accepted.state}, 202)
+
+    async def alerts(self, request: Request) -> Response:
+        """Take a notification of Alertmanager."""
+        told = alerts.read(json_object(await read_body(request)))
+        results = [await asyncio.to_thread(self._dispatcher.accept, one) for one in told.requests]
+        causes = [{"id": str(one.id), "result": one.result} for one in results]
+        return _json({"causes": causes, "ignored": told.ignored})
+
+    async def rollback(self, request: Request) -> Response:
+        """Make the champion before this one the champion again."""
+        why = json_object(await read_body(request)).get("why")
+        if type(why) is not str or not 0 < len(why) <= _WHY:
+            raise Refusal("request", f'"why" has to be a text of 1 to {_WHY} characters.')
+        # Imported here: MLflow takes seconds, and runs need none of it in this process.
+        from components.promote.registry_state import roll_back
+
+        place = self._place
+        try:
+            entry = await asyncio.to_thread(
+                roll_back, place.home.root, alerts.one_line(why), place.mlflow_uri, place.name
+            )
+        except ToolwearError as error:
+            raise Refusal("request", str(error), 409) from None
+        return _json({"from": entry["from"], "to": entry["to"]})
+
+    async def runs(self, _request: Request) -> Response:
+        """Tell of the newest causes and their runs."""
+        return _json({"runs": await asyncio.to_thread(self._dispatcher.store.causes, _RUNS)})
+
+    async def run(self, request: Request) -> Response:
+        """Tell of one cause, its run, and the run's steps."""
+        given: str = request.path_params["id"]
+        number = int(given) if given.isascii() and given.isdigit() and len(given) < _DIGITS else 0
+        found = await asyncio.to_thread(self._dispatcher.store.causes, 1, number)
+        if not found:
+            raise Refusal("request", "There is no run of this id here; GET /runs lists them.", 404)
+        attempts = found[0]["attempts"]
+        steps = self._dispatcher.backend.steps
+        if attempts:
+            found[0]["steps"] = await asyncio.to_thread(steps, attempts[-1]["name"])
+        return _json({"steps": [], **found[0]})
+
+    async def metrics(self, request: Request) -> Response:
+        """Tell Prometheus."""
+        encoder, content_type = exposition.choose_encoder(request.headers.get("accept", ""))
+        return Response(
+            await asyncio.to_thread(self._exposed, encoder), headers={"content-type": content_type}
+        )
+
+    def _exposed(self, encoder: Callable[[Any], bytes]) -> bytes:
+        metrics.refresh(self._dispatcher.store, self._dispatcher.schedule.next)
+        return encoder(REGISTRY)
+
+    async def healthz(self, _request: Request) -> Response:
+        """Tell whether causes are given their runs."""
+        if not self._dispatcher.alive:
+            return _json({"error": "The dispatcher has ended; the log says why."}, 503)
+        return _json({"status": "ok"})
+
+
+def _answered(handler: Handler) -> Handler:
+    """Return the handler with an answer of one sentence for every fault."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Refusal as error:
+            headers = {"connection": "close"} if error.kind in ("too_large", "too_slow") else {}
+            return _json({"error": error.reason}, error.status, headers)
+        except TooManyError as error:
+            return _json({"error": str(error)}, 429, {"retry-after": "60"})
+        except BackendDownError as error:
+            return _json({"error": f"{error}."}, 503)
+        except Exception as error:  # noqa: BLE001 - the last resort: an answer for everything
+            # What went wrong is for our log, not for the caller.
+            _log.error("request failed", exc_info=error)
+            return _json({"error": "The trigger failed at this request; its log says why."}, 500)
+
+    return answered
+
+
+async def _no_such_endpoint(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    sentence = "This method is not allowed here." if status == 405 else "No such endpoint."
+    return _json({"error": sentence}, status)
+
+
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), status, headers, media_type="application/json")

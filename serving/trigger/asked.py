@@ -1,0 +1,59 @@
+"""`POST /retrain`: a run that a person or a program asks for."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+from components.core.causes import Cause
+from components.core.config import RunParameters, load
+from components.core.errors import ToolwearError
+from serving.common.refusal import Refusal
+from serving.trigger.alerts import one_line
+from serving.trigger.store import Request
+
+KEY_HEADER = "idempotency-key"
+_DETAIL, _KEY = 150, 100  # characters
+_KNOWN = ("cause", "detail", "parameters")
+
+
+def read(body: dict[str, Any], key: str | None) -> Request:
+    """Return the request of a body.
+
+    Args:
+        body: {"cause", "detail", "parameters"}, each of which may be left out.
+        key: the header of that name: told twice, it is one cause.
+
+    Raises:
+        Refusal: something in it is not right.
+    """
+    unknown = sorted(set(body) - set(_KNOWN))
+    if unknown:
+        raise Refusal(
+            "request", f"There is no key {json.dumps(unknown[0][:40])} here; send {_KNOWN}."
+        )
+    word = body.get("cause", Cause.ON_DEMAND.value)
+    if type(word) is not str or word not in set(Cause):
+        raise Refusal("request", f'"cause" has to be one of {", ".join(Cause)}.')
+    detail = body.get("detail", "")
+    if type(detail) is not str or len(detail) > _DETAIL:
+        raise Refusal("request", f'"detail" has to be a text of at most {_DETAIL} characters.')
+    if key is not None and not 0 < len(key) <= _KEY:
+        raise Refusal("request", f"The header {KEY_HEADER} has to have 1 to {_KEY} characters.")
+    return Request(
+        Cause(word),
+        one_line(detail),
+        f"asked:{key or secrets.token_hex(16)}",
+        _parameters(body.get("parameters", {})),
+    )
+
+
+def _parameters(given: Any) -> dict[str, Any]:
+    if type(given) is not dict or "cause" in given:
+        raise Refusal("request", '"parameters" has to be an object of a run\'s settings.')
+    try:
+        whole = load(None, **given)
+    except ToolwearError as error:
+        raise Refusal("request", str(error)) from None
+    return {name: getattr(whole, name) for name in RunParameters.model_fields if name in given}

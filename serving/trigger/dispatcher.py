@@ -1,0 +1,142 @@
+"""Gives each cause its run, one at a time, from what the database and the backend say alone.
+
+Nothing that matters is kept in memory: after a kill at any moment the next process goes on where
+this one was. A run's name is on the disk before the run is started, and a backend starts a name
+once, so a start whose end nobody saw can simply be asked for again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+from components.core.causes import Cause
+from components.core.run_name import new_run_name
+from serving.trigger.backend import Backend, BackendDownError
+from serving.trigger.metrics import TRIGGERS
+from serving.trigger.schedule import Schedule
+from serving.trigger.store import ENDED, Accepted, Request, Run, State, Store, TooManyError
+from serving.trigger.watch import FolderWatch
+
+_POLL_SECONDS = 0.25
+_START_AGAIN_SECONDS = 10.0
+_DOWN_SECONDS = 5.0
+_log = logging.getLogger("toolwear.trigger")
+
+
+class Dispatcher:
+    """Works in a thread of its own.
+
+    Args:
+        store: the queue.
+        backend: does the runs.
+        schedule: tells causes by the clock.
+        watches: tell causes by new recordings.
+        cooldown: seconds between the starts of two runs of a cause.
+        retries: further attempts at a run that died.
+        waiting: causes that may wait at a time.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        backend: Backend,
+        schedule: Schedule,
+        watches: Sequence[FolderWatch],
+        cooldown: Mapping[Cause, float],
+        retries: int,
+        waiting: int,
+    ) -> None:
+        self.store = store
+        self.backend = backend
+        self.schedule = schedule
+        self._watches = watches
+        self._cooldown = cooldown
+        self._retries = retries
+        self._waiting = waiting
+        self._started_at = 0.0  # when the active run was last asked for
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="dispatcher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop; a run at work goes on and is found again at the next start."""
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread works."""
+        return self._thread.is_alive()
+
+    def accept(self, request: Request) -> Accepted:
+        """Keep a cause and count it.
+
+        Raises:
+            TooManyError: too many are waiting already.
+        """
+        try:
+            accepted = self.store.accept(request, time.time(), self._waiting)
+        except TooManyError:
+            TRIGGERS.labels(request.cause.value, "refused").inc()
+            raise
+        TRIGGERS.labels(request.cause.value, accepted.result).inc()
+        if accepted.result != "duplicate":
+            _log.info("%s: cause %d, %s", accepted.result, accepted.id, request.detail)
+        return accepted
+
+    def _work(self) -> None:
+        wait = _POLL_SECONDS
+        while not self._stop.wait(wait):
+            wait = _POLL_SECONDS
+            try:
+                self._listen(time.time())
+                self._advance(time.time())
+            except BackendDownError as error:
+                _log.warning("%s; asking again in %.0f s", error, _DOWN_SECONDS)
+                wait = _DOWN_SECONDS
+
+    def _listen(self, now: float) -> None:
+        """Keep what the clock and the folders tell."""
+        if self.schedule.tick(now, self._waiting):
+            TRIGGERS.labels(Cause.SCHEDULE.value, "accepted").inc()
+        for watch in self._watches:
+            request = watch.look(now)
+            if request is not None:
+                self.accept(request)
+
+    def _advance(self, now: float) -> None:
+        """Take the active run, or the next cause, one step further."""
+        run = self.store.active()
+        if run is not None:
+            self._follow(run, now)
+            return
+        due = self.store.due(now, self._cooldown)
+        if due is not None:
+            self._start(self.store.begin(due, new_run_name(), now))
+
+    def _start(self, run: Run) -> None:
+        _log.info("starting run %s, attempt %d: %s", run.name, run.attempt, run.text)
+        self._started_at = time.monotonic()
+        self.backend.start(run)
+
+    def _follow(self, run: Run, now: float) -> None:
+        look = self.backend.look(run)
+        if look.state is None:
+            # Killed between the promise and the start, or the start came to nothing.
+            if time.monotonic() - self._started_at > _START_AGAIN_SECONDS:
+                self._start(run)
+        elif look.state in ENDED:
+            dies = look.state is State.DIED and run.attempt <= self._retries
+            again = new_run_name() if dies else None
+            self.store.end(run, look.state, look.reason, now, again)
+            _log.info("run %s %s %s", run.name, look.state, look.reason)
+            if again is not None:
+                self._start(self.store.run(again))
+        elif run.state is not look.state:
+            self.store.mark_running(run.name)

@@ -1,0 +1,128 @@
+"""Runs on this machine: `toolwear run` as a process that outlives the trigger."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.core import jsonfile
+from components.core.errors import ToolwearError
+from components.core.fingerprint import ROOT
+from components.core.home import Home
+from components.promote import audit_log
+from serving.trigger import launch
+from serving.trigger.backend import Look
+from serving.trigger.store import Run, State
+
+TOOLWEAR_RUN = (sys.executable, "-m", "components.cli", "run")
+_SIGNAL = 128  # a shell's way to say that a signal ended a program
+_REASON = 300  # characters
+
+
+class Embedded:
+    """Runs below a home.
+
+    Args:
+        home: the system's folder.
+        settings: of every run; a cause's own parameters win.
+        command: does a run; it is given the options of `toolwear run`.
+    """
+
+    def __init__(
+        self, home: Home, settings: Mapping[str, Any], command: Sequence[str] = TOOLWEAR_RUN
+    ) -> None:
+        self._home = home
+        self._settings = dict(settings)
+        self._command = list(command)
+        self._launchers: list[subprocess.Popen[bytes]] = []
+
+    def start(self, run: Run) -> None:
+        """Start a run; a second start of one name does nothing."""
+        values = {**self._settings, **run.parameters, "cause": run.text}
+        options = [f"--set={key}={value}" for key, value in values.items()]
+        self._launchers.append(
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "serving.trigger.launch",
+                    str(self._folder(run.name)),
+                    *self._command,
+                    f"--home={self._home.root}",
+                    f"--name={run.name}",
+                    *options,
+                ],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        )
+
+    def look(self, run: Run) -> Look:
+        """Tell by the launcher's folder what became of a run."""
+        self._launchers = [process for process in self._launchers if process.poll() is None]
+        seen = launch.look(self._folder(run.name))
+        if not seen.claimed:
+            return Look(None)
+        if seen.code == 0:
+            return Look(State.SUCCEEDED)
+        if seen.code is None:
+            return (
+                Look(State.RUNNING)
+                if seen.at_work
+                else self._died(run, "it was killed, or its machine was")
+            )
+        if seen.code < 0 or seen.code > _SIGNAL:
+            return self._died(run, f"it was killed by signal {abs(seen.code) % _SIGNAL}")
+        return Look(State.FAILED, self._last_words(run.name) or f"it ended with {seen.code}")
+
+    def steps(self, name: str) -> list[Mapping[str, Any]]:
+        """Return what the steps have recorded, in the order in which they began."""
+        events = [
+            jsonfile.read(path) for path in (self._home.root / name / "events").glob("*.json")
+        ]
+        return [
+            {
+                "step": event["step"],
+                "state": event["state"],
+                "seconds": event["seconds"],
+                "reason": event.get("reason", ""),
+            }
+            for event in sorted(events, key=lambda event: event["started"])
+        ]
+
+    def has_trained(self, digest: str) -> bool:
+        """Tell whether a finished run of the home has had these recordings."""
+        return any(
+            (path.parent / "summary.json").exists()
+            and jsonfile.read(path).get("data_digest") == digest
+            for path in self._home.root.glob("2*/arguments.json")
+        )
+
+    def _folder(self, name: str) -> Path:
+        return self._home.trigger / "runs" / name
+
+    def _died(self, run: Run, reason: str) -> Look:
+        """Tell of a killed run; one that had moved the champion before has done its work."""
+        try:
+            log = audit_log.entries(self._home.audit_log)
+        except ToolwearError as error:
+            return Look(State.FAILED, f"it was killed, and {error}")
+        if any(e["action"] == audit_log.PROMOTE and e["cause"] == run.text for e in log):
+            return Look(State.FAILED, "it was killed after it had promoted its model")
+        return Look(State.DIED, reason)
+
+    def _last_words(self, name: str) -> str:
+        for step in self.steps(name):
+            if step["state"] == "failed":
+                return f"{step['step']}: {step['reason']}"[:_REASON]
+        log = self._folder(name) / launch.LOG
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")[:_REASON]

@@ -1,0 +1,143 @@
+"""Starts the trigger over a home: one process for one home."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from components.core.causes import Cause
+from components.core.config import load
+from components.core.errors import ToolwearError
+from components.core.home import Home
+from components.core.lock import exclusive
+from components.core.operator_token import operator_token
+from components.core.thresholds import thresholds
+from serving.common.arguments import LOOPBACK
+from serving.common.limits import CONNECTIONS, GRACE_SECONDS
+from serving.common.ports import TRIGGER
+from serving.trigger import metrics
+from serving.trigger.app import Place, application
+from serving.trigger.backend import Backend
+from serving.trigger.dispatcher import Dispatcher
+from serving.trigger.embedded import TOOLWEAR_RUN, Embedded
+from serving.trigger.schedule import Schedule, check
+from serving.trigger.store import Store
+from serving.trigger.watch import FolderWatch
+
+_LOCK_SECONDS = 5.0  # for a predecessor to end
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to trigger.
+
+    Attributes:
+        home: the system's folder.
+        host: address to listen at.
+        http_port: port to listen at.
+        access_log: one line per request.
+        settings: of every run, by the names of `RunParameters`.
+        watch: folder of recordings; None for none.
+        schedule: cron expression of five fields in UTC; empty for none.
+        cooldown_seconds: of every cause instead of the thresholds'; None for theirs.
+        settle_seconds: instead of the thresholds'; None for theirs.
+        kfp_host: address of Kubeflow Pipelines' API; empty: runs are done here.
+        kfp_token: for it.
+        mlflow_uri: registry; empty for the local one.
+        model_name: of the model that is rolled back.
+        run_command: does a run here.
+    """
+
+    home: Home
+    host: str = LOOPBACK
+    http_port: int = TRIGGER
+    access_log: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    watch: Path | None = None
+    schedule: str = ""
+    cooldown_seconds: float | None = None
+    settle_seconds: float | None = None
+    kfp_host: str = ""
+    kfp_token: str = ""
+    mlflow_uri: str = ""
+    model_name: str = "toolwear"
+    run_command: tuple[str, ...] = TOOLWEAR_RUN
+
+
+def serve(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT; a run at work goes on and is found again.
+
+    Raises:
+        ToolwearError: an option is wrong, or another trigger is at work in this home.
+    """
+    settings = _checked(options)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    options.home.root.mkdir(parents=True, exist_ok=True)
+    what = f"running the trigger of {options.home.root}"
+    with exclusive(options.home.lock("trigger"), what, _LOCK_SECONDS):
+        token = operator_token(options.home)
+        store = Store(options.home.trigger)
+        metrics.prepare(store)
+        place = Place(options.home, options.mlflow_uri, options.model_name)
+        app = application(_dispatcher(options, settings, store), place, token)
+        config = uvicorn.Config(
+            app,
+            host=options.host,
+            port=options.http_port,
+            log_config=None,
+            access_log=options.access_log,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            limit_concurrency=CONNECTIONS,
+        )
+        # uvicorn raises the signal that stopped it once more: an orderly end is no failure.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        signal.signal(signal.SIGINT, lambda *_: None)
+        uvicorn.Server(config).run()
+        store.close()
+
+
+def _checked(options: Options) -> dict[str, Any]:
+    """Return the settings of every run."""
+    if "cause" in options.settings:
+        raise ToolwearError("The trigger itself says why a run was started; leave out 'cause'.")
+    if options.schedule:
+        check(options.schedule)
+    given = dict(options.settings)
+    if options.watch is not None:
+        given.setdefault("data", str(options.watch))
+    whole = load(None, **given)
+    return {name: getattr(whole, name) for name in given}
+
+
+def _dispatcher(options: Options, settings: dict[str, Any], store: Store) -> Dispatcher:
+    limits = thresholds().trigger
+    seconds = options.cooldown_seconds
+    cooldown = {
+        cause: limits.cooldown_seconds.of(cause) if seconds is None else seconds for cause in Cause
+    }
+    backend = _backend(options, settings)
+    settle = limits.settle_seconds if options.settle_seconds is None else options.settle_seconds
+    watches = []
+    if options.watch is not None:
+        watches.append(FolderWatch(options.watch.resolve(), settle, backend.has_trained))
+    schedule = Schedule(options.schedule, store, time.time())
+    return Dispatcher(store, backend, schedule, watches, cooldown, limits.retries, limits.waiting)
+
+
+def _backend(options: Options, settings: dict[str, Any]) -> Backend:
+    if options.kfp_host:
+        from serving.trigger.kfp_runs import KfpRuns
+
+        return KfpRuns(options.kfp_host, options.kfp_token, settings)
+    return Embedded(options.home, settings, options.run_command)

@@ -1,0 +1,247 @@
+"""Each of the causes starts one run, told twice or not, and nothing else does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from components.core.causes import Cause
+from components.ingest.simulator import SimulatorSettings, simulate
+from tests.trigger.service import OPERATOR, Service, wait_for
+
+ServiceOf = Callable[..., Service]
+
+
+def alert(name: str, cause: str | None, start: str = "2026-01-01T00:00:00Z", **more: Any) -> Any:
+    labels = {"alertname": name} | ({"cause": cause} if cause else {})
+    found = {"status": "firing", "labels": labels, "annotations": {"summary": "it drifts"}}
+    return {**found, "fingerprint": f"f-{name}", "startsAt": start, **more}
+
+
+def notification(*alerts: Any) -> Any:
+    return {"version": "4", "status": "firing", "alerts": list(alerts)}
+
+
+def test_a_run_on_demand_has_its_cause_parameters_and_steps(service_of: ServiceOf) -> None:
+    service = service_of("--set=permutations=7")
+    cause = service.ask(detail="a new insert", parameters={"seed": 3})
+    told = service.ends(cause)
+    (attempt,) = told["attempts"]
+    assert told["cause"] == "on_demand"
+    assert told["text"] == f"on_demand: a new insert (trigger {cause})"
+    assert told["steps"] == [{"step": "ingest", "state": "succeeded", "seconds": 0.1, "reason": ""}]
+    (started,) = service.starts()
+    assert started == {
+        "name": attempt["name"],
+        "cause": told["text"],
+        "seed": "3",
+        "permutations": "7",
+    }
+    assert service.metric('toolwear_triggers_total{cause="on_demand",result="accepted"}') == 1
+    assert service.metric('toolwear_runs_total{outcome="succeeded"}') == 1
+    assert service.metric("toolwear_run_last_success_timestamp_seconds") == attempt["ended"]
+    assert service.metric("toolwear_run_in_progress") == 0
+
+
+def test_runs_go_one_at_a_time_in_the_order_of_their_causes(service_of: ServiceOf) -> None:
+    service = service_of()
+    service.hold()
+    first, second = service.ask(detail="first"), service.ask(detail="second")
+    wait_for(lambda: len(service.starts()) == 1)
+    assert service.metric("toolwear_run_in_progress") == 1
+    assert service.metric("toolwear_causes_waiting") == 1
+    assert [run["status"] for run in service.runs()] == ["waiting", "running"]
+    service.release()
+    ended = [service.ends(cause)["attempts"][0] for cause in (first, second)]
+    assert ended[0]["ended"] <= ended[1]["started"]
+
+
+def test_a_key_makes_a_repeated_request_one_cause(service_of: ServiceOf) -> None:
+    service = service_of()
+    answers = [service.post("/retrain", {}, **{"idempotency-key": "k1"}) for _ in range(3)]
+    assert {answer.json()["id"] for answer in answers} == {"1"}
+    service.ends("1")
+    assert service.post("/retrain", {}, **{"idempotency-key": "k1"}).json() == {
+        "id": "1",
+        "status": "succeeded",
+    }
+    assert len(service.starts()) == 1
+
+
+def test_alerts_start_one_run_for_each_cause(service_of: ServiceOf) -> None:
+    service = service_of("--cooldown_seconds=0")
+    body = notification(
+        alert("Drift", "distribution_change"),
+        alert("AttributionDrift", "distribution_change"),
+        alert("Worse", "degradation"),
+        alert("Slow", None),
+        alert("Odd", "on_demand"),
+        alert("Gone", "degradation", status="resolved"),
+    )
+    service.hold()
+    told = service.post("/alerts", body).json()
+    assert told["ignored"] == 3
+    results = [cause["result"] for cause in told["causes"]]
+    assert results[0] == "accepted"
+    assert results[2] == "accepted"
+    assert [one["result"] for one in service.post("/alerts", body).json()["causes"]] == [
+        "duplicate"
+    ] * 3
+    service.release()
+    wait_for(lambda: {run["status"] for run in service.runs()} <= {"succeeded", "merged"})
+    causes = [start["cause"].split(":")[0] for start in service.starts()]
+    # The second drift is merged into the first, unless the first had already begun.
+    expected = ["distribution_change", "degradation"]
+    assert sorted(causes) == sorted(expected + ["distribution_change"] * (results[1] != "merged"))
+    assert "Drift: it drifts (trigger 1)" in service.starts()[0]["cause"]
+    anew = notification(alert("Worse", "degradation", "2026-01-02T00:00:00Z"))
+    (again,) = service.post("/alerts", anew).json()["causes"]
+    assert again["result"] == "accepted"
+    service.ends(again["id"])
+
+
+def test_a_cause_waits_until_its_kind_has_cooled_down(service_of: ServiceOf) -> None:
+    service = service_of("--cooldown_seconds=4")
+    first = service.post("/alerts", notification(alert("A", "degradation"))).json()["causes"][0]
+    started = service.ends(first["id"])["attempts"][0]["started"]
+    later = [alert(name, "degradation") for name in ("B", "C")]
+    told = service.post("/alerts", notification(*later)).json()["causes"]
+    assert [one["result"] for one in told] == ["accepted", "merged"]
+    assert service.run(told[1]["id"])["merged_into"] == told[0]["id"]
+    # Another kind does not wait for it.
+    service.ends(service.ask(cause="distribution_change"))
+    assert service.ends(told[0]["id"])["attempts"][0]["started"] >= started + 4
+    assert len(service.starts()) == 3
+
+
+def test_new_recordings_start_one_run_once_they_rest(service_of: ServiceOf, tmp_path: Path) -> None:
+    recordings, upload = tmp_path / "recordings", tmp_path / "upload"
+    simulate(SimulatorSettings(runs=4), upload)
+    service = service_of(f"--watch={recordings}", "--settle_seconds=0.5", "--cooldown_seconds=0")
+    recordings.mkdir()
+    (recordings / "experiment_01.csv").write_text("half")  # no table yet: not whole
+    wait_for(lambda: "not whole yet" in service.log.read_text())
+    shutil.copytree(upload, recordings, dirs_exist_ok=True)
+    wait_for(lambda: [run["status"] for run in service.runs()] == ["succeeded"])
+    (told,) = service.runs()
+    assert told["cause"] == Cause.NEW_DATA
+    assert service.starts()[0]["data"] == str(recordings)
+    for path in recordings.iterdir():
+        path.touch()  # the same recordings, copied once more
+    (recordings / "notes.txt").write_text("nothing to learn from")
+    service.kill()
+    service.start()
+    (recordings / "experiment_01.csv").open("a").write("1\n")
+    wait_for(lambda: len(service.starts()) == 2)
+    wait_for(lambda: [run["status"] for run in service.runs()] == ["succeeded"] * 2)
+
+
+def test_recordings_that_a_run_has_had_are_not_new(service_of: ServiceOf, tmp_path: Path) -> None:
+    from components.ingest.sources import source_digest
+
+    recordings, home = tmp_path / "recordings", tmp_path / "home"
+    simulate(SimulatorSettings(runs=4), recordings)
+    by_hand = home / "20260101T000000Z-abcdef"
+    by_hand.mkdir(parents=True)
+    arguments = {"data_digest": source_digest(recordings)}
+    (by_hand / "arguments.json").write_text(json.dumps(arguments))
+    (by_hand / "summary.json").write_text("{}")
+    service = service_of(f"--watch={recordings}", "--settle_seconds=0")
+    (recordings / "experiment_01.csv").open("a").write("1\n")
+    wait_for(lambda: service.starts())
+    assert len(service.runs()) == 1
+
+
+def test_the_schedule_starts_a_run_and_makes_up_for_missed_times_once(
+    service_of: ServiceOf,
+) -> None:
+    import sqlite3
+
+    service = service_of("--schedule=0 3 * * *")
+    coming = service.metric("toolwear_schedule_next_timestamp_seconds")
+    assert coming % 86400 == 3 * 3600
+    service.kill()
+    missed = coming - 5 * 86400
+    with sqlite3.connect(service.home / "trigger" / "trigger.db") as database:
+        database.execute("UPDATE facts SET value = ? WHERE name = 'schedule_next'", (repr(missed),))
+    database.close()
+    service.start()
+    wait_for(lambda: [run["status"] for run in service.runs()] == ["succeeded"])
+    assert service.starts()[0]["cause"].startswith("schedule: ")
+    assert service.metric("toolwear_schedule_next_timestamp_seconds") == coming
+    service.kill()
+    service.start()
+    assert len(service.runs()) == 1
+
+
+def test_a_run_that_fails_is_told_with_its_reason_and_not_repeated(service_of: ServiceOf) -> None:
+    service = service_of()
+    (service.home / "code").write_text("2")
+    told = service.ends(service.ask(), "failed")
+    assert [(a["state"], a["reason"]) for a in told["attempts"]] == [("failed", "ingest: bad data")]
+    assert service.metric('toolwear_runs_total{outcome="failed"}') == 1
+    assert service.metric("toolwear_run_last_failure_timestamp_seconds") > 0
+
+
+def test_who_has_no_token_changes_nothing(service_of: ServiceOf) -> None:
+    service = service_of()
+    for each in ("/retrain", "/alerts", "/rollback"):
+        for given in (None, "Bearer", "Bearer wrong", "Basic a-token-for-tests-only"):
+            headers = {} if given is None else {"authorization": given}
+            answer = httpx.post(service.url + each, json={}, headers=headers)
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+    assert service.runs() == []
+
+
+BAD: list[tuple[str, Any, int, str]] = [
+    ("/retrain", [], 400, "JSON object"),
+    ("/retrain", {"cause": "boredom"}, 400, "one of on_demand"),
+    ("/retrain", {"detail": "x" * 151}, 400, "at most 150"),
+    ("/retrain", {"why": "x"}, 400, 'no key "why"'),
+    ("/retrain", {"parameters": {"sed": 1}}, 400, "did you mean 'seed'"),
+    ("/retrain", {"parameters": {"seed": -1}}, 400, "'seed' is wrong"),
+    ("/retrain", {"parameters": {"cause": "x"}}, 400, "settings"),
+    ("/alerts", {"version": "3"}, 400, '"4"'),
+    ("/alerts", {"version": "4"}, 400, '"alerts"'),
+    ("/alerts", {"version": "4", "alerts": [1]}, 400, "list of objects"),
+    ("/alerts", {"version": "4", "alerts": [{}]}, 400, '"labels"'),
+    ("/alerts", {"version": "4", "alerts": [{"labels": {}}]}, 400, '"status"'),
+    ("/alerts", notification(alert("A", "degradation", fingerprint=1)), 400, '"fingerprint"'),
+    ("/alerts", {"version": "4", "alerts": [{}] * 1001}, 413, "1000"),
+    ("/rollback", {}, 400, '"why"'),
+    ("/rollback", {"why": "it errs"}, 409, "no champion"),
+]
+
+
+def test_bad_requests_get_a_sentence_and_start_nothing(service_of: ServiceOf) -> None:
+    service = service_of()
+    for path, body, status, words in BAD:
+        answer = service.post(path, body)
+        assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
+    big = httpx.post(
+        f"{service.url}/retrain",
+        content=b" " * (1 << 21),
+        headers={**OPERATOR, "content-type": "application/json"},
+    )
+    assert big.status_code == 413
+    for url, status in (("/runs/1", 404), ("/runs/x", 404), ("/nothing", 404), ("/retrain", 405)):
+        answer = httpx.get(service.url + url)
+        assert answer.status_code == status
+        assert answer.json()["error"].endswith(("here.", "endpoint.", "them."))
+    assert service.runs() == []
+
+
+def test_a_full_queue_refuses(service_of: ServiceOf) -> None:
+    service = service_of()
+    service.hold()
+    service.ask()
+    wait_for(lambda: service.starts())
+    answers = [service.post("/retrain", {}) for _ in range(101)]
+    assert [answer.status_code for answer in answers] == [202] * 100 + [429]
+    assert "100 causes are waiting" in answers[-1].json()["error"]
