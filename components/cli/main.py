@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from components.core.config import FAST, RunParameters, load
+from components.cli.kfp_commands import app as kfp_app
+from components.cli.options import (
+    DEFAULT_HOME,
+    KUBEFLOW,
+    ApprovalArgument,
+    ConfigOption,
+    DataOption,
+    HomeOption,
+    KfpHostOption,
+    NamespaceOption,
+    SetOption,
+    VersionOption,
+    WhyOption,
+    console,
+    overrides_of,
+    parameters_of,
+)
+from components.core.config import RunParameters
 from components.core.errors import EXIT_USAGE, ToolwearError
-from serving.common.ports import TRANSFORMER
+from serving.common.ports import TRANSFORMER, TRIGGER
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,51 +38,7 @@ app = typer.Typer(
     "Start with `toolwear run`, then open the report that it names. "
     "`toolwear data` looks at recordings without training on them.",
 )
-# Rich folds at 80 columns where there is no terminal; a log wants whole lines.
-_LOG_WIDTH = 160
-console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
-
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="TOML file; by default ./toolwear.toml if there.")
-]
-DataOption = Annotated[
-    str | None,
-    typer.Option(
-        "--data",
-        help="Folder with train.csv and experiment_NN.csv; by default $TOOLWEAR_DATA, "
-        "else the Kaggle data set, else the simulator.",
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set any configuration key; repeatable."),
-]
-HomeOption = Annotated[
-    Path,
-    typer.Option(
-        "--home",
-        envvar="TOOLWEAR_HOME",
-        help="Folder of runs, registry, feature store and model packages.",
-    ),
-]
-ApprovalArgument = Annotated[
-    str,
-    typer.Argument(metavar="ID", help="From `toolwear approvals`; the version's number will do."),
-]
-WhyOption = Annotated[str, typer.Option("--why", help="Reason, kept in the audit log.")]
-DEFAULT_HOME = Path("runs")
-
-
-def _parameters(
-    config: Path | None, data: str | None, settings: list[str] | None, *, fast: bool = False
-) -> RunParameters:
-    overrides: dict[str, Any] = {"data": data} | (FAST if fast else {})
-    for setting in settings or []:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ToolwearError(f"'--set {setting}' has no value; write --set {setting}=VALUE.")
-        overrides[key.strip()] = value.strip()
-    return load(config, **overrides)
+app.add_typer(kfp_app, name="kfp")
 
 
 @app.command()
@@ -96,18 +68,30 @@ def run(
     """
     from components.cli.local_run import run_locally
 
-    parameters = _parameters(config, data, settings, fast=fast)
+    parameters = parameters_of(config, data, settings, fast=fast)
     run_locally(parameters, home, console, refresh=refresh, name=name)
 
 
 @app.command("compile")
 def compile_pipeline(
     output: Annotated[Path, typer.Argument(help="The file to write.")] = Path("pipeline.yaml"),
+    kubernetes: Annotated[
+        bool,
+        typer.Option("--kubernetes", help="As Pipeline and PipelineVersion resources, for GitOps."),
+    ] = False,
+    version: VersionOption = "",
+    namespace: NamespaceOption = KUBEFLOW,
 ) -> None:
     """Compile the pipeline to the file that Kubeflow Pipelines takes.
 
     Example: `toolwear compile build/training.yaml`
     """
+    if kubernetes:
+        from components.cli.kubeflow import compile_for_kubernetes
+
+        name = compile_for_kubernetes(output, version, namespace)
+        console.print(f"{output} holds the version {name}", soft_wrap=True)
+        return
     from components.cli.graph import compile_training
 
     digest = compile_training(output)
@@ -125,7 +109,7 @@ def data(
     """
     from components.cli.inspect_data import inspect
 
-    inspect(_parameters(config, data, None), console)
+    inspect(parameters_of(config, data, None), console)
 
 
 @app.command()
@@ -217,8 +201,17 @@ def serve(
             "--port", min=1, max=65000, help="Port of the transformer; the next three follow it."
         ),
     ] = TRANSFORMER,
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data", help="Folder that the trigger's runs train on; by default the last run's."
+        ),
+    ] = "",
+    trigger: Annotated[
+        bool, typer.Option("--trigger/--no-trigger", help="Whether runs can be asked for here.")
+    ] = True,
 ) -> None:
-    """Serve the champion here until Ctrl-C: predictor, transformer and explainer on loopback.
+    """Serve the champion here until Ctrl-C: model servers, trigger and console on loopback.
 
     They follow the champion: after a promotion or a rollback they answer by the new one.
 
@@ -226,7 +219,7 @@ def serve(
     """
     from components.cli.serve import serve as work
 
-    work(home, port, console)
+    work(home, port, data, trigger, console)
 
 
 @app.command()
@@ -241,6 +234,56 @@ def receipt(
     from components.cli.receipt import show
 
     show(home, receipt_id, console)
+
+
+@app.command()
+def trigger(
+    home: HomeOption = DEFAULT_HOME,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = TRIGGER,
+    watch: Annotated[
+        Path | None,
+        typer.Option("--watch", help="Folder of recordings; new ones start a run on them."),
+    ] = None,
+    schedule: Annotated[
+        str, typer.Option("--schedule", metavar="CRON", help="In UTC, such as '0 3 * * *'.")
+    ] = "",
+    data: DataOption = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Runs with small budgets.")] = False,
+    settings: SetOption = None,
+    kfp_host: KfpHostOption = "",
+) -> None:
+    """Start runs for their causes until Ctrl-C: asked for, by the clock, new data, alerts.
+
+    Each cause gets one run, one run at a time, however often the trigger itself is restarted.
+
+    Example: `toolwear trigger --watch recordings --schedule '0 3 * * *'`
+    """
+    from components.cli.trigger import serve_here
+
+    given = overrides_of(data, settings, fast=fast)
+    serve_here(home, port, watch, schedule, given, kfp_host)
+
+
+@app.command()
+def retrain(
+    home: HomeOption = DEFAULT_HOME,
+    why: Annotated[str, typer.Option("--why", help="Detail of the cause.")] = "",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Tell its steps until it ends; exit 1 if it fails.")
+    ] = False,
+    data: DataOption = None,
+    settings: SetOption = None,
+    url: Annotated[
+        str, typer.Option("--url", envvar="TRIGGER_URL", help="Address of the trigger.")
+    ] = f"http://127.0.0.1:{TRIGGER}",
+) -> None:
+    """Ask the trigger for a run, with the operator's token of the home or the environment.
+
+    Example: `toolwear retrain --why "the spindle was repaired" --wait`
+    """
+    from components.cli.trigger import ask
+
+    ask(url, home, why, overrides_of(data, settings), wait, console)
 
 
 @app.command("config")
@@ -258,7 +301,7 @@ def show_config(
     if schema:
         console.print_json(data=RunParameters.model_json_schema())
     else:
-        console.print_json(data=_parameters(config, None, settings).model_dump())
+        console.print_json(data=parameters_of(config, None, settings).model_dump())
 
 
 def main() -> None:

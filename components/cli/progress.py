@@ -16,6 +16,7 @@ from components.core import jsonfile
 from components.core.steps import PROGRESS_FILE
 
 _POLL_SECONDS = 0.2
+_CACHED = "cached"
 _CACHE_HIT = re.compile(r"^Task (\S+) cache hit")
 
 
@@ -37,7 +38,6 @@ class ProgressLines:
         spec = next(yaml.safe_load_all(graph.read_text(encoding="utf-8")))
         self._total = len(spec["deploymentSpec"]["executors"])
         self._seen: dict[str, str] = {}
-        self._cached: list[str] = []
         self._read = 0
         self._started = time.monotonic()
         self._stop = threading.Event()
@@ -60,15 +60,16 @@ class ProgressLines:
             def emit(self, record: logging.LogRecord) -> None:
                 hit = _CACHE_HIT.match(record.getMessage())
                 if hit:
-                    outer._cached.append(hit.group(1))
+                    step = hit.group(1)
+                    event = {"step": step, "state": _CACHED, "seconds": 0.0}
+                    path = outer._events / f"{step}.json"
+                    jsonfile.write(path, {**event, "started": time.time()})
 
         return Handler()
 
     def steps(self) -> dict[str, dict[str, Any]]:
         """Return state and seconds of every step that ran or came from the cache."""
-        result: dict[str, dict[str, Any]] = {
-            name: {"state": "cached", "seconds": 0.0} for name in self._cached
-        }
+        result: dict[str, dict[str, Any]] = {}
         for path in self._events.glob("*.json"):
             event = jsonfile.read(path)
             result[event["step"]] = {"state": event["state"], "seconds": event["seconds"]}
@@ -79,21 +80,19 @@ class ProgressLines:
             self._look()
 
     def _look(self) -> None:
-        for name in self._cached:
-            if name not in self._seen:
-                self._line(name, "cached", "")
         self._tell()
         events = [jsonfile.read(path) for path in self._events.glob("*.json")]
         for event in sorted(events, key=lambda event: event["started"]):
             if self._seen.get(event["step"]) != event["state"]:
-                seconds = "" if event["state"] == "running" else f"{event['seconds']:.1f} s"
+                untimed = event["state"] in ("running", _CACHED)
+                seconds = "" if untimed else f"{event['seconds']:.1f} s"
                 self._line(event["step"], event["state"], seconds)
 
     def _line(self, step: str, state: str, seconds: str) -> None:
         self._seen[step] = state
         number = list(self._seen).index(step) + 1
         elapsed = time.monotonic() - self._started
-        colour = {"succeeded": "green", "failed": "red", "cached": "cyan"}.get(state, "default")
+        colour = {"succeeded": "green", "failed": "red", _CACHED: "cyan"}.get(state, "default")
         self._console.print(
             f"[dim]{elapsed:6.1f} s[/dim]  {number:2}/{self._total} {step:<12} "
             f"[{colour}]{state}[/{colour}] {seconds}",

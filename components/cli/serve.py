@@ -1,4 +1,4 @@
-"""Serves the champion on this machine: four processes on loopback, watched until told to stop."""
+"""Serves the champion on this machine: processes on loopback, watched until told to stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from serving.common import champion as pointer
 from serving.common import ports
 
 HOST = "127.0.0.1"
-CONSOLE = "console"
+CONSOLE, TRIGGER = "console", "trigger"
 READY_SECONDS = 180.0  # imports and the explainer's warm-up, on a busy machine
 STOP_SECONDS = 25.0  # a little more than a server gives its requests in flight
 _POLL_SECONDS = 0.2
@@ -99,12 +99,14 @@ class Server:
         return lines[-1] if lines else "it logged nothing"
 
 
-def serve(home: Path, port: int, console: Console) -> None:
-    """Start the model servers and the console, watch them, and end them when told to stop.
+def serve(home: Path, port: int, data: str, trigger: bool, console: Console) -> None:
+    """Start the model servers, trigger and console; watch them, and end them when told to stop.
 
     Args:
         home: the system's folder.
         port: of the transformer; the others have the ports behind it.
+        data: folder that the trigger's runs train on; empty for that of the last run.
+        trigger: whether to start one.
         console: for what the user is told.
 
     Raises:
@@ -113,8 +115,8 @@ def serve(home: Path, port: int, console: Console) -> None:
     """
     home = home.resolve()
     champion, package = pointer.read_package(home)
-    _check_ports(port)
-    servers = _servers(home, port, champion.name)
+    servers = _servers(home, port, champion.name, data, trigger)
+    _check_ports([*(server.port for server in servers), _grpc_port(port)])
     stopping: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -128,6 +130,7 @@ def serve(home: Path, port: int, console: Console) -> None:
     )
     try:
         for server in servers:
+            server.log.unlink(missing_ok=True)
             server.start()
         _await_all(servers, stopping, console)
         if not stopping:
@@ -143,11 +146,15 @@ def serve(home: Path, port: int, console: Console) -> None:
     console.print("stopped")
 
 
-def _servers(home: Path, port: int, model: str) -> list[Server]:
+def _grpc_port(port: int) -> int:
+    return ports.PREDICTOR_GRPC + port - ports.TRANSFORMER
+
+
+def _servers(home: Path, port: int, model: str, data: str, trigger: bool) -> list[Server]:
     logs = home / "serving"
     logs.mkdir(parents=True, exist_ok=True)
     shift = port - ports.TRANSFORMER
-    grpc_port = ports.PREDICTOR_GRPC + shift
+    grpc_port = _grpc_port(port)
     at_home = ["--home", str(home)]
     options = {
         "predictor": (ports.PREDICTOR, [*at_home, "--grpc_port", str(grpc_port)]),
@@ -155,25 +162,20 @@ def _servers(home: Path, port: int, model: str) -> list[Server]:
         "explainer": (ports.EXPLAINER, at_home),
     }
     urls = [f"--{name}_url=http://{HOST}:{own + shift}" for name, (own, _) in options.items()]
+    if trigger:
+        recordings = [f"--set=data={Path(data).resolve()}"] if data else []
+        options[TRIGGER] = (ports.TRIGGER, [*at_home, *recordings])
     options[CONSOLE] = (ports.CONSOLE, [*at_home, *urls])
     servers = []
     for name, (own, more) in options.items():
         log = logs / f"{name}-{own + shift}.log"
-        log.unlink(missing_ok=True)
-        health = "/healthz" if name == CONSOLE else f"/v2/models/{model}/ready"
+        health = "/healthz" if name in (CONSOLE, TRIGGER) else f"/v2/models/{model}/ready"
         servers.append(Server(name, own + shift, model, log, more, health))
     return servers
 
 
-def _check_ports(port: int) -> None:
-    for own in (
-        ports.TRANSFORMER,
-        ports.PREDICTOR,
-        ports.PREDICTOR_GRPC,
-        ports.EXPLAINER,
-        ports.CONSOLE,
-    ):
-        number = own + port - ports.TRANSFORMER
+def _check_ports(numbers: list[int]) -> None:
+    for number in sorted(numbers):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

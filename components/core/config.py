@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,6 +105,21 @@ def load(path: Path | None = None, **overrides: Any) -> RunParameters:
         return RunParameters.model_validate(values)
     except ValidationError as error:
         raise ToolwearError(_sentence(error)) from None
+
+
+def parsed(settings: Iterable[str]) -> dict[str, str]:
+    """Return the keys and values of texts of the form KEY=VALUE.
+
+    Raises:
+        ToolwearError: one is not of that form.
+    """
+    found = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ToolwearError(f"'--set {setting}' has no value; write --set {setting}=VALUE.")
+        found[key.strip()] = value.strip()
+    return found
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:

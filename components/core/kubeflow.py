@@ -18,9 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-from croniter import croniter
-
 from components.core.errors import ToolwearError
 
 PIPELINE = "toolwear-training"
@@ -99,10 +96,7 @@ class Kubeflow:
         """
         says = f"graph {graph_digest}"
         with self._asking():
-            pipeline_id = self._client.get_pipeline_id(PIPELINE)
-            if pipeline_id is None:
-                self._client.upload_pipeline(str(package), PIPELINE)
-                pipeline_id = self._client.get_pipeline_id(PIPELINE)
+            pipeline_id = self._pipeline() or self._make_pipeline()
             found = self._version(pipeline_id, version)
             if found is None:
                 made = self._client.upload_pipeline_version(
@@ -123,7 +117,7 @@ class Kubeflow:
             ToolwearError: it is not there.
         """
         with self._asking():
-            pipeline_id = self._client.get_pipeline_id(PIPELINE)
+            pipeline_id = self._pipeline()
             found = None
             if pipeline_id is not None and name:
                 found = self._version(pipeline_id, name)
@@ -227,6 +221,20 @@ class Kubeflow:
         with self._asking():
             self._client.terminate_run(run_id)
 
+    def _pipeline(self) -> str | None:
+        found = self._client.list_pipelines(
+            page_size=_PAGE, namespace=self._namespace, filter=_named(PIPELINE)
+        ).pipelines
+        return str(found[0].pipeline_id) if found else None
+
+    def _make_pipeline(self) -> str:
+        """Make the pipeline without a version: the client's upload would make one of no commit."""
+        from kfp_server_api import V2beta1Pipeline
+
+        wanted = V2beta1Pipeline(name=PIPELINE, display_name=PIPELINE, namespace=self._namespace)
+        made = self._client._pipelines_api.pipeline_service_create_pipeline(pipeline=wanted)
+        return str(made.pipeline_id)
+
     def _version(self, pipeline_id: str, name: str) -> Any:
         found = self._client.list_pipeline_versions(
             pipeline_id, page_size=_PAGE, filter=_named(name)
@@ -268,6 +276,8 @@ class Kubeflow:
 
 def _probe(host: str, token: str) -> None:
     """Ask whether it is there: the client itself would try for half a minute."""
+    import httpx  # takes a while, like the client, and the names above are wanted everywhere
+
     headers = {"authorization": f"Bearer {token}"} if token else {}
     url = f"{host}/apis/v2beta1/healthz"
     try:
@@ -307,6 +317,8 @@ def _named(name: str) -> str:
 
 def _six_fields(cron: str) -> str:
     """Return the expression with Kubeflow's seconds in front."""
+    from croniter import croniter
+
     fields = cron.split()
     if len(fields) == 5:
         fields = ["0", *fields]

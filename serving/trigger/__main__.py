@@ -8,6 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from components.core.config import parsed
 from components.core.errors import EXIT_USAGE, ToolwearError
 from components.core.home import Home
 from components.core.kubeflow import HOST_VARIABLE, TOKEN_VARIABLE
@@ -31,7 +32,7 @@ def main() -> int:
                 host=options.host,
                 http_port=options.http_port,
                 access_log=options.access_log,
-                settings=_settings(options.set),
+                settings=parsed(options.set),
                 watch=options.watch,
                 schedule=options.schedule,
                 cooldown_seconds=options.cooldown_seconds,
@@ -47,16 +48,6 @@ def main() -> int:
         print(f"trigger: {error}", file=sys.stderr)
         return EXIT_USAGE
     return 0
-
-
-def _settings(given: list[str]) -> dict[str, str]:
-    found = {}
-    for setting in given:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ToolwearError(f"'--set {setting}' has no value; write --set {setting}=VALUE.")
-        found[key] = value
-    return found
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +43,7 @@ class Place:
 
 
 def application(dispatcher: Dispatcher, place: Place, token: str) -> Starlette:
-    """Return the application; its start and end are the dispatcher's.
+    """Return the application.
 
     Args:
         dispatcher: keeps the causes.
@@ -52,12 +51,6 @@ def application(dispatcher: Dispatcher, place: Place, token: str) -> Starlette:
         token: that whoever changes anything has to have.
     """
     face = _Face(dispatcher, place, token)
-
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        dispatcher.start()
-        yield
-        await asyncio.to_thread(dispatcher.stop)
 
     app = Starlette(
         routes=[
@@ -69,7 +62,6 @@ def application(dispatcher: Dispatcher, place: Place, token: str) -> Starlette:
             Route("/metrics", face.metrics, methods=["GET"]),
             Route("/healthz", face.healthz, methods=["GET"]),
         ],
-        lifespan=lifespan,
         exception_handlers={HTTPException: _no_such_endpoint},
     )
     app.router.redirect_slashes = False
@@ -101,6 +93,9 @@ class _Face:
         """Take a cause from a person or a program."""
         key = request.headers.get(asked.KEY_HEADER)
         wanted = asked.read(json_object(await read_body(request)), key)
+        lacking = await asyncio.to_thread(self._dispatcher.backend.lacks, wanted.parameters)
+        if lacking:
+            raise Refusal("request", lacking, 409)
         accepted = await asyncio.to_thread(self._dispatcher.accept, wanted)
         return _json({"id": str(accepted.id), "status": accepted.state}, 202)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from pathlib import PurePath
 from typing import Any
 
 from components.core.causes import Cause
@@ -52,6 +53,9 @@ def read(body: dict[str, Any], key: str | None) -> Request:
 def _parameters(given: Any) -> dict[str, Any]:
     if type(given) is not dict or "cause" in given:
         raise Refusal("request", '"parameters" has to be an object of a run\'s settings.')
+    data = given.get("data", "/")
+    if type(data) is not str or not PurePath(data).is_absolute():
+        raise Refusal("request", 'The parameter "data" has to be a whole path, from the root.')
     try:
         whole = load(None, **given)
     except ToolwearError as error:

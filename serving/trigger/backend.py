@@ -29,6 +29,9 @@ class Look:
 class Backend(Protocol):
     """Starts runs and tells of them. Each method may raise `BackendDownError`."""
 
+    def lacks(self, parameters: Mapping[str, Any]) -> str:
+        """Return why a run with these parameters of its own can't start; empty if it can."""
+
     def start(self, run: Run) -> None:
         """Start a run, unless one of its name has started before."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from components.core.causes import Cause
 from components.core.run_name import new_run_name
@@ -56,12 +56,20 @@ class Dispatcher:
         self._cooldown = cooldown
         self._retries = retries
         self._waiting = waiting
+        self._on_failure: Callable[[], None] = lambda: None
         self._started_at = 0.0  # when the active run was last asked for
         self._stop = threading.Event()
+        self.failed = False
         self._thread = threading.Thread(target=self._work, name="dispatcher", daemon=True)
 
-    def start(self) -> None:
-        """Begin to work."""
+    def start(self, on_failure: Callable[[], None]) -> None:
+        """Begin to work.
+
+        Args:
+            on_failure: is called should the work end before it was told to: a service that takes
+                causes which nobody gives a run is worse than none.
+        """
+        self._on_failure = on_failure
         self._thread.start()
 
     def stop(self) -> None:
@@ -91,6 +99,14 @@ class Dispatcher:
         return accepted
 
     def _work(self) -> None:
+        try:
+            self._go_on()
+        finally:
+            if not self._stop.is_set():
+                self.failed = True
+                self._on_failure()
+
+    def _go_on(self) -> None:
         wait = _POLL_SECONDS
         while not self._stop.wait(wait):
             wait = _POLL_SECONDS

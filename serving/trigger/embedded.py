@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from components.core import jsonfile
+from components.core.config import RunParameters
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from components.core.home import Home
@@ -21,6 +23,7 @@ from serving.trigger.store import Run, State
 TOOLWEAR_RUN = (sys.executable, "-m", "components.cli", "run")
 _SIGNAL = 128  # a shell's way to say that a signal ended a program
 _REASON = 300  # characters
+_RUNNING = "running"  # a step's word for it
 
 
 class Embedded:
@@ -28,7 +31,8 @@ class Embedded:
 
     Args:
         home: the system's folder.
-        settings: of every run; a cause's own parameters win.
+        settings: of every run; a cause's own parameters win. What neither says is as in the last
+            run that ended well and that a person started.
         command: does a run; it is given the options of `toolwear run`.
     """
 
@@ -39,10 +43,28 @@ class Embedded:
         self._settings = dict(settings)
         self._command = list(command)
         self._launchers: list[subprocess.Popen[bytes]] = []
+        self._refused: dict[str, str] = {}
+
+    def lacks(self, parameters: Mapping[str, Any]) -> str:
+        """Return a sentence if nobody has said what to train on, or if that is gone."""
+        values = self._values(parameters)
+        if values is None:
+            return (
+                f"Nobody has said what to train on: no run in {self._home.root} has ended well "
+                "yet; give the trigger a folder with --data, or the run with its parameter 'data'."
+            )
+        data = values.get("data", "")
+        if data and not Path(data).is_dir():
+            return f"The recordings are to be in {data}, and there is no such folder; mend 'data'."
+        return ""
 
     def start(self, run: Run) -> None:
         """Start a run; a second start of one name does nothing."""
-        values = {**self._settings, **run.parameters, "cause": run.text}
+        lacking = self.lacks(run.parameters)
+        if lacking:
+            self._refused[run.name] = lacking
+            return
+        values = {**(self._values(run.parameters) or {}), "cause": run.text}
         options = [f"--set={key}={value}" for key, value in values.items()]
         self._launchers.append(
             subprocess.Popen(
@@ -70,7 +92,8 @@ class Embedded:
         self._launchers = [process for process in self._launchers if process.poll() is None]
         seen = launch.look(self._folder(run.name))
         if not seen.claimed:
-            return Look(None)
+            lacking = self._refused.get(run.name)
+            return Look(None) if lacking is None else Look(State.FAILED, lacking)
         if seen.code == 0:
             return Look(State.SUCCEEDED)
         if seen.code is None:
@@ -88,15 +111,8 @@ class Embedded:
         events = [
             jsonfile.read(path) for path in (self._home.root / name / "events").glob("*.json")
         ]
-        return [
-            {
-                "step": event["step"],
-                "state": event["state"],
-                "seconds": event["seconds"],
-                "reason": event.get("reason", ""),
-            }
-            for event in sorted(events, key=lambda event: event["started"])
-        ]
+        at_work = launch.look(self._folder(name)).at_work
+        return [_told(event, at_work) for event in sorted(events, key=lambda e: e["started"])]
 
     def has_trained(self, digest: str) -> bool:
         """Tell whether a finished run of the home has had these recordings."""
@@ -105,6 +121,14 @@ class Embedded:
             and jsonfile.read(path).get("data_digest") == digest
             for path in self._home.root.glob("2*/arguments.json")
         )
+
+    def _values(self, own: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return a run's parameters as far as they are known; None if its data are not."""
+        given = {**self._settings, **own}
+        last = _of_last_run(self._home.root, self._home.trigger / "runs")
+        if last is None:
+            return given if given.get("data") else None
+        return {**last, **given}
 
     def _folder(self, name: str) -> Path:
         return self._home.trigger / "runs" / name
@@ -126,3 +150,25 @@ class Embedded:
         log = self._folder(name) / launch.LOG
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")[:_REASON]
+
+
+def _told(event: Mapping[str, Any], at_work: bool) -> dict[str, Any]:
+    """Return a step as it is told; one that a kill has cut off is not running any more."""
+    state, seconds = event["state"], event["seconds"]
+    if state == _RUNNING and at_work:
+        seconds = round(time.time() - event["started"], 1)
+    elif state == _RUNNING:
+        state = State.DIED.value
+    reason = event.get("reason", "")
+    return {"step": event["step"], "state": state, "seconds": seconds, "reason": reason}
+
+
+def _of_last_run(root: Path, ours: Path) -> dict[str, Any] | None:
+    """Return the parameters of the newest finished run that no trigger started, None without."""
+    for path in sorted(root.glob("2*/summary.json"), reverse=True):
+        arguments = path.with_name("arguments.json")
+        if arguments.exists() and not (ours / path.parent.name).exists():
+            values = jsonfile.read(arguments)
+            known = set(RunParameters.model_fields) - {"cause"}
+            return {name: value for name, value in values.items() if name in known}
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import uvicorn
 
 from components.core.causes import Cause
 from components.core.config import load
-from components.core.errors import ToolwearError
+from components.core.errors import EXIT_FAILURE, ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.operator_token import operator_token
@@ -76,6 +77,7 @@ def serve(options: Options) -> None:
 
     Raises:
         ToolwearError: an option is wrong, or another trigger is at work in this home.
+        SystemExit: the dispatcher failed; the log says why.
     """
     settings = _checked(options)
     logging.basicConfig(
@@ -89,7 +91,8 @@ def serve(options: Options) -> None:
         store = Store(options.home.trigger)
         metrics.prepare(store)
         place = Place(options.home, options.mlflow_uri, options.model_name)
-        app = application(_dispatcher(options, settings, store), place, token)
+        dispatcher = _dispatcher(options, settings, store)
+        app = application(dispatcher, place, token)
         config = uvicorn.Config(
             app,
             host=options.host,
@@ -103,12 +106,17 @@ def serve(options: Options) -> None:
         # uvicorn raises the signal that stopped it once more: an orderly end is no failure.
         signal.signal(signal.SIGTERM, lambda *_: None)
         signal.signal(signal.SIGINT, lambda *_: None)
-        uvicorn.Server(config).run()
+        server = uvicorn.Server(config)
+        dispatcher.start(lambda: setattr(server, "should_exit", True))
+        server.run()
+        dispatcher.stop()
         store.close()
+        if dispatcher.failed:
+            sys.exit(EXIT_FAILURE)
 
 
 def _checked(options: Options) -> dict[str, Any]:
-    """Return the settings of every run."""
+    """Return the settings of every run: those that were given here, by file or by environment."""
     if "cause" in options.settings:
         raise ToolwearError("The trigger itself says why a run was started; leave out 'cause'.")
     if options.schedule:
@@ -116,8 +124,13 @@ def _checked(options: Options) -> dict[str, Any]:
     given = dict(options.settings)
     if options.watch is not None:
         given.setdefault("data", str(options.watch))
+    # The run has another working folder, so that it would miss a file or a path from here.
     whole = load(None, **given)
-    return {name: getattr(whole, name) for name in given}
+    values = whole.model_dump(exclude_defaults=True)
+    values.update({name: getattr(whole, name) for name in given})
+    if whole.data:
+        values["data"] = str(Path(whole.data).resolve())
+    return values
 
 
 def _dispatcher(options: Options, settings: dict[str, Any], store: Store) -> Dispatcher:

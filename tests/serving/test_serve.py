@@ -19,13 +19,16 @@ import psutil
 import pytest
 
 from components.core.fingerprint import ROOT
+from components.core.home import Home
+from components.core.operator_token import operator_token
 from serving.client import Client, RequestRefusedError, ServiceDownError
 from serving.common import ports
 from tests.serving.conftest import environment
 from tests.serving.stack import Place, expected, wait_for
+from tests.trigger.service import bare_environment
 
 DOCUMENT = (ROOT / "docs" / "serving.md").read_text()
-TAKEN = [own - ports.TRANSFORMER for own in (*range(8080, 8084), ports.CONSOLE)]
+TAKEN = [own - ports.TRANSFORMER for own in (*range(8080, 8084), ports.TRIGGER, ports.CONSOLE)]
 EXAMPLES = re.findall(r"```(bash|python)\n(.*?)```", DOCUMENT, re.DOTALL)
 
 
@@ -76,7 +79,7 @@ def served(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         process = subprocess.Popen(
             toolwear("serve", "--home", str(place.home), "--port", str(port)),
             cwd=ROOT,
-            env={**environment(), "COLUMNS": "200"},
+            env={**bare_environment(), "COLUMNS": "200"},
             stdout=stream,
             stderr=subprocess.STDOUT,
         )
@@ -93,7 +96,7 @@ def served(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 def test_it_tells_the_progress_and_two_lines_that_work(served: Served, place: Place) -> None:
     said = served.said()
-    for name in ("predictor", "transformer", "explainer", "console"):
+    for name in ("predictor", "transformer", "explainer", "trigger", "console"):
         assert re.search(rf"s  {name} +ready at http://127\.0\.0\.1:\d+", said)
     assert f"version 1, sha256 {place.packages[0].version}, for known_runs_only" in said
     lines = [line.strip() for line in said.splitlines() if line.strip().startswith("curl")]
@@ -206,9 +209,20 @@ def test_a_server_that_dies_is_started_again_and_it_is_said(served: Served) -> N
     wait_for(lambda: httpx.post(url, json=ask).status_code == 200)
 
 
+def test_a_run_can_be_asked_for_and_the_answer_says_what_it_lacks(
+    served: Served, place: Place
+) -> None:
+    url = served.here(f"http://127.0.0.1:{ports.TRIGGER}")
+    assert httpx.post(f"{url}/retrain", json={}).status_code == 401
+    token = operator_token(Home.at(place.home))
+    answer = httpx.post(f"{url}/retrain", json={}, headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code == 409
+    assert "give the trigger a folder with --data" in answer.json()["error"]
+
+
 def test_ctrl_c_ends_all_and_leaves_nothing(served: Served, place: Place) -> None:
     children = psutil.Process(served.process.pid).children(recursive=True)
-    assert len(children) == 4
+    assert len(children) == 5
     started = time.monotonic()
     served.process.send_signal(signal.SIGINT)
     assert served.process.wait(40) == 0

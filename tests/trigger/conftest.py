@@ -16,12 +16,16 @@ from tests.trigger.service import Service
 def service_of(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     made: list[Service] = []
 
-    def make(*options: str, run_command: str | None = None) -> Service:
+    def make(
+        *options: str, run_command: str | None = None, settings: tuple[str, ...] | None = None
+    ) -> Service:
         home = tmp_path / "home"
         home.mkdir(exist_ok=True)
         service = Service(home, options)
         if run_command is not None:
             service.run_command = run_command
+        if settings is not None:
+            service.settings = settings
         made.append(service)
         service.start()
         return service

@@ -10,6 +10,9 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+from components.core import jsonfile
 
 
 def main() -> int:
@@ -24,15 +27,19 @@ def main() -> int:
     folder = options.home / options.name
     (folder / "events").mkdir(parents=True)
     (folder / "arguments.json").write_text(json.dumps(settings))
+    event = {"step": "ingest", "state": "running", "started": time.time(), "seconds": 0.0}
+    write(folder, event)
     code_file = options.home / "code"
     code = int(code_file.read_text()) if code_file.exists() else 0
     while (options.home / "hold").exists():
         time.sleep(0.02)
-    state = "failed" if code else "succeeded"
-    event = {"step": "ingest", "state": state, "started": time.time(), "seconds": 0.1}
-    event |= {"reason": "bad data"} if code else {}
-    (folder / "events" / "ingest.json").write_text(json.dumps(event))
+    event |= {"state": "failed" if code else "succeeded", "seconds": 0.1}
+    write(folder, event | ({"reason": "bad data"} if code else {}))
     return code
+
+
+def write(folder: Path, event: dict[str, Any]) -> None:
+    jsonfile.write(folder / "events" / "ingest.json", event)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from tests.serving.conftest import environment, free_port
 
 TOKEN = "a-token-for-tests-only"
 OPERATOR = {"authorization": f"Bearer {TOKEN}"}
+HTTP = httpx.Client(timeout=20, trust_env=False)  # one for all: each makes a TLS context
 FAKE_RUN = f"{sys.executable} {Path(__file__).with_name('fake_run.py')}"
 
 
@@ -27,6 +28,7 @@ class Service:
 
     home: Path
     options: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ("data=/",)
     run_command: str = FAKE_RUN
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -50,10 +52,11 @@ class Service:
                     f"--home={self.home}",
                     f"--http_port={self.port}",
                     *([f"--run_command={self.run_command}"] if self.run_command else []),
+                    *(f"--set={setting}" for setting in self.settings),
                     *self.options,
                 ],
                 cwd=ROOT,
-                env={**environment(), "TOOLWEAR_OPERATOR_TOKEN": TOKEN},
+                env={**bare_environment(), "TOOLWEAR_OPERATOR_TOKEN": TOKEN},
                 stdout=stream,
                 stderr=subprocess.STDOUT,
             )
@@ -63,7 +66,7 @@ class Service:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return httpx.get(f"{self.url}/healthz", timeout=2).status_code == 200
+            return HTTP.get(f"{self.url}/healthz", timeout=2).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -78,7 +81,7 @@ class Service:
         return self.process.wait(40)
 
     def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
-        return httpx.post(self.url + path, json=body, headers={**OPERATOR, **headers}, timeout=20)
+        return HTTP.post(self.url + path, json=body, headers={**OPERATOR, **headers})
 
     def ask(self, **body: Any) -> str:
         answer = self.post("/retrain", body)
@@ -86,11 +89,11 @@ class Service:
         return str(answer.json()["id"])
 
     def runs(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = httpx.get(f"{self.url}/runs", timeout=20).json()["runs"]
+        found: list[dict[str, Any]] = HTTP.get(f"{self.url}/runs").json()["runs"]
         return found
 
     def run(self, cause: str) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(f"{self.url}/runs/{cause}", timeout=20).json()
+        found: dict[str, Any] = HTTP.get(f"{self.url}/runs/{cause}").json()
         return found
 
     def ends(self, cause: str, status: str = "succeeded", seconds: float = 30) -> dict[str, Any]:
@@ -104,7 +107,7 @@ class Service:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def metric(self, name: str) -> float:
-        text = httpx.get(f"{self.url}/metrics", timeout=20).text
+        text = HTTP.get(f"{self.url}/metrics").text
         (value,) = [line.split()[-1] for line in text.splitlines() if line.startswith(f"{name} ")]
         return float(value)
 
@@ -113,6 +116,11 @@ class Service:
 
     def release(self) -> None:
         (self.home / "hold").unlink()
+
+
+def bare_environment() -> dict[str, str]:
+    """Return an environment that says nothing of what a run is to train on."""
+    return {name: value for name, value in environment().items() if name != "TOOLWEAR_DATA"}
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from components.core.causes import Cause
 from components.ingest.simulator import SimulatorSettings, simulate
-from tests.trigger.service import OPERATOR, Service, wait_for
+from tests.serving.conftest import environment
+from tests.trigger.service import HTTP, OPERATOR, TOKEN, Service, wait_for
 
 ServiceOf = Callable[..., Service]
 
@@ -28,7 +30,7 @@ def notification(*alerts: Any) -> Any:
 
 
 def test_a_run_on_demand_has_its_cause_parameters_and_steps(service_of: ServiceOf) -> None:
-    service = service_of("--set=permutations=7")
+    service = service_of(settings=("permutations=7", "data=/"))
     cause = service.ask(detail="a new insert", parameters={"seed": 3})
     told = service.ends(cause)
     (attempt,) = told["attempts"]
@@ -41,11 +43,104 @@ def test_a_run_on_demand_has_its_cause_parameters_and_steps(service_of: ServiceO
         "cause": told["text"],
         "seed": "3",
         "permutations": "7",
+        "data": "/",
     }
     assert service.metric('toolwear_triggers_total{cause="on_demand",result="accepted"}') == 1
     assert service.metric('toolwear_runs_total{outcome="succeeded"}') == 1
     assert service.metric("toolwear_run_last_success_timestamp_seconds") == attempt["ended"]
     assert service.metric("toolwear_run_in_progress") == 0
+
+
+def test_a_run_at_work_tells_how_long_its_step_has_taken(service_of: ServiceOf) -> None:
+    service = service_of()
+    service.hold()
+    cause = service.ask()
+    wait_for(lambda: service.run(cause)["steps"])
+    (before,) = service.run(cause)["steps"]
+    assert before["state"] == "running"
+    wait_for(lambda: service.run(cause)["steps"][0]["seconds"] > before["seconds"])
+    service.release()
+    (after,) = service.ends(cause)["steps"]
+    assert (after["state"], after["seconds"]) == ("succeeded", 0.1)
+
+
+def test_what_to_train_on_is_given_or_as_in_the_last_run_of_a_person(
+    service_of: ServiceOf, tmp_path: Path
+) -> None:
+    service = service_of("--cooldown_seconds=0", settings=())
+    refused = service.post("/retrain", {})
+    assert refused.status_code == 409
+    assert refused.json()["error"].startswith("Nobody has said what to train on: no run in")
+    told = service.post("/alerts", notification(alert("A", "degradation"))).json()
+    (attempt,) = service.ends(told["causes"][0]["id"], "failed")["attempts"]
+    assert attempt["reason"] == refused.json()["error"]
+    assert service.starts() == []
+    given = service.ask(parameters={"data": str(tmp_path)})
+    service.ends(given)
+
+    by_hand = service.home / "20260101T000000Z-abcdef"
+    by_hand.mkdir()
+    gone = tmp_path / "gone"
+    arguments = {"data": str(gone), "seed": 5, "cause": "on_demand", "commit": "c"}
+    (by_hand / "arguments.json").write_text(json.dumps(arguments))
+    (by_hand / "summary.json").write_text("{}")
+    assert f"in {gone}, and there is no such folder" in service.post("/retrain", {}).json()["error"]
+    gone.mkdir()
+    service.ends(service.ask(parameters={"window": 60}))
+    started = service.starts()[-1]
+    text = started.pop("cause")
+    assert text.startswith("on_demand: trigger ")
+    assert {**started, "name": ""} == {"name": "", "data": str(gone), "seed": "5", "window": "60"}
+
+
+def test_a_service_that_can_start_nothing_ends(service_of: ServiceOf) -> None:
+    service = service_of()
+    with sqlite3.connect(service.home / "trigger" / "trigger.db") as database:
+        database.execute("DROP TABLE runs")
+    database.close()
+    assert service.process is not None
+    assert service.process.wait(20) == 1
+    assert "no such table: runs" in service.log.read_text()
+    service.log.write_text("")  # its traceback was asked for
+
+
+def test_the_command_line_asks_and_tells_the_steps(service_of: ServiceOf) -> None:
+    service = service_of()
+
+    def retrain(*options: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "components.cli", "retrain", f"--home={service.home}"]
+        return subprocess.run(
+            [*command, f"--url={service.url}", *options],
+            env={**environment(), "TOOLWEAR_OPERATOR_TOKEN": token},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = retrain("--why=a new insert", "--set=seed=3", "--data=tests", "--wait")
+    assert done.returncode == 0, done.stderr
+    (started,) = service.starts()
+    assert (started["seed"], started["data"]) == ("3", str(Path("tests").resolve()))
+    assert started["cause"] == "on_demand: a new insert (trigger 1)"
+    assert done.stdout.splitlines() == [
+        f"cause 1 is waiting: {service.url}/runs/1",
+        f"attempt 1: {started['name']}",
+        f"{started['name']} ingest: succeeded 0.1 s",
+        "run succeeded",
+    ]
+    (service.home / "code").write_text("1")
+    failed = retrain("--wait")
+    assert failed.returncode == 1
+    assert failed.stdout.endswith("run failed ingest: bad data\n")
+    refused = retrain("--set=seed=-1")
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "'seed' is wrong" in refused.stderr
+    stranger = retrain(token="another-token-for-tests")
+    assert (stranger.returncode, "operator's token" in stranger.stderr) == (2, True)
+    assert service.stop() == 0
+    nobody = retrain()
+    assert (nobody.returncode, "No trigger answers at" in nobody.stderr) == (2, True)
 
 
 def test_runs_go_one_at_a_time_in_the_order_of_their_causes(service_of: ServiceOf) -> None:
@@ -160,8 +255,6 @@ def test_recordings_that_a_run_has_had_are_not_new(service_of: ServiceOf, tmp_pa
 def test_the_schedule_starts_a_run_and_makes_up_for_missed_times_once(
     service_of: ServiceOf,
 ) -> None:
-    import sqlite3
-
     service = service_of("--schedule=0 3 * * *")
     coming = service.metric("toolwear_schedule_next_timestamp_seconds")
     assert coming % 86400 == 3 * 3600
@@ -193,7 +286,7 @@ def test_who_has_no_token_changes_nothing(service_of: ServiceOf) -> None:
     for each in ("/retrain", "/alerts", "/rollback"):
         for given in (None, "Bearer", "Bearer wrong", "Basic a-token-for-tests-only"):
             headers = {} if given is None else {"authorization": given}
-            answer = httpx.post(service.url + each, json={}, headers=headers)
+            answer = HTTP.post(service.url + each, json={}, headers=headers)
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"] == "Bearer"
     assert service.runs() == []
@@ -207,6 +300,7 @@ BAD: list[tuple[str, Any, int, str]] = [
     ("/retrain", {"parameters": {"sed": 1}}, 400, "did you mean 'seed'"),
     ("/retrain", {"parameters": {"seed": -1}}, 400, "'seed' is wrong"),
     ("/retrain", {"parameters": {"cause": "x"}}, 400, "settings"),
+    ("/retrain", {"parameters": {"data": "recordings"}}, 400, "a whole path"),
     ("/alerts", {"version": "3"}, 400, '"4"'),
     ("/alerts", {"version": "4"}, 400, '"alerts"'),
     ("/alerts", {"version": "4", "alerts": [1]}, 400, "list of objects"),
@@ -215,7 +309,6 @@ BAD: list[tuple[str, Any, int, str]] = [
     ("/alerts", notification(alert("A", "degradation", fingerprint=1)), 400, '"fingerprint"'),
     ("/alerts", {"version": "4", "alerts": [{}] * 1001}, 413, "1000"),
     ("/rollback", {}, 400, '"why"'),
-    ("/rollback", {"why": "it errs"}, 409, "no champion"),
 ]
 
 
@@ -224,14 +317,14 @@ def test_bad_requests_get_a_sentence_and_start_nothing(service_of: ServiceOf) ->
     for path, body, status, words in BAD:
         answer = service.post(path, body)
         assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
-    big = httpx.post(
+    big = HTTP.post(
         f"{service.url}/retrain",
         content=b" " * (1 << 21),
         headers={**OPERATOR, "content-type": "application/json"},
     )
     assert big.status_code == 413
     for url, status in (("/runs/1", 404), ("/runs/x", 404), ("/nothing", 404), ("/retrain", 405)):
-        answer = httpx.get(service.url + url)
+        answer = HTTP.get(service.url + url)
         assert answer.status_code == status
         assert answer.json()["error"].endswith(("here.", "endpoint.", "them."))
     assert service.runs() == []

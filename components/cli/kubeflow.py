@@ -1,0 +1,172 @@
+"""Brings the pipeline to Kubeflow Pipelines: a version, its schedule, a run and how it ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from components.cli.graph import compile_training
+from components.cli.provenance import UNKNOWN, commit
+from components.core.config import RunParameters
+from components.core.errors import EXIT_FAILURE, ToolwearError
+from components.core.kubeflow import (
+    PIPELINE,
+    SUCCEEDED,
+    TOKEN_VARIABLE,
+    Kubeflow,
+    KubeflowDownError,
+    Version,
+)
+
+_DIRTY = "-dirty"
+_KUBERNETES_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where Kubeflow Pipelines is: address of its API, namespace of the profile."""
+
+    host: str
+    namespace: str
+
+
+def upload(server: Server, version: str, console: Console) -> None:
+    """Upload the pipeline as a version, by default named by the commit, unless it is there."""
+    with _connected(server, console) as kubeflow:
+        _uploaded(kubeflow, version, console)
+
+
+def schedule(
+    server: Server,
+    version: str,
+    name: str,
+    cron: str,
+    parameters: RunParameters,
+    console: Console,
+) -> None:
+    """Upload the version and let it run by a cron expression in UTC, as the only one of a name."""
+    with _connected(server, console) as kubeflow:
+        uploaded, lineage = _uploaded(kubeflow, version, console)
+        values = {**parameters.model_dump(), **lineage}
+        changed = kubeflow.schedule(name, cron, uploaded, values)
+        console.print(f"schedule {name}: {cron} UTC, {'set' if changed else 'was so already'}")
+
+
+def run(
+    server: Server,
+    version: str,
+    name: str,
+    parameters: RunParameters,
+    seconds: float,
+    console: Console,
+) -> None:
+    """Upload the version, run it once, and wait.
+
+    Args:
+        server: where.
+        version: its name; empty for the commit.
+        name: of the run; one of that name that is there is waited for instead.
+        parameters: of the run.
+        seconds: to wait; 0: only start it.
+        console: for what the user is told.
+
+    Raises:
+        SystemExit: the run failed, was cancelled or skipped, or goes on when the time is up.
+    """
+    with _connected(server, console) as kubeflow:
+        uploaded, lineage = _uploaded(kubeflow, version, console)
+        run_id = kubeflow.start(name, uploaded, {**parameters.model_dump(), **lineage})
+        console.print(f"run {name}: {kubeflow.host}/#/runs/details/{run_id}", soft_wrap=True)
+        if not seconds:
+            return
+        seen = kubeflow.wait(run_id, seconds, console.print)
+        if not seen.final:
+            console.print(f"run {name} is {seen.state} after {seconds:.0f} s and goes on")
+            sys.exit(EXIT_FAILURE)
+        console.print(f"run {name}: {seen.state} {seen.error}".strip(), markup=False)
+        if seen.state != SUCCEEDED:
+            sys.exit(EXIT_FAILURE)
+
+
+def _uploaded(kubeflow: Kubeflow, version: str, console: Console) -> tuple[Version, dict[str, str]]:
+    """Return the version on the server, and the parameters that tell a run's origin."""
+    name = version or _clean_commit()
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "training.yaml"
+        digest = compile_training(package)
+        uploaded = kubeflow.upload(package, name, digest)
+    what = "uploaded" if uploaded.made else "was there already"
+    console.print(f"version {name}: {what}, graph {digest[:12]}")
+    return uploaded, {"commit": commit(), "graph_digest": digest}
+
+
+@contextmanager
+def _connected(server: Server, console: Console) -> Iterator[Kubeflow]:
+    if not server.host:
+        raise ToolwearError("Give the address of Kubeflow Pipelines with --host or KFP_HOST.")
+    try:
+        # The token comes by the environment alone: everybody can read a command line.
+        yield Kubeflow(server.host, os.environ.get(TOKEN_VARIABLE, ""), server.namespace)
+    except KubeflowDownError as error:
+        console.print(f"{error}; try again.", markup=False, soft_wrap=True)
+        sys.exit(EXIT_FAILURE)
+
+
+def compile_for_kubernetes(output: Path, version: str, namespace: str) -> str:
+    """Write the Pipeline and PipelineVersion resources, for `kubectl apply` and GitOps.
+
+    Args:
+        output: the file to write.
+        version: its name; empty for the commit.
+        namespace: of Kubeflow Pipelines.
+
+    Returns:
+        The version's name.
+
+    Raises:
+        ToolwearError: the commit does not name the graph, or a name is none for Kubernetes.
+    """
+    # Resources have one name in a namespace, so that the version's tells the pipeline too.
+    name = version or f"{PIPELINE}-{_clean_commit()}"
+    for given in (name, namespace):
+        if not _KUBERNETES_NAME.fullmatch(given):
+            raise ToolwearError(
+                f"'{given}' is no name for Kubernetes; take lower case letters, digits and dashes, "
+                "at most 63."
+            )
+    from kfp import compiler
+    from kfp.compiler.compiler_utils import KubernetesManifestOptions
+
+    from pipelines.training import training
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    compiler.Compiler().compile(
+        training,
+        str(output),
+        kubernetes_manifest_format=True,
+        kubernetes_manifest_options=KubernetesManifestOptions(
+            pipeline_name=PIPELINE,
+            pipeline_version_name=name,
+            namespace=namespace,
+            include_pipeline_manifest=True,
+        ),
+    )
+    return name
+
+
+def _clean_commit() -> str:
+    at = commit()
+    if at == UNKNOWN or at.endswith(_DIRTY):
+        raise ToolwearError(
+            f"The commit is {at}, which does not name what would be released; commit the changes, "
+            "or give a name with --version."
+        )
+    return at

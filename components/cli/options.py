@@ -1,0 +1,73 @@
+"""The options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from components.core.config import FAST, RunParameters, load, parsed
+from components.core.kubeflow import HOST_VARIABLE
+
+# Rich folds at 80 columns where there is no terminal; a log wants whole lines.
+_LOG_WIDTH = 160
+console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="TOML file; by default ./toolwear.toml if there.")
+]
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="Folder with train.csv and experiment_NN.csv; by default $TOOLWEAR_DATA, "
+        "else the Kaggle data set, else the simulator.",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set any configuration key; repeatable."),
+]
+HomeOption = Annotated[
+    Path,
+    typer.Option(
+        "--home",
+        envvar="TOOLWEAR_HOME",
+        help="Folder of runs, registry, feature store and model packages.",
+    ),
+]
+DEFAULT_HOME = Path("runs")
+ApprovalArgument = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="From `toolwear approvals`; the version's number will do."),
+]
+WhyOption = Annotated[str, typer.Option("--why", help="Reason, kept in the audit log.")]
+KUBEFLOW = "kubeflow"
+KfpHostOption = Annotated[
+    str,
+    typer.Option("--kfp-host", envvar=HOST_VARIABLE, help="Address of Kubeflow Pipelines' API."),
+]
+VersionOption = Annotated[
+    str, typer.Option("--version", help="Name of the pipeline's version; by default the commit.")
+]
+NamespaceOption = Annotated[
+    str, typer.Option("--namespace", help="Namespace of Kubeflow Pipelines, or of the profile.")
+]
+
+
+def parameters_of(
+    config: Path | None, data: str | None, settings: list[str] | None, *, fast: bool = False
+) -> RunParameters:
+    """Return the parameters of a run, from the file, the environment and the options."""
+    return load(config, **overrides_of(data, settings, fast=fast))
+
+
+def overrides_of(
+    data: str | None, settings: list[str] | None, *, fast: bool = False
+) -> dict[str, Any]:
+    """Return what the options say of a run's parameters."""
+    given = {} if data is None else {"data": data}
+    return {**given, **(FAST if fast else {}), **parsed(settings or [])}

@@ -1,0 +1,127 @@
+"""The trigger from the command line: started here, or asked for a run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+
+from components.core.errors import EXIT_FAILURE, ToolwearError
+from components.core.home import Home
+from components.core.kubeflow import TOKEN_VARIABLE
+from components.core.operator_token import operator_token
+from serving.trigger.store import ENDED, State
+
+_SECONDS = 10.0
+_POLL_SECONDS = 0.5
+_UNDER_WAY = ("pending", "running")  # a step's words for it
+
+
+def serve_here(
+    home: Path,
+    port: int,
+    watch: Path | None,
+    schedule: str,
+    settings: Mapping[str, Any],
+    kfp_host: str,
+) -> None:
+    """Serve the trigger over a home on loopback; see `serving.trigger.service.Options`."""
+    from serving.trigger.service import Options, serve
+
+    serve(
+        Options(
+            home=Home.at(home),
+            http_port=port,
+            watch=watch,
+            schedule=schedule,
+            settings=settings,
+            kfp_host=kfp_host,
+            kfp_token=os.environ.get(TOKEN_VARIABLE, ""),
+        )
+    )
+
+
+def ask(
+    url: str,
+    home: Path,
+    why: str,
+    parameters: Mapping[str, Any],
+    wait: bool,
+    console: Console,
+) -> None:
+    """Ask a trigger for a run and print the number of its cause.
+
+    Args:
+        url: of the trigger.
+        home: has the operator's token, if the environment has none.
+        why: detail of the cause.
+        parameters: of the run, beside the trigger's own.
+        wait: whether to tell its steps until it ends.
+        console: for what the user is told.
+
+    Raises:
+        ToolwearError: the trigger does not answer, or refuses.
+        SystemExit: the run that was waited for failed.
+    """
+    url = url.rstrip("/")
+    own = dict(parameters)
+    if own.get("data"):
+        own["data"] = str(Path(own["data"]).resolve())  # the trigger has another working folder
+    headers = {"authorization": f"Bearer {operator_token(Home.at(home))}"}
+    body = {"detail": why, "parameters": own}
+    told = _answer("POST", url, "/retrain", json=body, headers=headers)
+    console.print(f"cause {told['id']} is {told['status']}: {url}/runs/{told['id']}")
+    if wait:
+        _follow(url, told["id"], console)
+
+
+def _follow(url: str, cause: str, console: Console) -> None:
+    """Tell what a run does until it has ended."""
+    seen: list[str] = []
+    while True:
+        run = _answer("GET", url, f"/runs/{cause}")
+        lines = [f"attempt {a['attempt']}: {a['name']}" for a in run["attempts"]]
+        steps = [step for step in run["steps"] if step["state"] not in _UNDER_WAY]
+        name = run["attempts"][-1]["name"] if run["attempts"] else ""
+        lines += [f"{name} {s['step']}: {s['state']} {_took(s['seconds'])}".rstrip() for s in steps]
+        for line in lines:
+            if line not in seen:
+                console.print(line, highlight=False, markup=False)
+        seen += lines
+        if run["status"] in ENDED:
+            break
+        time.sleep(_POLL_SECONDS)
+    reason = run["attempts"][-1]["reason"]
+    console.print(f"run {run['status']} {reason}".rstrip(), highlight=False, markup=False)
+    if run["status"] != State.SUCCEEDED:
+        sys.exit(EXIT_FAILURE)
+
+
+def _took(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.1f} s"
+
+
+def _answer(method: str, url: str, path: str, **more: Any) -> dict[str, Any]:
+    try:
+        answer = httpx.request(method, url + path, timeout=_SECONDS, **more)
+    except (httpx.TransportError, httpx.InvalidURL):
+        raise ToolwearError(
+            f"No trigger answers at {url}; start it (toolwear trigger) or give --url."
+        ) from None
+    if not answer.is_success:
+        raise ToolwearError(f"The trigger at {url} refused: {_sentence(answer)}")
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def _sentence(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code}"
