@@ -134,13 +134,15 @@ class Embedded:
         return self._home.trigger / "runs" / name
 
     def _died(self, run: Run, reason: str) -> Look:
-        """Tell of a killed run; one that had moved the champion before has done its work."""
+        """Tell of a killed run; one whose decision is on the audit log has done its work."""
         try:
             log = audit_log.entries(self._home.audit_log)
         except ToolwearError as error:
             return Look(State.FAILED, f"it was killed, and {error}")
-        if any(e["action"] == audit_log.PROMOTE and e["cause"] == run.text for e in log):
-            return Look(State.FAILED, "it was killed after it had promoted its model")
+        for entry in log:
+            if entry["cause"] == run.text and entry["action"] != audit_log.FOUND:
+                said = entry["action"].replace("_", " ")
+                return Look(State.FAILED, f"it was killed after its decision ({said})")
         return Look(State.DIED, reason)
 
     def _last_words(self, name: str) -> str:

@@ -128,7 +128,7 @@ def test_a_run_and_its_trigger_killed_together(service_of: ServiceOf) -> None:
     assert [attempt["state"] for attempt in told["attempts"]] == ["died", "succeeded"]
 
 
-def test_a_run_killed_after_it_has_promoted_is_not_repeated(service_of: ServiceOf) -> None:
+def test_a_run_killed_after_its_decision_is_not_repeated(service_of: ServiceOf) -> None:
     service = service_of()
     service.hold()
     cause = service.ask()
@@ -139,7 +139,7 @@ def test_a_run_killed_after_it_has_promoted_is_not_repeated(service_of: ServiceO
     process_of(service, RUN).kill()
     told = service.ends(cause, "failed")
     assert [attempt["reason"] for attempt in told["attempts"]] == [
-        "it was killed after it had promoted its model"
+        "it was killed after its decision (promote)"
     ]
     assert len(service.starts()) == 1
 
