@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -16,46 +15,37 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from components.core.errors import ToolwearError
-from components.core.home import Home
 from components.core.operator_token import fits
 from serving.common.body import json_object, read_body
 from serving.common.refusal import Refusal
 from serving.trigger import alerts, asked, metrics
 from serving.trigger.backend import BackendDownError
 from serving.trigger.dispatcher import Dispatcher
+from serving.trigger.operations import Operations
 from serving.trigger.store import TooManyError
 
 _RUNS = 50
-_WHY = 200  # characters
 _DIGITS = 12
 _log = logging.getLogger("toolwear.trigger")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-@dataclass(frozen=True)
-class Place:
-    """What is rolled back: the champion of this home and registry; `name` is the model's."""
-
-    home: Home
-    mlflow_uri: str
-    name: str
-
-
-def application(dispatcher: Dispatcher, place: Place, token: str) -> Starlette:
+def application(dispatcher: Dispatcher, operations: Operations, token: str) -> Starlette:
     """Return the application.
 
     Args:
         dispatcher: keeps the causes.
-        place: of the champion.
+        operations: on the champion.
         token: that whoever changes anything has to have.
     """
-    face = _Face(dispatcher, place, token)
+    face = _Face(dispatcher, operations, token)
 
     app = Starlette(
         routes=[
             Route("/retrain", face.operators(face.retrain), methods=["POST"]),
             Route("/alerts", face.operators(face.alerts), methods=["POST"]),
+            Route("/approvals", _answered(face.approvals), methods=["GET"]),
+            Route("/approvals/{id}", face.operators(face.decide), methods=["POST"]),
             Route("/rollback", face.operators(face.rollback), methods=["POST"]),
             Route("/runs", _answered(face.runs), methods=["GET"]),
             Route("/runs/{id}", _answered(face.run), methods=["GET"]),
@@ -71,9 +61,9 @@ def application(dispatcher: Dispatcher, place: Place, token: str) -> Starlette:
 class _Face:
     """The endpoints."""
 
-    def __init__(self, dispatcher: Dispatcher, place: Place, token: str) -> None:
+    def __init__(self, dispatcher: Dispatcher, operations: Operations, token: str) -> None:
         self._dispatcher = dispatcher
-        self._place = place
+        self._operations = operations
         self._token = token
 
     def operators(self, handler: Handler) -> Handler:
@@ -106,22 +96,20 @@ class _Face:
         causes = [{"id": str(one.id), "result": one.result} for one in results]
         return _json({"causes": causes, "ignored": told.ignored})
 
-    async def rollback(self, request: Request) -> Response:
-        """Make the champion before this one the champion again."""
-        why = json_object(await read_body(request)).get("why")
-        if type(why) is not str or not 0 < len(why) <= _WHY:
-            raise Refusal("request", f'"why" has to be a text of 1 to {_WHY} characters.')
-        # Imported here: MLflow takes seconds, and runs need none of it in this process.
-        from components.promote.registry_state import roll_back
+    async def approvals(self, _request: Request) -> Response:
+        """Tell what was held, and what has become of it."""
+        return _json({"approvals": await asyncio.to_thread(self._operations.approvals)})
 
-        place = self._place
-        try:
-            entry = await asyncio.to_thread(
-                roll_back, place.home.root, alerts.one_line(why), place.mlflow_uri, place.name
-            )
-        except ToolwearError as error:
-            raise Refusal("request", str(error), 409) from None
-        return _json({"from": entry["from"], "to": entry["to"]})
+    async def decide(self, request: Request) -> Response:
+        """Allow or refuse what is held."""
+        body = json_object(await read_body(request))
+        key = request.path_params["id"]
+        return _json(await asyncio.to_thread(self._operations.decide, key, body))
+
+    async def rollback(self, request: Request) -> Response:
+        """Go back from what was released last."""
+        body = json_object(await read_body(request))
+        return _json(await asyncio.to_thread(self._operations.roll_back, body))
 
     async def runs(self, _request: Request) -> Response:
         """Tell of the newest causes and their runs."""
@@ -148,7 +136,9 @@ class _Face:
         )
 
     def _exposed(self, encoder: Callable[[Any], bytes]) -> bytes:
-        metrics.refresh(self._dispatcher.store, self._dispatcher.schedule.next)
+        metrics.refresh(
+            self._dispatcher.store, self._dispatcher.schedule.next, self._operations.waiting()
+        )
         return encoder(REGISTRY)
 
     async def healthz(self, _request: Request) -> Response:

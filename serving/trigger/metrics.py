@@ -23,6 +23,7 @@ SCHEDULE_NEXT = Gauge(
     "toolwear_schedule_next_timestamp_seconds", "When the schedule starts the next run; 0: never."
 )
 WAITING = Gauge("toolwear_causes_waiting", "Causes that wait for their run.")
+APPROVALS = Gauge("toolwear_approvals_waiting", "Promotions that wait for a person.")
 
 
 class Runs(Collector):
@@ -48,10 +49,11 @@ def prepare(store: Store) -> None:
     REGISTRY.register(Runs(store))
 
 
-def refresh(store: Store, schedule_next: float) -> None:
-    """Set the gauges to what the database says."""
+def refresh(store: Store, schedule_next: float, approvals: int) -> None:
+    """Set the gauges to what the database and the others say."""
     RUN_IN_PROGRESS.set(store.active() is not None)
     LAST_SUCCESS.set(store.last_end(State.SUCCEEDED))
     LAST_FAILURE.set(store.last_end(State.FAILED, State.DIED))
     SCHEDULE_NEXT.set(schedule_next)
+    APPROVALS.set(approvals)
     WAITING.set(store.counts("causes").get(State.WAITING.value, 0))

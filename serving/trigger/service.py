@@ -24,10 +24,11 @@ from serving.common.arguments import LOOPBACK
 from serving.common.limits import CONNECTIONS, GRACE_SECONDS
 from serving.common.ports import TRIGGER
 from serving.trigger import metrics
-from serving.trigger.app import Place, application
+from serving.trigger.app import application
 from serving.trigger.backend import Backend
 from serving.trigger.dispatcher import Dispatcher
 from serving.trigger.embedded import TOOLWEAR_RUN, Embedded
+from serving.trigger.operations import Operations
 from serving.trigger.schedule import Schedule, check
 from serving.trigger.store import Store
 from serving.trigger.watch import FolderWatch
@@ -90,9 +91,9 @@ def serve(options: Options) -> None:
         token = operator_token(options.home)
         store = Store(options.home.trigger)
         metrics.prepare(store)
-        place = Place(options.home, options.mlflow_uri, options.model_name)
+        operations = Operations(options.home, options.mlflow_uri, options.model_name)
         dispatcher = _dispatcher(options, settings, store)
-        app = application(dispatcher, place, token)
+        app = application(dispatcher, operations, token)
         config = uvicorn.Config(
             app,
             host=options.host,
@@ -108,6 +109,7 @@ def serve(options: Options) -> None:
         signal.signal(signal.SIGINT, lambda *_: None)
         server = uvicorn.Server(config)
         dispatcher.start(lambda: setattr(server, "should_exit", True))
+        operations.warm()
         server.run()
         dispatcher.stop()
         store.close()

@@ -18,7 +18,7 @@ from tests.serving.conftest import environment, free_port
 
 TOKEN = "a-token-for-tests-only"
 OPERATOR = {"authorization": f"Bearer {TOKEN}"}
-HTTP = httpx.Client(timeout=20, trust_env=False)  # one for all: each makes a TLS context
+HTTP = httpx.Client(timeout=60, trust_env=False)  # one for all: each makes a TLS context
 FAKE_RUN = f"{sys.executable} {Path(__file__).with_name('fake_run.py')}"
 
 

@@ -283,7 +283,7 @@ def test_a_run_that_fails_is_told_with_its_reason_and_not_repeated(service_of: S
 
 def test_who_has_no_token_changes_nothing(service_of: ServiceOf) -> None:
     service = service_of()
-    for each in ("/retrain", "/alerts", "/rollback"):
+    for each in ("/retrain", "/alerts", "/rollback", "/approvals/1"):
         for given in (None, "Bearer", "Bearer wrong", "Basic a-token-for-tests-only"):
             headers = {} if given is None else {"authorization": given}
             answer = HTTP.post(service.url + each, json={}, headers=headers)
@@ -309,6 +309,8 @@ BAD: list[tuple[str, Any, int, str]] = [
     ("/alerts", notification(alert("A", "degradation", fingerprint=1)), 400, '"fingerprint"'),
     ("/alerts", {"version": "4", "alerts": [{}] * 1001}, 413, "1000"),
     ("/rollback", {}, 400, '"why"'),
+    ("/rollback", {"why": " "}, 400, '"why"'),
+    ("/approvals/1", {"decision": "allow", "why": "x"}, 404, "no approval of this id"),
 ]
 
 
