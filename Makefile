@@ -52,6 +52,10 @@ bench-console: $(DEV) ## Measure in a browser how long the console's pages take 
 screenshots: $(DEV) ## Make pictures of the console's pages, light and dark (HOME_FOLDER=runs)
 	@$(BIN)/python -m tests.console.screenshots $(or $(HOME_FOLDER),runs)
 
+.PHONY: poison-drill
+poison-drill: $(MAIN) ## Measure what share of wrong labels gets a worse model promoted (DATA=folder, ARGS="--seeds 3")
+	@$(BIN)/python -m tests.bench_poison $(if $(DATA),--data "$(DATA)") $(ARGS)
+
 .PHONY: check
 check: $(DEV) ## Format, lint, strict types, import rules, dead code
 	$(BIN)/ruff format --check .

@@ -30,6 +30,7 @@ SETTINGS = {
     "ingest": TaskSettings("Read the recordings"),
     "validate": TaskSettings("Check the recordings", memory=("1Gi", "3Gi")),
     "features": TaskSettings("Compute the features and join them in time", memory=("1Gi", "3Gi")),
+    "guard": TaskSettings("Look for poison in the data", memory=("1Gi", "3Gi"), cached=False),
     "split": TaskSettings("Split three ways and look for leaks", memory=("1Gi", "3Gi")),
     "train": TaskSettings("Train the baselines and test against chance", memory=("1Gi", "3Gi")),
     "automl": TaskSettings(

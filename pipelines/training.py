@@ -10,6 +10,7 @@ from components.evaluate.component import evaluate
 from components.explain.component import explain
 from components.features.component import features
 from components.finish.component import finish
+from components.guard.component import guard
 from components.ingest.component import ingest
 from components.promote.component import promote
 from components.register.component import register
@@ -46,6 +47,7 @@ def training(
     explain_rows: int = _DEFAULT.explain_rows,
     rollout: str = _DEFAULT.rollout,
     approval: bool = _DEFAULT.approval,
+    accept_runs: str = _DEFAULT.accept_runs,
     model_name: str = _DEFAULT.model_name,
     cause: str = _DEFAULT.cause,
     commit: str = "unknown",
@@ -66,7 +68,21 @@ def training(
             "features",
         ).after(validated)
         table = computed.outputs["features"]
-        divided = apply(split(telemetry=telemetry, features=table, seed=seed), "split")
+        guarded = apply(
+            guard(
+                telemetry=telemetry,
+                features=table,
+                data_digest=read.outputs["digest"],
+                seed=seed,
+                cause=cause,
+                accept_runs=accept_runs,
+                model_name=model_name,
+            ),
+            "guard",
+        )
+        divided = apply(
+            split(telemetry=telemetry, features=table, seed=seed).after(guarded), "split"
+        )
         folds = divided.outputs["split"]
         baselines = apply(
             train(features=table, split=folds, seed=seed, permutations=permutations), "train"
@@ -112,6 +128,7 @@ def training(
                 automl=challenger,
                 data_digest=read.outputs["digest"],
                 seed=seed,
+                cause=cause,
                 model_name=model_name,
             ),
             "decide",

@@ -17,6 +17,7 @@ from components.finish.logic import page
 
 SUMMARY_FILE, REPORT_FILE, FAILURE_FILE = "summary.json", "report.html", "failure.html"
 LATEST = "latest"
+GUARD_FILE = "guard.json"
 
 
 def finish(run_folder: Path, home: Path, steps: dict[str, dict[str, Any]], seconds: float) -> None:
@@ -144,7 +145,15 @@ def _run_row(folder: Path) -> list[str]:
             f"{summary['timings']['total']:.0f}",
         ]
     outcome = "failed" if (folder / FAILURE_FILE).exists() else "running or killed"
-    return [folder.name, cause, outcome, "", "", ""]
+    return [folder.name, cause, outcome, _refusal(folder), "", ""]
+
+
+def _refusal(folder: Path) -> str:
+    """Return the guard's decision if it ended the run."""
+    for path in folder.glob(f"artifacts/*/guard/guarded/{GUARD_FILE}"):
+        decision: str = jsonfile.read(path)["decision"]
+        return decision if decision.startswith("refuse_") else ""
+    return ""
 
 
 def print_rollback(home: Path, why: str, console: Console) -> None:

@@ -63,6 +63,12 @@ class RunParameters(BaseModel):
     approval: bool = Field(
         False, description="Hold a winner until a person allows or refuses its promotion."
     )
+    accept_runs: str = Field(
+        "",
+        max_length=2000,
+        description="Runs that the guard refuses and a person has checked, separated by commas, "
+        "or 'all'.",
+    )
     model_name: str = Field(
         "toolwear",
         pattern=r"^[a-z][a-z0-9-]{0,39}$",

@@ -47,6 +47,16 @@ class Home:
         return self.root / "trigger"
 
     @property
+    def provenance(self) -> Path:
+        """The runs and labels of every data set that was allowed to teach."""
+        return self.root / "provenance"
+
+    @property
+    def refused(self) -> Path:
+        """The evidence against data that was not."""
+        return self.root / "refused"
+
+    @property
     def approvals(self) -> Path:
         """Promotions that wait for a person."""
         return self.root / "approvals"

@@ -35,6 +35,24 @@ class Audit(_Section):
     copied_row_share: float = Field(gt=0, lt=1)
 
 
+class Guard(_Section):
+    """When data is held to be poisoned, and may not teach."""
+
+    label_disagreement: float = Field(gt=0, lt=0.5)
+    same_recording: float = Field(gt=0, le=1)
+    copied_row_share: float = Field(ge=0, lt=1)
+    repeated_row_share: float = Field(ge=0, lt=1)
+    level_distance: float = Field(gt=0)
+    level_width: float = Field(gt=0, lt=1)
+    bus_width: float = Field(gt=0, lt=1)
+    level_rows: int = Field(ge=1)
+    level_runs: int = Field(ge=2)
+    dominating_share: float = Field(gt=0, lt=1)
+    dominating_times: float = Field(gt=1)
+    arriving_share: float = Field(gt=0, le=1)
+    vouch_for_new_runs: bool
+
+
 class Export(_Section):
     """How far an exported ONNX graph may stand off the model that it was made from."""
 
@@ -52,7 +70,10 @@ class Decision(_Section):
     permutation_p: float = Field(gt=0, lt=1)
     shap_additivity: float = Field(gt=0)
     surrogate_fidelity: float = Field(ge=0, le=1)
+    lime_rank_correlation: float = Field(ge=-1, le=1)
     predict_milliseconds_per_row: float = Field(gt=0)
+    new_data_runs: int = Field(ge=1)
+    new_data_rows: int = Field(ge=1)
 
 
 class Abstention(_Section):
@@ -138,6 +159,7 @@ class Thresholds(_Section):
 
     validation: Validation
     audit: Audit
+    guard: Guard
     export: Export
     decision: Decision
     abstention: Abstention

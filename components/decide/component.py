@@ -19,6 +19,7 @@ def decide(
     data_digest: str,
     seed: int,
     decision: Output[Artifact],
+    cause: str = "",
     model_name: str = "toolwear",
     home: str = "",
     mlflow_uri: str = "",
@@ -35,6 +36,7 @@ def decide(
         data_digest: SHA-256 of the recordings.
         seed: seed of the bootstrap.
         decision: decision.json and a picture.
+        cause: why the run was started.
         model_name: name of the registered model.
         home: folder of the system's state; by default $TOOLWEAR_HOME.
         mlflow_uri: the registry; by default the local one in the home.
@@ -65,6 +67,7 @@ def decide(
         mlflow_uri=mlflow_uri,
         model_name=model_name,
         data_digest=data_digest,
+        cause=cause,
         seed=seed,
         output=Path(decision.path),
     )

@@ -98,6 +98,23 @@ def same_interface(challenger: Sequence[str], champion: Sequence[str]) -> Check:
     )
 
 
+def enough_new_data(runs: int, rows: int, limits: Decision) -> Check:
+    """Return the check that a run which new data has caused brings enough of it.
+
+    Args:
+        runs: that the champion was not trained on.
+        rows: of these runs.
+        limits: the thresholds.
+    """
+    return holds(
+        "New data",
+        runs >= limits.new_data_runs and rows >= limits.new_data_rows,
+        Outcome.KEEP_NOT_ENOUGH_NEW_DATA,
+        f"{rows:,} rows of {runs} runs that the champion was not trained on, and at least "
+        f"{limits.new_data_rows:,} rows of {limits.new_data_runs} are needed",
+    )
+
+
 def choose(
     checks: Sequence[Check],
     comparison: Comparison | None,

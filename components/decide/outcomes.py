@@ -14,13 +14,17 @@ class Outcome(StrEnum):
     KEEP_SAME = "keep_same"  # it is the champion
     KEEP_TIE = "keep_tie"
     KEEP_WORSE = "keep_worse"
+    KEEP_NOT_ENOUGH_NEW_DATA = "keep_not_enough_new_data"  # too little for a run that it caused
     REFUSE_NAN = "refuse_nan"  # a figure or an answer is not a number
     REFUSE_SCHEMA_CHANGED = "refuse_schema_changed"  # callers would have to change
     REFUSE_EXPORT = "refuse_export"  # the exported graph is not the model
     REFUSE_DATA = "refuse_data"  # the recordings failed a critical check
     REFUSE_THRESHOLD = "refuse_threshold"
     REFUSE_SLOW = "refuse_slow"
-    REFUSE_EXPLANATIONS = "refuse_explanations"
+    REFUSE_EXPLANATIONS = "refuse_explanations"  # they are wrong, or change with the seed
+    REFUSE_POISONED = "refuse_poisoned"  # the guard stopped the run before anything was trained
+    REFUSE_BY_PERSON = "refuse_by_person"  # it won, was held, and a person said no
+    SERVE_CHECK_FAILED = "serve_check_failed"  # the served package answered otherwise
 
     @property
     def promotes(self) -> bool:

@@ -63,6 +63,19 @@ def score(
     )
 
 
+def arrived(champion: Champion, samples: Samples) -> tuple[int, int]:
+    """Return how many runs there are of which the champion was trained on no row, and their rows.
+
+    Args:
+        champion: knows which rows it was trained on.
+        samples: all of the challenger's data.
+    """
+    keys = row_keys(samples.frame[schema.SAMPLE_ID].to_numpy())
+    seen = np.isin(keys, champion.package.reference()["trained_on"])
+    new = ~np.isin(samples.run, np.unique(samples.run[seen]))
+    return len(np.unique(samples.run[new])), int(new.sum())
+
+
 def milliseconds_per_row(model: OnnxModel, rows: np.ndarray) -> float:
     """Return the median time for one row at a time, milliseconds, after a warm-up."""
     chosen = rows[np.linspace(0, len(rows) - 1, min(_TIMED_ROWS, len(rows))).astype(int)]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from components.core import jsonfile, schema
+from components.core.causes import Cause, cause_of
 from components.core.home import Home
 from components.core.onnx_model import OnnxModel
 from components.core.registry import CHAMPION, Registry
@@ -21,7 +22,7 @@ from components.decide.comparison import Comparison
 from components.decide.evidence import Evidence, Folders
 from components.decide.logic import Check
 from components.decide.outcomes import Outcome
-from components.decide.scoring import Champion, milliseconds_per_row, score
+from components.decide.scoring import Champion, arrived, milliseconds_per_row, score
 from components.features import dataset
 from components.features.dataset import Samples
 from components.features.definitions import FEATURE_SETS
@@ -46,6 +47,7 @@ def decide(
     data_digest: str,
     seed: int,
     output: Path,
+    cause: str = "",
 ) -> Outcome:
     """Judge the challenger, write `decision.json` and the plot, return the decision.
 
@@ -57,6 +59,7 @@ def decide(
         data_digest: of the recordings that the challenger was trained on.
         seed: of the bootstrap.
         output: folder to make.
+        cause: why the run was started.
     """
     evidence = evidences.read(folders)
     challenger = OnnxModel(folders.automl / evidences.MODEL)
@@ -65,6 +68,8 @@ def decide(
     test = folds(schema.KNOWN_RUNS, samples, splits)[0].test_index
     champion = _champion(Registry(home, mlflow_uri, model_name))
     judged = _judge(evidence, challenger, champion, samples, test, seed)
+    if champion is not None and cause_of(cause) is Cause.NEW_DATA:
+        judged.checks.append(_enough_new_data(champion, samples))
     facts = {
         "same_model": champion is not None
         and champion.package.model_sha256 == evidence.export["sha256"],
@@ -134,6 +139,11 @@ def _judge(
     return Judged([*checks, *_measured(evidence, challenger, samples, limits)], comparison)
 
 
+def _enough_new_data(champion: Champion, samples: Samples) -> Check:
+    limits = thresholds().decision
+    return logic.enough_new_data(*arrived(champion, samples), limits)
+
+
 def _required(evidence: Evidence) -> dict[str, float | None]:
     names = ("accuracy", "precision", "recall", "f1", "mcc", "auc")
     return {name: evidence.known_runs.get(name) for name in names}
@@ -191,6 +201,12 @@ def _measured(
             "Fidelity of the surrogate tree",
             evidence.quality("surrogate", "fidelity"),
             limit.surrogate_fidelity,
+            Outcome.REFUSE_EXPLANATIONS,
+        ),
+        logic.at_least(
+            "Agreement of LIME's rankings over repeats with other seeds",
+            evidence.quality("lime", "rank_correlation_mean"),
+            limit.lime_rank_correlation,
             Outcome.REFUSE_EXPLANATIONS,
         ),
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from components.decide.outcomes import Outcome
+
 
 def why_not(decision: str, *, serve_check_passed: bool) -> str:
     """Return one word on why the champion stays: the decision, or the failed check of serving."""
-    return decision if serve_check_passed else "serve_check_failed"
+    return decision if serve_check_passed else Outcome.SERVE_CHECK_FAILED

@@ -16,6 +16,7 @@ from components.core import jsonfile
 from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.registry import CHAMPION, Registry, Version
+from components.decide.outcomes import Outcome
 from components.promote import audit_log, rollouts
 from components.promote.moves import moving, write_entry
 from components.promote.registry_state import (
@@ -203,6 +204,7 @@ def refuse(
                 "to finish it, then roll it back."
             )
         chosen = registry.version(item.version)
+        more = {"outcome": Outcome.REFUSE_BY_PERSON, **more}
         return _close(registry, item, chosen, audit_log.REFUSE, Status.REFUSED, why, more)
 
 

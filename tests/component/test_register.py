@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from components.core import jsonfile, registry, schema
+from components.core.causes import Cause
 from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.package import load_package
@@ -24,6 +25,7 @@ from components.promote.step import promote
 from components.register.contents import Folders, Lineage
 from components.register.mlflow_writer import EXPERIMENT
 from components.register.step import Registered, register
+from components.split.protocols import assign
 from serving.common import champion as pointer
 from tests.run_artifacts import COLUMNS, RunArtifacts, make_run
 
@@ -35,12 +37,14 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> RunArtifacts:
     return make_run(tmp_path_factory.mktemp("first") / "run")
 
 
-def judge(run: RunArtifacts, home: Home, data: str = "d0") -> tuple[Outcome, dict[str, Any]]:
+def judge(
+    run: RunArtifacts, home: Home, data: str = "d0", cause: str = "test"
+) -> tuple[Outcome, dict[str, Any]]:
     output = home.root / "work" / f"decision-{run.root.name}-{len(list(home.root.glob('work/*')))}"
     folders = Judged(
         run.evaluation, run.explanation, run.split, run.validation, run.features, run.automl
     )
-    outcome = decide(folders, home, "", NAME, data, 0, output)
+    outcome = decide(folders, home, "", NAME, data, 0, output, cause)
     return outcome, {"folder": output, **jsonfile.read(output / "decision.json")}
 
 
@@ -73,6 +77,28 @@ def enthrone(
 
 def of(home: Home) -> Registry:
     return Registry(home, "", NAME)
+
+
+def test_a_run_for_new_data_needs_runs_that_the_champion_does_not_know(
+    first: RunArtifacts, tmp_path: Path, home: Home
+) -> None:
+    assert enthrone(first, home)[2] == "promoted"
+    outcome, decision = judge(first, home, "d1", Cause.NEW_DATA.told("a file arrived"))
+    assert outcome is Outcome.KEEP_NOT_ENOUGH_NEW_DATA
+    assert "0 rows of 0 runs that the champion was not trained on" in decision["reasons"][0]
+    assert judge(first, home, "d1", Cause.ON_DEMAND.told("by hand"))[0] is Outcome.KEEP_SAME
+    grown = make_run(tmp_path / "grown")
+    part = grown.features / "training_set" / "part-00000.parquet"
+    frame = pd.read_parquet(part)
+    news = [frame[frame[schema.RUN_ID] == name].copy() for name in ("01", "02", "03")]
+    for number, run in enumerate(news, start=7):
+        run[schema.RUN_ID] = schema.run_id(number)
+        run[schema.SAMPLE_ID] = [schema.sample_id(schema.run_id(number), row) for row in run.row]
+    whole = pd.concat([frame, *news], ignore_index=True)
+    whole.to_parquet(part, index=False)
+    assign(whole[list(schema.KEY_COLUMNS)]).to_parquet(grown.split / "splits.parquet", index=False)
+    outcome, _ = judge(grown, home, "d1", Cause.NEW_DATA.told("a file arrived"))
+    assert outcome is not Outcome.KEEP_NOT_ENOUGH_NEW_DATA
 
 
 # --- registration -----------------------------------------------------------------------------
@@ -348,6 +374,11 @@ KNOWN = "protocols__known_runs__auto_sklearn"
             {"surrogate__quality__fidelity": 0.5},
             Outcome.REFUSE_EXPLANATIONS,
         ),
+        (
+            "explanation/explanations.json",
+            {"lime__quality__rank_correlation_mean": 0.5},
+            Outcome.REFUSE_EXPLANATIONS,
+        ),
     ],
 )
 def test_the_step_refuses(
@@ -363,6 +394,15 @@ def test_the_step_refuses(
     assert found is outcome
     assert decision["promotes"] is False
     assert (decision["folder"] / "decision.png").stat().st_size > 5000
+
+
+def test_the_step_refuses_a_slow_model(
+    first: RunArtifacts, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.decide.step.milliseconds_per_row", lambda model, rows: 5.1)
+    outcome, decision = judge(first, home)
+    assert outcome is Outcome.REFUSE_SLOW
+    assert "is 5.1; at most 5 is needed" in decision["reasons"][0]
 
 
 def test_the_step_refuses_other_features_than_the_champions(

@@ -157,7 +157,7 @@ def test_a_human_says_no(home: Home) -> None:
     keep(home, "2", "1")
     entry = approvals.refuse(home, "2", "not before the audit")
     assert (entry["action"], entry["from"], entry["to"]) == ("refuse", "1", "2")
-    assert entry["why"] == "not before the audit"
+    assert (entry["outcome"], entry["why"]) == (Outcome.REFUSE_BY_PERSON, "not before the audit")
     assert champion(home) == "1"
     for decide in (approvals.allow, approvals.refuse):
         with pytest.raises(ToolwearError, match="'2' of toolwear was refused before"):

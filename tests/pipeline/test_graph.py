@@ -13,7 +13,16 @@ from components.core import fingerprint
 from components.core.config import RunParameters
 from pipelines.settings import CODE_DIGEST, LINEAGE, SETTINGS
 
-NEVER_CACHED = {"decide", "register", "serve_check", "promote", "decline", "report", "finish"}
+NEVER_CACHED = {
+    "guard",
+    "decide",
+    "register",
+    "serve_check",
+    "promote",
+    "decline",
+    "report",
+    "finish",
+}
 
 
 @pytest.fixture(scope="module")

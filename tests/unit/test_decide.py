@@ -148,6 +148,10 @@ def test_refuse_schema_changed(challenger: tuple[str, ...], says: str) -> None:
             Outcome.REFUSE_EXPLANATIONS,
         ),
         (
+            logic.at_least("LIME's rankings", 0.59, 0.6, Outcome.REFUSE_EXPLANATIONS),
+            Outcome.REFUSE_EXPLANATIONS,
+        ),
+        (
             logic.at_most("Additivity", float("nan"), 1e-6, Outcome.REFUSE_EXPLANATIONS),
             Outcome.REFUSE_EXPLANATIONS,
         ),
@@ -156,6 +160,18 @@ def test_refuse_schema_changed(challenger: tuple[str, ...], says: str) -> None:
 def test_a_refusal_for_each_threshold(check: Check, outcome: Outcome) -> None:
     assert choose(compared(0.1, 0.2), [PASSED, check]) == (outcome, [check.sentence])
     assert not outcome.promotes
+
+
+@pytest.mark.parametrize(
+    ("runs", "rows", "enough"), [(0, 0, False), (1, 199, False), (1, 200, True), (3, 5000, True)]
+)
+def test_keep_not_enough_new_data(runs: int, rows: int, enough: bool) -> None:
+    check = logic.enough_new_data(runs, rows, LIMITS)
+    outcome, reasons = choose(compared(0.1, 0.2), [PASSED, check])
+    assert (outcome is not Outcome.KEEP_NOT_ENOUGH_NEW_DATA) == enough
+    if not enough:
+        assert not outcome.promotes
+        assert f"{rows} rows of {runs} runs" in reasons[0]
 
 
 def test_a_value_on_the_threshold_passes() -> None:
@@ -186,6 +202,10 @@ def test_words_of_outcomes_are_never_renamed() -> None:
         "refuse_threshold",
         "refuse_slow",
         "refuse_explanations",
+        "refuse_poisoned",
+        "refuse_by_person",
+        "serve_check_failed",
+        "keep_not_enough_new_data",
     }
 
 

@@ -1,0 +1,91 @@
+"""Reads runs and their labels from the earlier steps' artifacts, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from components.core import schema
+from components.features.compute import is_cutting
+from components.features.logic import Run
+from components.features.telemetry import read_runs
+from components.guard.runs import LEVELS, RunFacts, sketch
+
+_BATCH_ROWS = 131_072
+_DIGITS = 3  # of a recorded value; what lies below is no other recording
+_SMALLEST = 1e-20
+
+
+@dataclass
+class _Tally:
+    """What has been read of one run."""
+
+    rows: int = 0
+    keys: list[np.ndarray] = field(default_factory=list)
+    cutting_keys: list[np.ndarray] = field(default_factory=list)
+    sums: np.ndarray = field(default_factory=lambda: np.zeros(len(LEVELS)))
+
+    def add(self, frame: pd.DataFrame) -> None:
+        keys = row_keys(frame)
+        cutting = is_cutting(frame)
+        self.rows += len(frame)
+        self.keys.append(keys)
+        self.cutting_keys.append(keys[cutting])
+        self.sums += np.abs(frame.loc[cutting, list(LEVELS)].to_numpy()).sum(axis=0)
+
+    def facts(self, run: Run, material: str) -> RunFacts:
+        cutting = np.concatenate(self.cutting_keys)
+        means = self.sums / max(len(cutting), 1)
+        return RunFacts(
+            run_id=run.run_id,
+            label=run.worn,
+            material=material,
+            feedrate=run.feedrate,
+            rows=self.rows,
+            cutting_rows=len(cutting),
+            repeated=len(cutting) - len(np.unique(cutting)),
+            sketch=sketch(np.concatenate(self.keys)),
+            levels=dict(zip(LEVELS, means.tolist(), strict=True)) if len(cutting) else {},
+        )
+
+
+def row_keys(frame: pd.DataFrame) -> np.ndarray:
+    """Return a 64-bit key of each row's signals to three digits, uint64 (rows,).
+
+    Rounded, so that a recording is still known after a little noise was added to it.
+    """
+    values = frame[list(schema.NUMERIC_COLUMNS)].to_numpy(dtype=np.float64)
+    size = 10.0 ** (np.floor(np.log10(np.maximum(np.abs(values), _SMALLEST))) - (_DIGITS - 1))
+    coarse = pd.DataFrame(np.rint(values / size) * size).astype(np.float32) + 0.0  # no -0.0
+    keys: np.ndarray = pd.util.hash_pandas_object(coarse, index=False).to_numpy()
+    return keys
+
+
+def read(telemetry: Path) -> list[RunFacts]:
+    """Return the runs of a telemetry folder, in the order of their number."""
+    table = read_runs(telemetry)
+    columns = [schema.RUN_ID, schema.MATERIAL]
+    named = pd.read_parquet(telemetry / "runs.parquet", columns=columns)
+    materials = dict(zip(named[schema.RUN_ID], named[schema.MATERIAL], strict=True))
+    found = {}
+    for run_id, pieces in groupby(_pieces(telemetry), key=lambda piece: piece[0]):
+        tally = _Tally()
+        for _, frame in pieces:
+            tally.add(frame)
+        found[run_id] = tally.facts(table[run_id], materials[run_id])
+    return [found[run_id] for run_id in table]
+
+
+def _pieces(telemetry: Path) -> Iterator[tuple[str, pd.DataFrame]]:
+    columns = [schema.RUN_ID, *schema.NUMERIC_COLUMNS]
+    for part in sorted(telemetry.glob("part-*.parquet")):
+        with pq.ParquetFile(part) as file:
+            for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
+                for run_id, frame in batch.to_pandas().groupby(schema.RUN_ID, sort=False):
+                    yield str(run_id), frame

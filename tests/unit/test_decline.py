@@ -1,0 +1,45 @@
+"""Every way in which the champion stays has a word, and leaves an entry on the audit log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.core import jsonfile
+from components.core.home import Home
+from components.decide.outcomes import Outcome
+from components.decline.step import decline
+from components.promote import audit_log
+
+# These two end a run elsewhere: tests/component/test_guard.py, and where promotions are held.
+ELSEWHERE = {Outcome.REFUSE_POISONED, Outcome.REFUSE_BY_PERSON}
+
+
+@pytest.mark.parametrize("outcome", [o for o in Outcome if not o.promotes and o not in ELSEWHERE])
+def test_each_outcome_that_keeps_the_champion_is_on_the_log(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    passed = outcome is not Outcome.SERVE_CHECK_FAILED
+    decided = {"decision": outcome if passed else "promote_better", "reasons": ["It was so."]}
+    registered = {"name": "toolwear", "version": "3", "package_digest": "a" * 64}
+    for name, value in (
+        ("decision", decided),
+        ("registration", registered),
+        ("check", {"passed": passed, "reason": "It was so."}),
+    ):
+        jsonfile.write(tmp_path / name / f"{name}.json", value)
+    told = decline(
+        tmp_path / "decision",
+        tmp_path / "registration",
+        tmp_path / "check",
+        "new_data: a test",
+        Home.at(tmp_path / "home"),
+        tmp_path / "out",
+    )
+    assert told == outcome
+    (entry,) = audit_log.entries(tmp_path / "home" / "audit.jsonl")
+    assert entry["action"] == audit_log.DECLINE
+    assert entry["why"] == f"{outcome}: It was so."
+    assert (entry["cause"], entry["to"]) == ("new_data: a test", "3")
+    assert jsonfile.read(tmp_path / "out" / "declined.json") == entry
