@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -116,7 +117,7 @@ class Features:
 
 
 class FeatureSource:
-    """Turns checked rows into features.
+    """Turns checked rows into features; threads may share it.
 
     Args:
         home: the system's folder, in which the feature store is published.
@@ -129,11 +130,11 @@ class FeatureSource:
     ) -> None:
         self._home = home
         self._freshness = freshness or Freshness()
-        self._seconds = seconds
+        self.seconds = seconds
         # Of its own, so that a store that hangs stops nothing but itself.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="features")
-        self._store: store.OnlineStore | None = None
-        self._opened: tuple[int, int] | None = None
+        self._opening = Lock()
+        self._opened: tuple[tuple[int, int], store.OnlineStore] | None = None
 
     def open(self) -> bool:
         """Open the store if one is published, which takes seconds; return whether one is."""
@@ -160,39 +161,56 @@ class FeatureSource:
             StoreDownError: the store does not answer.
             StoreSlowError: it did not answer in time.
         """
+        if not isinstance(rows, EntityKeys):
+            return self.now(rows, spec)
+        reading = asyncio.get_running_loop().run_in_executor(self._thread, self.now, rows, spec)
+        try:
+            async with asyncio.timeout(self.seconds):
+                return await reading
+        except TimeoutError:
+            raise self.slow() from None
+
+    def now(self, rows: Rows, spec: FeatureSpec) -> Features:
+        """Return the same in the calling thread, however long the store takes.
+
+        Raises:
+            Refusal, StoreDownError: as `features`.
+        """
         if isinstance(rows, FeatureRows):
             return Features(rows.values, READY, (Origin(),) * len(rows))
         if isinstance(rows, RawRows):
             return computed(rows, spec)
-        loop = asyncio.get_running_loop()
-        reading = loop.run_in_executor(self._thread, self._read, rows.run_ids, spec.feature_set)
-        try:
-            async with asyncio.timeout(self._seconds):
-                found = await reading
-        except TimeoutError:
-            raise StoreSlowError(f"no answer in {self._seconds:g} s") from None
-        return self._checked(rows, found, spec)
+        return self._checked(rows, self._read(rows.run_ids, spec.feature_set), spec)
+
+    def slow(self) -> StoreSlowError:
+        """Return what to raise when the store took longer than it may."""
+        return StoreSlowError(f"no answer in {self.seconds:g} s")
 
     def _read(self, run_ids: tuple[str, ...], feature_set: str) -> list[store.Latest | None]:
         try:
             return self._current().values(run_ids, feature_set)
         except StoreDownError:
-            self._store = None  # opened anew by the next request
+            self._opened = None  # opened anew by the next request
             raise
 
     def _current(self) -> store.OnlineStore:
         """Return the store that was published last."""
         published = store.published(self._home)
         if published is None:
-            self._store = None
+            self._opened = None
             raise StoreDownError(f"nothing is published in {self._home}")
-        if self._store is None or published != self._opened:
-            try:
-                self._store = store.open_store(self._home)
-            except (ToolwearError, OSError) as error:
-                raise StoreDownError(str(error)) from error
-            self._opened = published
-        return self._store
+        opened = self._opened  # mark and store together: threads share them
+        if opened is not None and opened[0] == published:
+            return opened[1]
+        with self._opening:
+            opened = self._opened
+            if opened is None or opened[0] != published:
+                try:
+                    opened = published, store.open_store(self._home)
+                except (ToolwearError, OSError) as error:
+                    raise StoreDownError(str(error)) from error
+                self._opened = opened
+        return opened[1]
 
     def _checked(
         self, keys: EntityKeys, found: list[store.Latest | None], spec: FeatureSpec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -32,16 +33,12 @@ class Query:
         receipt_id: the client's or ours.
         started: `perf_counter` at its arrival.
         rows: what it asks about.
-        spec: what the model needed when the features were made.
-        features: of the rows.
     """
 
     request: InferRequest | dict[str, Any]
     receipt_id: str
     started: float
     rows: Rows
-    spec: FeatureSpec
-    features: Features
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +47,8 @@ class Result:
 
     Attributes:
         query: the request.
+        spec: what the model needed.
+        features: of the query's rows.
         model: what the model said of the rows that have features.
         probability: of "worn", float64 (rows,), NaN where a row has no features.
         answers: one of ANSWERS for each row.
@@ -58,6 +57,8 @@ class Result:
     """
 
     query: Query
+    spec: FeatureSpec
+    features: Features
     model: ModelAnswer
     probability: np.ndarray
     answers: list[str]
@@ -65,12 +66,13 @@ class Result:
     answered_at: datetime
 
     @classmethod
-    def of(cls, query: Query, model: ModelAnswer) -> Result:
+    def of(cls, query: Query, spec: FeatureSpec, features: Features, model: ModelAnswer) -> Result:
         """Return the result, with rows that have no features as "not sure"."""
-        complete = query.features.complete
+        complete = features.complete
         now = datetime.now(UTC)
+        made = partial(cls, query, spec, features, model)
         if complete.all():
-            return cls(query, model, model.probability, model.answers, model.reasons, now)
+            return made(model.probability, model.answers, model.reasons, now)
         probability = np.full(len(complete), np.nan)
         probability[complete] = model.probability
         answers, reasons = [NOT_SURE] * len(complete), [NO_WINDOW] * len(complete)
@@ -78,7 +80,7 @@ class Result:
             np.flatnonzero(complete), model.answers, model.reasons, strict=True
         ):
             answers[place], reasons[place] = answer, reason
-        return cls(query, model, probability, answers, reasons, now)
+        return made(probability, answers, reasons, now)
 
     def receipt(self, name: str) -> dict[str, Any]:
         """Return the receipt: what the answer was made of."""
@@ -88,7 +90,7 @@ class Result:
             "version": self.model.proof["version"],
             "use": self.model.proof["use"],
             **{key: self.model.proof[key] for key in _PROOF},
-            "features": [_origin(origin) for origin in self.query.features.origins],
+            "features": [_origin(origin) for origin in self.features.origins],
             "answered_at": self.answered_at.isoformat(),
         }
 
@@ -112,7 +114,7 @@ class Result:
     def v2(self, name: str, request: InferRequest) -> InferResponse:
         """Return the answer in V2's form."""
         receipt = self.receipt(name)
-        origins = self.query.features.origins
+        origins = self.features.origins
         n = len(self.answers)
         texts = {
             "label": ["" if answer == NOT_SURE else answer for answer in self.answers],
@@ -138,7 +140,7 @@ class Result:
 
     def record(self, name: str) -> Scored:
         """Return what the payload log keeps."""
-        origins = self.query.features.origins
+        origins = self.features.origins
         proof = self.model.proof
         return Scored(
             receipt_id=self.query.receipt_id,
@@ -148,14 +150,14 @@ class Result:
                 "model_version": proof["version"],
                 **{key: proof[key] for key in _PROOF},
             },
-            kind=self.query.features.kind,
+            kind=self.features.kind,
             run_ids=[origin.run_id for origin in origins],
             timestamps=[origin.when for origin in origins],
             stale=[origin.stale for origin in origins],
-            cutting=_known(self.query.features.cutting, len(origins)),
-            feedrates=_known(self.query.features.feedrates, len(origins)),
-            columns=self.query.spec.columns,
-            values=self.query.features.values,
+            cutting=_known(self.features.cutting, len(origins)),
+            feedrates=_known(self.features.feedrates, len(origins)),
+            columns=self.spec.columns,
+            values=self.features.values,
             probability=self.probability,
             labels=[_label(p) for p in self.probability.tolist()],
             verdicts=[_VERDICTS[answer] for answer in self.answers],

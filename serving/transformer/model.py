@@ -7,7 +7,6 @@ import re
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -16,20 +15,19 @@ from typing import Any
 from kserve import InferRequest, InferResponse
 
 from components.core import schema
-from serving.common.features import FeatureSource, FeatureSpec
-from serving.common.outages import PredictorDownError
+from serving.common.features import FeatureSource
 from serving.common.refusal import Refusal
 from serving.common.rows import RAW_NUMBERS, TIMESTAMP, parse_instances, parse_tensors
 from serving.common.staged_model import StagedModel
 from serving.payload.log import PayloadLog, find
 from serving.payload.records import Labels
 from serving.transformer.answer import OUTPUTS, Query, Result
-from serving.transformer.hop import FeaturesChangedError, Hop
+from serving.transformer.hop import Hop
 from serving.transformer.metrics import Counted
+from serving.transformer.work import Work
 
 REQUEST_ID = "x-request-id"
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_SWAPS = 3  # models that may be swapped in during one request before it is given up
 
 
 class Transformer(StagedModel):
@@ -48,10 +46,9 @@ class Transformer(StagedModel):
     ) -> None:
         super().__init__(name, server="transformer")
         self._hop = hop
-        self._source = source
         self._log = log
         self._home = home
-        self._spec: FeatureSpec | None = None
+        self._work = Work(hop, source)
         self._counted = Counted()
         self.ready = True
 
@@ -59,23 +56,21 @@ class Transformer(StagedModel):
     async def running(self) -> AsyncIterator[None]:
         """Hold the connection and the log open."""
         self._log.start()
-        self._hop.connect()
         try:
             yield
         finally:
-            await self._hop.close()
-            self._source.close()
+            self._work.close()
             await asyncio.to_thread(self._log.close)
 
     async def healthy(self) -> bool:
         """Tell whether the model behind answers: what readiness probes ask."""
-        return await self._hop.ready()
+        return await asyncio.to_thread(self._hop.ready)
 
-    async def preprocess(self, payload: Any, headers: Any = None) -> Query:
-        """Check a decoded request and get its features.
+    def preprocess(self, payload: Any, headers: Any = None) -> Query:
+        """Check a decoded request.
 
         Raises:
-            Refusal: it is faulty, or there are no fit features.
+            Refusal: it is faulty.
         """
         started = perf_counter()
         receipt_id = _receipt_id(headers or {})
@@ -84,27 +79,15 @@ class Transformer(StagedModel):
             if isinstance(payload, InferRequest)
             else parse_instances(payload)
         )
-        spec = self._spec or await self._asked()
-        features = await self._source.features(rows, spec)
-        return Query(payload, receipt_id, started, rows, spec, features)
+        return Query(payload, receipt_id, started, rows)
 
     async def predict(self, query: Query, headers: Any = None) -> Result:  # noqa: ARG002
-        """Ask the predictor; if it serves another model by now, with that one's features."""
-        for _ in range(_SWAPS):
-            features = query.features
-            complete = features.complete
-            values = features.values if complete.all() else features.values[complete]
-            try:
-                answer = await self._hop.answer(values, query.spec, query.receipt_id)
-            except FeaturesChangedError:
-                spec = await self._asked()
-                query = replace(
-                    query, spec=spec, features=await self._source.features(query.rows, spec)
-                )
-                continue
-            self._counted.features(query.spec.feature_set, query.spec.columns, values)
-            return Result.of(query, answer)
-        raise PredictorDownError(f"its model changed {_SWAPS} times during one request")
+        """Get the features and ask the predictor.
+
+        Raises:
+            Refusal: there are no fit features, or the model has no answer for them.
+        """
+        return await self._work.result(query)
 
     def postprocess(
         self,
@@ -113,8 +96,12 @@ class Transformer(StagedModel):
     ) -> dict[str, Any] | InferResponse:
         """Put the answer in the request's protocol, and keep it."""
         proof = result.model.proof
+        features = result.features
+        complete = features.complete
+        scored = features.values if complete.all() else features.values[complete]
+        self._counted.features(result.spec.feature_set, result.spec.columns, scored)
         self._counted.model(proof["version"], proof["package_digest"], proof["use"])
-        stale = sum(origin.stale for origin in result.query.features.origins)
+        stale = sum(origin.stale for origin in features.origins)
         self._counted.answered(result.answers, result.model.probability, stale)
         request = result.query.request
         answer = (
@@ -161,11 +148,6 @@ class Transformer(StagedModel):
     def get_output_types(self) -> list[dict[str, Any]]:
         """Name and type the outputs."""
         return [dict(output) for output in OUTPUTS]
-
-    async def _asked(self) -> FeatureSpec:
-        """Ask the predictor what its model needs, and remember it."""
-        self._spec = await self._hop.spec()
-        return self._spec
 
 
 def _receipt_id(headers: dict[str, str]) -> str:

@@ -23,13 +23,17 @@ from components.core import schema
 from components.core.onnx_model import OnnxModel
 from components.features import dataset
 from components.features.store import StoreDownError
-from serving.common.features import REFUSE, FeatureSource, FeatureSpec, Freshness
+from serving.common.features import REFUSE, Features, FeatureSource, FeatureSpec, Freshness
 from serving.common.limits import BODY_BYTES, ROWS
+from serving.common.outages import StoreSlowError
 from serving.common.refusal import Refusal
-from serving.common.rows import RAW_NUMBERS, EntityKeys
+from serving.common.rows import RAW_NUMBERS, EntityKeys, FeatureRows, Rows
 from serving.common.server import KnownModels, ReadOnlyRepository
 from serving.common.staged_model import StagedModel
 from serving.payload.log import find
+from serving.transformer.answer import Query
+from serving.transformer.hop import Hop, ModelAnswer
+from serving.transformer.work import Work
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Stack, expected, is_ready, running, wait_for
 
@@ -477,6 +481,50 @@ async def test_a_request_does_not_first_ask_the_predictor_whether_it_is_ready() 
     models = ReadOnlyRepository()
     models.update(model)
     assert await KnownModels(model_registry=models).get_model(MODEL) is model
+
+
+async def test_a_store_that_hangs_is_given_up_and_the_predictor_not_asked(place: Place) -> None:
+    """It hangs for longer than it may; rows that need no store are answered meanwhile."""
+    goes_on = threading.Event()
+
+    class Hangs(FeatureSource):
+        def now(self, rows: Rows, spec: FeatureSpec) -> Features:
+            if isinstance(rows, EntityKeys):
+                goes_on.wait()
+            return super().now(rows, spec)
+
+    class NoPredictor(Hop):
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        def spec(self) -> FeatureSpec:
+            return SPEC
+
+        def answer(self, values: np.ndarray, spec: FeatureSpec, request_id: str) -> ModelAnswer:
+            self.asked.append(request_id)
+            return ModelAnswer(np.zeros(len(values)), ["unworn"], [""], {})
+
+        def close(self) -> None:
+            pass
+
+    hop, columns = NoPredictor(), len(SPEC.columns)
+    source = Hangs(place.home, seconds=0.3)
+    assert source.open()
+    work = Work(hop, source)
+    try:
+        by_id = Query({}, "by-id", 0.0, EntityKeys(("07",), (None,)))
+        with pytest.raises(StoreSlowError):
+            await work.result(by_id)
+        ready = Query({}, "ready", 0.0, FeatureRows(np.zeros((1, columns))))
+        assert (await work.result(ready)).answers == ["unworn"]
+        goes_on.set()
+        source.seconds = 30.0  # a first read on a busy machine takes its time
+        again = Query({}, "again", 0.0, EntityKeys(("07",), (None,)))
+        assert (await work.result(again)).answers == ["unworn"]
+        assert hop.asked == ["ready", "again"]
+    finally:
+        goes_on.set()
+        work.close()
 
 
 # --- freshness, without a process ---------------------------------------------------------------
