@@ -69,6 +69,18 @@ def schedule(
 
 
 @app.command()
+def unschedule(
+    host: KfpHostOption = "",
+    namespace: NamespaceOption = KUBEFLOW,
+    name: Annotated[str, typer.Option("--name", help="One schedule a name.")] = "toolwear",
+) -> None:
+    """Take the schedule of a name away."""
+    from components.cli import kubeflow
+
+    kubeflow.unschedule(kubeflow.Server(host, namespace), name, console)
+
+
+@app.command()
 def run(
     host: KfpHostOption = "",
     namespace: NamespaceOption = KUBEFLOW,
@@ -98,3 +110,21 @@ def run(
         wait,
         console,
     )
+
+
+@app.command()
+def terminate(
+    name: Annotated[str, typer.Argument(help="Of the run, or its id.")],
+    host: KfpHostOption = "",
+    namespace: NamespaceOption = KUBEFLOW,
+    wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for its end.")] = (
+        300.0
+    ),
+) -> None:
+    """End a run; the exit code is 1 unless it has ended in time.
+
+    Example: `toolwear kfp terminate 20261126T030000Z-3f2b8c`
+    """
+    from components.cli import kubeflow
+
+    kubeflow.terminate(kubeflow.Server(host, namespace), name, wait, console)

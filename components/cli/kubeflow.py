@@ -18,11 +18,14 @@ from components.cli.provenance import UNKNOWN, commit
 from components.core.config import RunParameters
 from components.core.errors import EXIT_FAILURE, ToolwearError
 from components.core.kubeflow import (
+    HOST_VARIABLE,
     PIPELINE,
     SUCCEEDED,
     TOKEN_VARIABLE,
     Kubeflow,
     KubeflowDownError,
+    Origin,
+    RefusedError,
     Version,
 )
 
@@ -54,10 +57,16 @@ def schedule(
 ) -> None:
     """Upload the version and let it run by a cron expression in UTC, as the only one of a name."""
     with _connected(server, console) as kubeflow:
-        uploaded, lineage = _uploaded(kubeflow, version, console)
-        values = {**parameters.model_dump(), **lineage}
-        changed = kubeflow.schedule(name, cron, uploaded, values)
+        uploaded = _uploaded(kubeflow, version, console)
+        changed = kubeflow.schedule(name, cron, uploaded, parameters.model_dump())
         console.print(f"schedule {name}: {cron} UTC, {'set' if changed else 'was so already'}")
+
+
+def unschedule(server: Server, name: str, console: Console) -> None:
+    """Take a schedule away, if it is there."""
+    with _connected(server, console) as kubeflow:
+        there = kubeflow.unschedule(name)
+        console.print(f"schedule {name}: {'taken away' if there else 'there is none'}")
 
 
 def run(
@@ -82,36 +91,72 @@ def run(
         SystemExit: the run failed, was cancelled or skipped, or goes on when the time is up.
     """
     with _connected(server, console) as kubeflow:
-        uploaded, lineage = _uploaded(kubeflow, version, console)
-        run_id = kubeflow.start(name, uploaded, {**parameters.model_dump(), **lineage})
+        uploaded = _uploaded(kubeflow, version, console)
+        run_id = kubeflow.start(name, uploaded, parameters.model_dump())
         console.print(f"run {name}: {kubeflow.host}/#/runs/details/{run_id}", soft_wrap=True)
         if not seconds:
             return
         seen = kubeflow.wait(run_id, seconds, console.print)
         if not seen.final:
-            console.print(f"run {name} is {seen.state} after {seconds:.0f} s and goes on")
+            console.print(
+                f"run {name} is {seen.state} after {seconds:.0f} s and goes on; "
+                f"end it with: toolwear kfp terminate {name}"
+            )
             sys.exit(EXIT_FAILURE)
         console.print(f"run {name}: {seen.state} {seen.error}".strip(), markup=False)
         if seen.state != SUCCEEDED:
             sys.exit(EXIT_FAILURE)
 
 
-def _uploaded(kubeflow: Kubeflow, version: str, console: Console) -> tuple[Version, dict[str, str]]:
-    """Return the version on the server, and the parameters that tell a run's origin."""
+def terminate(server: Server, name: str, seconds: float, console: Console) -> None:
+    """End a run, and wait until it has ended; one that has ended before stays as it is.
+
+    Args:
+        server: where.
+        name: of the run, or its id.
+        seconds: to wait.
+        console: for what the user is told.
+
+    Raises:
+        ToolwearError: there is no such run.
+        SystemExit: it has not ended when the time is up.
+    """
+    with _connected(server, console) as kubeflow:
+        run_id = kubeflow.find(name) or name
+        try:
+            seen = kubeflow.look(run_id)
+        except RefusedError:
+            raise ToolwearError(
+                f"There is no run {name} on {kubeflow.host}; give its name or its id."
+            ) from None
+        if seen.final:
+            console.print(f"run {name} had ended before: {seen.state}")
+            return
+        kubeflow.cancel(run_id)
+        seen = kubeflow.wait(run_id, seconds, console.print)
+        console.print(f"run {name}: {seen.state}")
+        if not seen.final:
+            sys.exit(EXIT_FAILURE)
+
+
+def _uploaded(kubeflow: Kubeflow, version: str, console: Console) -> Version:
+    """Return the version on the server."""
     name = version or _clean_commit()
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "training.yaml"
         digest = compile_training(package)
-        uploaded = kubeflow.upload(package, name, digest)
+        uploaded = kubeflow.upload(package, name, Origin(commit(), digest))
     what = "uploaded" if uploaded.made else "was there already"
     console.print(f"version {name}: {what}, graph {digest[:12]}")
-    return uploaded, {"commit": commit(), "graph_digest": digest}
+    return uploaded
 
 
 @contextmanager
 def _connected(server: Server, console: Console) -> Iterator[Kubeflow]:
     if not server.host:
-        raise ToolwearError("Give the address of Kubeflow Pipelines with --host or KFP_HOST.")
+        raise ToolwearError(
+            f"Give the address of Kubeflow Pipelines with --kfp-host or {HOST_VARIABLE}."
+        )
     try:
         # The token comes by the environment alone: everybody can read a command line.
         yield Kubeflow(server.host, os.environ.get(TOKEN_VARIABLE, ""), server.namespace)

@@ -28,3 +28,8 @@ def cause_of(text: str) -> Cause | None:
     """Return the cause that a run's text begins with, None for a text of another origin."""
     word = text.split(SEPARATOR, maxsplit=1)[0]
     return Cause(word) if word in Cause else None
+
+
+def detail_of(text: str) -> str:
+    """Return what a run's text says behind its cause."""
+    return text.partition(SEPARATOR)[2]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,8 +26,13 @@ EXPERIMENT = "toolwear"
 HOST_VARIABLE, TOKEN_VARIABLE = "KFP_HOST", "KFP_TOKEN"
 SUCCEEDED = "SUCCEEDED"
 # The others are PENDING, RUNNING, CANCELING, PAUSED and RUNTIME_STATE_UNSPECIFIED.
+UNKNOWN = "unknown"  # as the pipeline's own default
 FINAL = frozenset({SUCCEEDED, "SKIPPED", "FAILED", "CANCELED"})
+_DESCRIBED = re.compile(r"commit (\S+), graph (\S+)")
+# What the API lists beside the steps: the graph itself, and the pods that prepare a step.
+_NO_STEPS = re.compile(r"root|executor|.*-driver|exit-handler-\d+|condition-.*")
 _PAGE = 100
+POLL_SECONDS = 5.0  # between two looks at a run that is waited for
 _SECONDS = 30.0  # for an answer
 _PROBE_SECONDS = 5.0
 _UNAUTHORIZED = (401, 403)
@@ -41,21 +47,73 @@ class KubeflowDownError(Exception):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a version is from: what a run of it writes into its lineage, by `lineage`."""
+
+    commit: str = UNKNOWN
+    graph_digest: str = UNKNOWN
+
+    @property
+    def lineage(self) -> dict[str, str]:
+        """The parameters of a run that tell it."""
+        return {"commit": self.commit, "graph_digest": self.graph_digest}
+
+    def described(self) -> str:
+        """Return it as the version's description, which `of` reads."""
+        return f"commit {self.commit}, graph {self.graph_digest}"
+
+    @classmethod
+    def of(cls, description: str | None) -> Origin:
+        """Return what a description tells, if it was written by `described`."""
+        found = _DESCRIBED.fullmatch(description or "")
+        return cls(*found.groups()) if found else cls()
+
+
+@dataclass(frozen=True)
 class Version:
     """A pipeline's version on the server; `made` tells whether this call made it."""
 
     pipeline_id: str
     version_id: str
     made: bool
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Task:
+    """A step of a run: its state in Kubeflow's words, its seconds so far, why it failed."""
+
+    name: str
+    state: str
+    seconds: float | None
+    error: str
 
 
 @dataclass(frozen=True)
 class RunState:
-    """A run: its state in Kubeflow's words, why it failed, and its tasks' states by name."""
+    """A run.
 
+    Attributes:
+        id: given by the server.
+        name: given by whoever started it.
+        state: in Kubeflow's words.
+        error: why it failed, as far as it says.
+        tasks: its steps in the order in which they began; empty in a list of runs.
+        parameters: what it was started with.
+        recurring: whether a schedule started it.
+        started: seconds since the epoch.
+        ended: the same; None while it is at work.
+    """
+
+    id: str
+    name: str
     state: str
     error: str
-    tasks: dict[str, str]
+    tasks: tuple[Task, ...]
+    parameters: dict[str, Any]
+    recurring: bool
+    started: float
+    ended: float | None
 
     @property
     def final(self) -> bool:
@@ -88,27 +146,37 @@ class Kubeflow:
         api = self._client._run_api.api_client.rest_client.pool_manager
         api.connection_pool_kw["timeout"] = _SECONDS  # by default it would wait for ever
 
-    def upload(self, package: Path, version: str, graph_digest: str) -> Version:
+    def upload(self, package: Path, version: str, origin: Origin) -> Version:
         """Upload a compiled pipeline as a version, unless the version is there.
 
         Raises:
             ToolwearError: the version is there with another graph.
         """
-        says = f"graph {graph_digest}"
         with self._asking():
             pipeline_id = self._pipeline() or self._make_pipeline()
             found = self._version(pipeline_id, version)
-            if found is None:
-                made = self._client.upload_pipeline_version(
-                    str(package), version, pipeline_id=pipeline_id, description=says
-                )
-                return Version(pipeline_id, made.pipeline_version_id, made=True)
-        if found.description != says:
+        if found is None:
+            try:
+                with self._asking():
+                    made = self._client.upload_pipeline_version(
+                        str(package),
+                        version,
+                        pipeline_id=pipeline_id,
+                        description=origin.described(),
+                    )
+                return Version(pipeline_id, made.pipeline_version_id, made=True, origin=origin)
+            except RefusedError:
+                with self._asking():
+                    found = self._version(pipeline_id, version)
+                if found is None:  # nobody else was faster: it is the pipeline that it refuses
+                    raise
+        there = Origin.of(found.description)
+        if there.graph_digest != origin.graph_digest:
             raise ToolwearError(
                 f"Version {version} of {PIPELINE} is on {self.host} with another graph; "
                 "give another name with --version."
             )
-        return Version(pipeline_id, found.pipeline_version_id, made=False)
+        return Version(pipeline_id, found.pipeline_version_id, made=False, origin=there)
 
     def version(self, name: str = "") -> Version:
         """Return the version of a name, or the newest.
@@ -131,12 +199,13 @@ class Kubeflow:
                 f"There is no version {name} of {PIPELINE} on {self.host}; "
                 "upload it first: toolwear kfp upload."
             )
-        return Version(pipeline_id, found.pipeline_version_id, made=False)
+        origin = Origin.of(found.description)
+        return Version(pipeline_id, found.pipeline_version_id, made=False, origin=origin)
 
     def schedule(
         self, name: str, cron: str, version: Version, parameters: Mapping[str, Any]
     ) -> bool:
-        """Let runs start by a cron expression in UTC; return whether anything was changed.
+        """Let runs of a version start by a cron expression in UTC; tell whether that is new.
 
         A schedule of the name is replaced, the new one first: a kill in between leaves both, and
         the next call mends that, rather than none, which nobody would notice.
@@ -145,7 +214,8 @@ class Kubeflow:
             ToolwearError: the expression is none.
         """
         six = _six_fields(cron)
-        wanted = (six, version.version_id, _plain(parameters))
+        values = {**parameters, **version.origin.lineage}
+        wanted = (six, version.version_id, _plain(values))
         with self._asking():
             experiment = self._experiment()
             old = self._recurring(name, experiment)
@@ -157,7 +227,7 @@ class Kubeflow:
                     cron_expression=six,
                     max_concurrency=1,
                     no_catchup=True,
-                    params=dict(parameters),
+                    params=values,
                     pipeline_id=version.pipeline_id,
                     version_id=version.version_id,
                 )
@@ -165,6 +235,14 @@ class Kubeflow:
             for run in extra:
                 self._client.delete_recurring_run(run.recurring_run_id)
         return bool(extra) or not same
+
+    def unschedule(self, name: str) -> bool:
+        """Take a schedule away; tell whether it was there."""
+        with self._asking():
+            found = self._recurring(name, self._experiment())
+            for run in found:
+                self._client.delete_recurring_run(run.recurring_run_id)
+        return bool(found)
 
     def start(self, name: str, version: Version, parameters: Mapping[str, Any]) -> str:
         """Start a run and return its id; a run of that name that is there is the run."""
@@ -175,11 +253,19 @@ class Kubeflow:
             made = self._client.run_pipeline(
                 experiment_id=self._experiment(),
                 job_name=name,
-                params=dict(parameters),
+                params={**parameters, **version.origin.lineage},
                 pipeline_id=version.pipeline_id,
                 version_id=version.version_id,
             )
             return str(made.run_id)
+
+    def runs(self) -> list[RunState]:
+        """Return the newest runs, whoever started them."""
+        with self._asking():
+            found = self._client.list_runs(
+                page_size=_PAGE, experiment_id=self._experiment(), sort_by="created_at desc"
+            ).runs
+        return [_seen(run) for run in found or []]
 
     def find(self, name: str) -> str | None:
         """Return the id of the run of a name."""
@@ -195,26 +281,35 @@ class Kubeflow:
     def look(self, run_id: str) -> RunState:
         """Return how a run is."""
         with self._asking():
-            run = self._client.get_run(run_id)
-        details = run.run_details.task_details if run.run_details else None
-        tasks = {task.display_name: str(task.state) for task in details or []}
-        return RunState(str(run.state), run.error.message if run.error else "", tasks)
+            return _seen(self._client.get_run(run_id))
 
-    def wait(
-        self, run_id: str, seconds: float, tell: Callable[[str], None], every: float = 5.0
-    ) -> RunState:
-        """Wait for a run's end, telling of each task that ends; the last look if time is up."""
+    def wait(self, run_id: str, seconds: float, tell: Callable[[str], None]) -> RunState:
+        """Wait for a run's end, telling of each step that ends; the last look if time is up.
+
+        An API that is away for a while is waited for too: the run goes on without it.
+
+        Raises:
+            KubeflowDownError: it is still away when the time is up.
+        """
         deadline = time.monotonic() + seconds
-        told: dict[str, str] = {}
+        told: set[tuple[str, str]] = set()
         while True:
-            seen = self.look(run_id)
-            for name, state in seen.tasks.items():
-                if state in FINAL and told.get(name) != state:
-                    tell(f"{name}: {state.lower()}")
-            told = seen.tasks
-            if seen.final or time.monotonic() >= deadline:
-                return seen
-            time.sleep(min(every, max(0.0, deadline - time.monotonic())))
+            late = time.monotonic() >= deadline
+            try:
+                seen = self.look(run_id)
+            except KubeflowDownError as error:
+                if late:
+                    raise
+                tell(f"{error}; asking again")
+            else:
+                for task in seen.tasks:
+                    if task.state in FINAL and (task.name, task.state) not in told:
+                        told.add((task.name, task.state))
+                        took = "" if task.seconds is None else f" {task.seconds:.0f} s"
+                        tell(f"{task.name}: {task.state.lower()}{took} {task.error}".rstrip())
+                if seen.final or late:
+                    return seen
+            time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
 
     def cancel(self, run_id: str) -> None:
         """Ask for a run's end."""
@@ -325,6 +420,46 @@ def _six_fields(cron: str) -> str:
     if len(fields) != 6 or not croniter.is_valid(" ".join(fields[1:])):
         raise ToolwearError(f"'{cron}' is no cron expression in UTC; write one like '0 3 * * *'.")
     return " ".join(fields)
+
+
+def _seen(run: Any) -> RunState:
+    """Return a run of the client's as ours."""
+    details = (run.run_details.task_details if run.run_details else None) or []
+    steps = [task for task in details if not _NO_STEPS.fullmatch(task.display_name or "root")]
+    tasks = tuple(
+        Task(
+            task.display_name,
+            str(task.state),
+            _seconds(task.start_time, task.end_time),
+            _message(task),
+        )
+        for task in sorted(steps, key=lambda task: task.start_time or task.create_time)
+    )
+    faults = [f"{task.name}: {task.error}" for task in tasks if task.error]
+    ended = run.finished_at
+    return RunState(
+        id=str(run.run_id),
+        name=str(run.display_name),
+        state=str(run.state),
+        error=_message(run) or "; ".join(faults),
+        tasks=tasks,
+        parameters=dict((run.runtime_config.parameters if run.runtime_config else None) or {}),
+        recurring=bool(run.recurring_run_id),
+        started=run.created_at.timestamp(),
+        # A run without an end has the epoch for it.
+        ended=ended.timestamp() if ended and ended.timestamp() > 0 else None,
+    )
+
+
+def _message(item: Any) -> str:
+    return str(item.error.message or "") if item.error else ""
+
+
+def _seconds(start: Any, end: Any) -> float | None:
+    if not start or start.timestamp() <= 0:
+        return None
+    ended = end.timestamp() if end and end.timestamp() > 0 else time.time()
+    return round(max(0.0, ended - start.timestamp()), 1)
 
 
 def _plain(parameters: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -136,8 +136,12 @@ class _Face:
         )
 
     def _exposed(self, encoder: Callable[[Any], bytes]) -> bytes:
+        dispatcher = self._dispatcher
         metrics.refresh(
-            self._dispatcher.store, self._dispatcher.schedule.next, self._operations.waiting()
+            dispatcher.store,
+            dispatcher.others_at_work,
+            dispatcher.schedule.next,
+            self._operations.waiting(),
         )
         return encoder(REGISTRY)
 

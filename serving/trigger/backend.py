@@ -26,8 +26,37 @@ class Look:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Other:
+    """A run in the same place, whoever has started it.
+
+    Attributes:
+        id: names it there.
+        name: given by whoever started it; the trigger's own runs are known by theirs.
+        cause: as it is written on the run.
+        state: of the run.
+        reason: why it failed.
+        started: seconds since the epoch.
+        ended: the same; None while it is at work.
+    """
+
+    id: str
+    name: str
+    cause: str
+    state: State
+    reason: str
+    started: float
+    ended: float | None
+
+
 class Backend(Protocol):
-    """Starts runs and tells of them. Each method may raise `BackendDownError`."""
+    """Starts runs and tells of them. Each method may raise `BackendDownError`.
+
+    Attributes:
+        poll_seconds: how often it may be asked.
+    """
+
+    poll_seconds: float
 
     def lacks(self, parameters: Mapping[str, Any]) -> str:
         """Return why a run with these parameters of its own can't start; empty if it can."""
@@ -40,6 +69,9 @@ class Backend(Protocol):
 
     def steps(self, name: str) -> list[Mapping[str, Any]]:
         """Return step, state, seconds and reason of a run's steps, as far as they are known."""
+
+    def others(self) -> list[Other]:
+        """Return the newest runs, the newest first, if others may start some there too."""
 
     def has_trained(self, digest: str) -> bool:
         """Tell whether a run that ended well is known to have had these recordings."""

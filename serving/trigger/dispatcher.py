@@ -16,13 +16,13 @@ from components.core.causes import Cause
 from components.core.run_name import new_run_name
 from serving.trigger.backend import Backend, BackendDownError
 from serving.trigger.metrics import TRIGGERS
-from serving.trigger.schedule import Schedule
+from serving.trigger.schedule import Clock
 from serving.trigger.store import ENDED, Accepted, Request, Run, State, Store, TooManyError
 from serving.trigger.watch import FolderWatch
 
-_POLL_SECONDS = 0.25
 _START_AGAIN_SECONDS = 10.0
 _DOWN_SECONDS = 5.0
+_OTHERS_SECONDS = 5.0
 _log = logging.getLogger("toolwear.trigger")
 
 
@@ -43,7 +43,7 @@ class Dispatcher:
         self,
         store: Store,
         backend: Backend,
-        schedule: Schedule,
+        schedule: Clock,
         watches: Sequence[FolderWatch],
         cooldown: Mapping[Cause, float],
         retries: int,
@@ -59,6 +59,8 @@ class Dispatcher:
         self._on_failure: Callable[[], None] = lambda: None
         self._started_at = 0.0  # when the active run was last asked for
         self._stop = threading.Event()
+        self._look_again = 0.0  # for runs of others
+        self.others_at_work = False
         self.failed = False
         self._thread = threading.Thread(target=self._work, name="dispatcher", daemon=True)
 
@@ -107,9 +109,9 @@ class Dispatcher:
                 self._on_failure()
 
     def _go_on(self) -> None:
-        wait = _POLL_SECONDS
+        wait = self.backend.poll_seconds
         while not self._stop.wait(wait):
-            wait = _POLL_SECONDS
+            wait = self.backend.poll_seconds
             try:
                 self._listen(time.time())
                 self._advance(time.time())
@@ -118,13 +120,27 @@ class Dispatcher:
                 wait = _DOWN_SECONDS
 
     def _listen(self, now: float) -> None:
-        """Keep what the clock and the folders tell."""
+        """Keep what the clock, the folders and the other runs of the place tell."""
         if self.schedule.tick(now, self._waiting):
             TRIGGERS.labels(Cause.SCHEDULE.value, "accepted").inc()
         for watch in self._watches:
             request = watch.look(now)
             if request is not None:
                 self.accept(request)
+        if now >= self._look_again:
+            self._look_again = now + _OTHERS_SECONDS
+            self._adopt()
+
+    def _adopt(self) -> None:
+        """Learn of runs that others have started: they count, and ours wait for them."""
+        others = [run for run in self.backend.others() if not self.store.knows(run.name)]
+        self.others_at_work = any(other.ended is None for other in others)
+        for other in reversed(others):
+            if other.ended is None:
+                continue
+            about = (other.id, other.cause, other.state, other.reason, other.started, other.ended)
+            if self.store.adopt(*about):
+                _log.info("%s %s, started by others: %s", other.name, other.state, other.cause)
 
     def _advance(self, now: float) -> None:
         """Take the active run, or the next cause, one step further."""
@@ -133,7 +149,10 @@ class Dispatcher:
             self._follow(run, now)
             return
         due = self.store.due(now, self._cooldown)
-        if due is not None:
+        if due is None or self.others_at_work:
+            return
+        self._adopt()
+        if not self.others_at_work:
             self._start(self.store.begin(due, new_run_name(), now))
 
     def _start(self, run: Run) -> None:

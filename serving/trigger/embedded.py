@@ -17,7 +17,7 @@ from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.promote import audit_log
 from serving.trigger import launch
-from serving.trigger.backend import Look
+from serving.trigger.backend import Look, Other
 from serving.trigger.store import Run, State
 
 TOOLWEAR_RUN = (sys.executable, "-m", "components.cli", "run")
@@ -35,6 +35,8 @@ class Embedded:
             run that ended well and that a person started.
         command: does a run; it is given the options of `toolwear run`.
     """
+
+    poll_seconds = 0.25
 
     def __init__(
         self, home: Home, settings: Mapping[str, Any], command: Sequence[str] = TOOLWEAR_RUN
@@ -113,6 +115,10 @@ class Embedded:
         ]
         at_work = launch.look(self._folder(name)).at_work
         return [_told(event, at_work) for event in sorted(events, key=lambda e: e["started"])]
+
+    def others(self) -> list[Other]:
+        """Return none: a person who starts a run here looks after it."""
+        return []
 
     def has_trained(self, digest: str) -> bool:
         """Tell whether a finished run of the home has had these recordings."""

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from components.core.causes import Cause
 from components.core.errors import ToolwearError
-from components.core.kubeflow import SUCCEEDED, Kubeflow, KubeflowDownError, RefusedError
-from serving.trigger.backend import BackendDownError, Look
+from components.core.kubeflow import (
+    SUCCEEDED,
+    Kubeflow,
+    KubeflowDownError,
+    RefusedError,
+    RunState,
+)
+from components.core.run_name import is_run_name
+from serving.trigger.backend import BackendDownError, Look, Other
 from serving.trigger.store import Run, State
+
+RECURRING = "toolwear-trigger"  # name of the trigger's recurring run
+_log = logging.getLogger("toolwear.trigger")
 
 
 class KfpRuns:
@@ -20,6 +33,8 @@ class KfpRuns:
         token: sent as a bearer token, if not empty.
         settings: of every run; a cause's own parameters win.
     """
+
+    poll_seconds = 1.0
 
     def __init__(self, host: str, token: str, settings: Mapping[str, Any]) -> None:
         self._host = host
@@ -52,27 +67,61 @@ class KfpRuns:
             if run_id is None:
                 return Look(None)
             seen = kubeflow.look(run_id)
-        if not seen.final:
-            return Look(State.RUNNING)
-        if seen.state == SUCCEEDED:
-            return Look(State.SUCCEEDED)
-        return Look(State.FAILED, seen.error or f"Kubeflow Pipelines says {seen.state}")
+        state = _state(seen)
+        return Look(state, _reason(seen) if state is State.FAILED else "")
 
     def steps(self, name: str) -> list[Mapping[str, Any]]:
         """Return the tasks' states."""
         with self._asking() as kubeflow:
             run_id = self._id(kubeflow, name)
-            tasks = kubeflow.look(run_id).tasks if run_id is not None else {}
+            tasks = kubeflow.look(run_id).tasks if run_id is not None else ()
         return [
-            {"step": task, "state": state.lower(), "seconds": None, "reason": ""}
-            for task, state in tasks.items()
+            {
+                "step": task.name,
+                "state": task.state.lower(),
+                "seconds": task.seconds,
+                "reason": task.error,
+            }
+            for task in tasks
         ]
+
+    def others(self) -> list[Other]:
+        """Return the newest runs there: schedules and people start some too."""
+        with self._asking() as kubeflow:
+            runs = kubeflow.runs()
+        return [
+            Other(
+                id=run.id,
+                name=run.name,
+                cause=str(run.parameters.get("cause") or Cause.ON_DEMAND.value),
+                state=_state(run),
+                reason="" if run.state == SUCCEEDED else _reason(run),
+                started=run.started,
+                ended=run.ended or time.time() if run.final else None,
+            )
+            for run in runs
+        ]
+
+    def recur(self, cron: str) -> None:
+        """Keep one recurring run, of the newest version, with the settings of every run.
+
+        Args:
+            cron: when, in UTC; empty for no recurring run.
+        """
+        values = {**self._settings, "cause": Cause.SCHEDULE.told(RECURRING)}
+        with self._asking() as kubeflow:
+            if not cron:
+                kubeflow.unschedule(RECURRING)
+            elif kubeflow.schedule(RECURRING, cron, kubeflow.version(), values):
+                _log.info("the recurring run is set to the newest version, %s UTC", cron)
 
     def has_trained(self, digest: str) -> bool:  # noqa: ARG002
         """Return False: what a run has read is in its lineage, not in Kubeflow's list."""
         return False
 
     def _id(self, kubeflow: Kubeflow, name: str) -> str | None:
+        if not is_run_name(name):  # one of the others, known by its id
+            return name
         if name not in self._ids:
             found = kubeflow.find(name)
             if found is None:
@@ -89,3 +138,14 @@ class KfpRuns:
         except (KubeflowDownError, ToolwearError) as error:
             # No version yet, or another token: a person mends that, and the causes wait.
             raise BackendDownError(str(error)) from error
+
+
+def _state(run: RunState) -> State:
+    if not run.final:
+        return State.RUNNING
+    return State.SUCCEEDED if run.state == SUCCEEDED else State.FAILED
+
+
+def _reason(run: RunState) -> str:
+    said = f"Kubeflow Pipelines says {run.state}"
+    return f"{said}: {run.error}" if run.error else said

@@ -49,9 +49,9 @@ def prepare(store: Store) -> None:
     REGISTRY.register(Runs(store))
 
 
-def refresh(store: Store, schedule_next: float, approvals: int) -> None:
+def refresh(store: Store, others_at_work: bool, schedule_next: float, approvals: int) -> None:
     """Set the gauges to what the database and the others say."""
-    RUN_IN_PROGRESS.set(store.active() is not None)
+    RUN_IN_PROGRESS.set(others_at_work or store.active() is not None)
     LAST_SUCCESS.set(store.last_end(State.SUCCEEDED))
     LAST_FAILURE.set(store.last_end(State.FAILED, State.DIED))
     SCHEDULE_NEXT.set(schedule_next)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from croniter import croniter
 
@@ -10,6 +13,7 @@ from components.core.causes import Cause
 from components.core.errors import ToolwearError
 from serving.trigger.store import Request, Store
 
+_SET_SECONDS = 60.0
 _CRON, _NEXT = "schedule_cron", "schedule_next"
 
 
@@ -24,6 +28,46 @@ def check(cron: str) -> str:
             f"'{cron}' is no cron expression of five fields in UTC; write one like '0 3 * * *'."
         )
     return cron
+
+
+class Clock(Protocol):
+    """Tells causes by the clock, or lets somebody else do so."""
+
+    @property
+    def next(self) -> float:
+        """The next time, seconds since the epoch; 0 without a schedule."""
+
+    def tick(self, now: float, limit: int) -> bool:
+        """Keep the cause of the time that has come, if one has; tell whether one had."""
+
+
+class Recurring:
+    """The schedule of a place that has a clock of its own, where it is set again and again.
+
+    So a person sees it there, it goes on without the trigger, and a newer version of the pipeline
+    is what it starts.
+
+    Args:
+        cron: the expression; empty for none.
+        recur: sets it there.
+    """
+
+    def __init__(self, cron: str, recur: Callable[[str], None]) -> None:
+        self._cron = cron
+        self._recur = recur
+        self._again = 0.0
+
+    @property
+    def next(self) -> float:
+        """The next time, seconds since the epoch; 0 without a schedule."""
+        return _after(self._cron, time.time()) if self._cron else 0.0
+
+    def tick(self, now: float, limit: int) -> bool:  # noqa: ARG002
+        """Set the schedule there if it is time to; tells no cause."""
+        if now >= self._again:
+            self._recur(self._cron)
+            self._again = now + _SET_SECONDS
+        return False
 
 
 class Schedule:

@@ -29,7 +29,7 @@ from serving.trigger.backend import Backend
 from serving.trigger.dispatcher import Dispatcher
 from serving.trigger.embedded import TOOLWEAR_RUN, Embedded
 from serving.trigger.operations import Operations
-from serving.trigger.schedule import Schedule, check
+from serving.trigger.schedule import Clock, Recurring, Schedule, check
 from serving.trigger.store import Store
 from serving.trigger.watch import FolderWatch
 
@@ -141,18 +141,20 @@ def _dispatcher(options: Options, settings: dict[str, Any], store: Store) -> Dis
     cooldown = {
         cause: limits.cooldown_seconds.of(cause) if seconds is None else seconds for cause in Cause
     }
-    backend = _backend(options, settings)
+    backend, clock = _place(options, settings, store)
     settle = limits.settle_seconds if options.settle_seconds is None else options.settle_seconds
     watches = []
     if options.watch is not None:
         watches.append(FolderWatch(options.watch.resolve(), settle, backend.has_trained))
-    schedule = Schedule(options.schedule, store, time.time())
-    return Dispatcher(store, backend, schedule, watches, cooldown, limits.retries, limits.waiting)
+    return Dispatcher(store, backend, clock, watches, cooldown, limits.retries, limits.waiting)
 
 
-def _backend(options: Options, settings: dict[str, Any]) -> Backend:
+def _place(options: Options, settings: dict[str, Any], store: Store) -> tuple[Backend, Clock]:
+    """Return where runs are done, and the clock that starts some there."""
     if options.kfp_host:
         from serving.trigger.kfp_runs import KfpRuns
 
-        return KfpRuns(options.kfp_host, options.kfp_token, settings)
-    return Embedded(options.home, settings, options.run_command)
+        kubeflow = KfpRuns(options.kfp_host, options.kfp_token, settings)
+        return kubeflow, Recurring(options.schedule, kubeflow.recur)
+    here = Embedded(options.home, settings, options.run_command)
+    return here, Schedule(options.schedule, store, time.time())

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from components.core.causes import Cause
+from components.core.causes import Cause, cause_of, detail_of
 from components.core.errors import ToolwearError
 
 _FILE = "trigger.db"
@@ -249,6 +249,40 @@ class Store:
                 sql.execute(
                     "UPDATE causes SET state = ? WHERE id = ?", (ending.value, run.cause_id)
                 )
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a run of this name was started here, or is about to be."""
+        with self._transaction() as sql:
+            return bool(sql.execute("SELECT 1 FROM runs WHERE name = ?", (name,)).fetchone())
+
+    def adopt(
+        self, run_id: str, text: str, state: State, reason: str, started: float, ended: float
+    ) -> bool:
+        """Note a run that somebody else had started and that has ended; tell whether it is new.
+
+        Args:
+            run_id: names it where it ran.
+            text: its cause, as it is written on it.
+            state: how it ended.
+            reason: why it failed.
+            started: seconds since the epoch.
+            ended: the same.
+        """
+        cause = cause_of(text) or Cause.ON_DEMAND
+        with self._transaction() as sql:
+            if sql.execute("SELECT 1 FROM runs WHERE name = ?", (run_id,)).fetchone():
+                return False
+            added = sql.execute(
+                "INSERT INTO causes (key, cause, detail, parameters, state, at) "
+                "VALUES (?, ?, ?, '{}', ?, ?)",
+                (f"run:{run_id}", cause.value, detail_of(text), state.value, started),
+            )
+            sql.execute(
+                "INSERT INTO runs (name, cause_id, attempt, state, reason, started, ended) "
+                "VALUES (?, ?, 1, ?, ?, ?, ?)",
+                (run_id, added.lastrowid, state.value, reason, started, ended),
+            )
+        return True
 
     def active(self) -> Run | None:
         """Return the run that is at work or about to be."""

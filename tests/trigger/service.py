@@ -96,7 +96,7 @@ class Service:
         found: dict[str, Any] = HTTP.get(f"{self.url}/runs/{cause}").json()
         return found
 
-    def ends(self, cause: str, status: str = "succeeded", seconds: float = 30) -> dict[str, Any]:
+    def ends(self, cause: str, status: str = "succeeded", seconds: float = 60) -> dict[str, Any]:
         wait_for(lambda: self.run(cause)["status"] in ("succeeded", "failed"), seconds)
         found = self.run(cause)
         assert found["status"] == status, found
@@ -123,7 +123,7 @@ def bare_environment() -> dict[str, str]:
     return {name: value for name, value in environment().items() if name != "TOOLWEAR_DATA"}
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
