@@ -19,6 +19,7 @@ from components.cli.options import (
     KfpHostOption,
     NamespaceOption,
     SetOption,
+    TrainOnOption,
     VersionOption,
     WhyOption,
     console,
@@ -201,12 +202,7 @@ def serve(
             "--port", min=1, max=65000, help="Port of the transformer; the next three follow it."
         ),
     ] = TRANSFORMER,
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data", help="Folder that the trigger's runs train on; by default the last run's."
-        ),
-    ] = "",
+    data: TrainOnOption = None,
     trigger: Annotated[
         bool, typer.Option("--trigger/--no-trigger", help="Whether runs can be asked for here.")
     ] = True,
@@ -219,7 +215,7 @@ def serve(
     """
     from components.cli.serve import serve as work
 
-    work(home, port, data, trigger, console)
+    work(home, port, data or "", trigger, console)
 
 
 @app.command()
@@ -247,7 +243,7 @@ def trigger(
     schedule: Annotated[
         str, typer.Option("--schedule", metavar="CRON", help="In UTC, such as '0 3 * * *'.")
     ] = "",
-    data: DataOption = None,
+    data: TrainOnOption = None,
     fast: Annotated[bool, typer.Option("--fast", help="Runs with small budgets.")] = False,
     settings: SetOption = None,
     kfp_host: KfpHostOption = "",
@@ -271,7 +267,7 @@ def retrain(
     wait: Annotated[
         bool, typer.Option("--wait", help="Tell its steps until it ends; exit 1 if it fails.")
     ] = False,
-    data: DataOption = None,
+    data: TrainOnOption = None,
     settings: SetOption = None,
     url: Annotated[
         str, typer.Option("--url", envvar="TRIGGER_URL", help="Address of the trigger.")

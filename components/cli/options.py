@@ -27,6 +27,10 @@ DataOption = Annotated[
         "else the Kaggle data set, else the simulator.",
     ),
 ]
+TrainOnOption = Annotated[
+    str | None,
+    typer.Option("--data", help="Folder that runs train on; by default that of the last run."),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set any configuration key; repeatable."),

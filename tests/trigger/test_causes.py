@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from components.core.causes import Cause
+from components.core.fingerprint import ROOT
 from components.ingest.simulator import SimulatorSettings, simulate
 from tests.serving.conftest import environment
 from tests.trigger.service import HTTP, OPERATOR, TOKEN, Service, wait_for
 
+DOCUMENT = (ROOT / "docs" / "trigger.md").read_text()
 ServiceOf = Callable[..., Service]
 
 
@@ -141,6 +144,26 @@ def test_the_command_line_asks_and_tells_the_steps(service_of: ServiceOf) -> Non
     assert service.stop() == 0
     nobody = retrain()
     assert (nobody.returncode, "No trigger answers at" in nobody.stderr) == (2, True)
+
+
+def test_the_examples_of_the_document_work(service_of: ServiceOf, tmp_path: Path) -> None:
+    service = service_of()
+    (example,) = re.findall(r"```bash\n(.*?)```", DOCUMENT, re.DOTALL)
+    secret = tmp_path / "runs" / "secrets" / "operator-token"
+    secret.parent.mkdir(parents=True)
+    secret.write_text(TOKEN)
+    done = subprocess.run(
+        ["bash", "-euc", example.replace("http://127.0.0.1:8085", service.url)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    accepted, told = (json.loads(part) for part in done.stdout.replace("}{", "}\n{").splitlines())
+    assert accepted == {"id": "1", "status": "waiting"}
+    assert told["text"] == "on_demand: new inserts (trigger 1)"
+    service.ends("1")
+    assert service.starts()[0]["seed"] == "3"
 
 
 def test_runs_go_one_at_a_time_in_the_order_of_their_causes(service_of: ServiceOf) -> None:
