@@ -1,4 +1,7 @@
-"""What every task of a graph gets on a cluster: its name, resources, cache and code digest."""
+"""What every task of a graph gets on a cluster: name, resources, cache, account, volume, retries.
+
+kfp.local ignores all of it but the names, the cache, the retries and the environment.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
 from components.core.config import RunParameters
@@ -14,16 +18,49 @@ from components.core.fingerprint import step_fingerprint
 CODE_DIGEST = "TOOLWEAR_CODE_DIGEST"
 MAIN_LOCK, AUTOML_LOCK = "main.txt", "automl.txt"
 
+STEP_LABEL = "toolwear/step"  # of a task's pod: network policies speak of it
+USER = 65532  # that the images run as, and whose the volume is
+HOME_CLAIM, HOME_PATH = "toolwear-home", "/var/lib/toolwear"
+SETTINGS_MAP = "toolwear-settings"  # ConfigMap beside the tasks, manifests/kubeflow/settings.env
+# The object store's key as Kubeflow Pipelines keeps it.
+STORE_SECRET = "mlpipeline-minio-artifact"  # noqa: S105 - a name, not a secret
+STORE_KEYS = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS_KEY"}
+ENVIRONMENT = (
+    "TOOLWEAR_HOME",
+    "TOOLWEAR_MLFLOW",
+    "TOOLWEAR_NAMESPACE",
+    "AWS_ENDPOINT_URL",
+    "AWS_DEFAULT_REGION",
+    "MLFLOW_DISABLE_TELEMETRY",
+    "DO_NOT_TRACK",
+    "HOME",
+)
+_RETRY_AFTER, _RETRY_LONGEST = "10s", "120s"
+
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """One task: its sentence in the UI, requests and limits, and whether it may be cached."""
+    """One task.
+
+    Attributes:
+        says: its sentence in the UI.
+        cpu: request and limit.
+        memory: request and limit.
+        cached: whether a result of before may stand in for it.
+        lock: the requirements that its code digest holds.
+        minutes: after which it is ended.
+        retries: how often it is tried again; of use where another server may be away.
+        store: whether it gets the object store's key.
+    """
 
     says: str
     cpu: tuple[str, str] = ("250m", "1")
     memory: tuple[str, str] = ("512Mi", "2Gi")
     cached: bool = True
     lock: str = MAIN_LOCK
+    minutes: int = 60
+    retries: int = 0
+    store: bool = False
 
 
 SETTINGS = {
@@ -38,15 +75,19 @@ SETTINGS = {
         cpu=("1", "2"),
         memory=("3Gi", "14Gi"),
         lock=AUTOML_LOCK,
+        minutes=24 * 60,
     ),
     "evaluate": TaskSettings("Measure every model with its interval", memory=("1Gi", "3Gi")),
     "explain": TaskSettings("Explain the model six ways", memory=("1Gi", "3Gi")),
     # What decides or acts is never taken from a cache.
     "decide": TaskSettings("Judge challenger against champion", cached=False),
-    "register": TaskSettings("Register the challenger with its card", cached=False),
+    "register": TaskSettings("Register the challenger with its card", cached=False, retries=2),
     "serve_check": TaskSettings("Ask the served model for known answers", cached=False),
-    "promote": TaskSettings("Make the challenger the champion", cached=False),
-    "decline": TaskSettings("Leave the champion as it is and say why", cached=False),
+    "deploy": TaskSettings(
+        "Serve the challenger on the cluster and ask it", cached=False, minutes=120, store=True
+    ),
+    "promote": TaskSettings("Make the challenger the champion", cached=False, retries=2),
+    "decline": TaskSettings("Leave the champion as it is and say why", cached=False, retries=2),
     "report": TaskSettings("Write the report", cached=False),
     "finish": TaskSettings("Say how the run ended", cached=False),
 }
@@ -61,7 +102,23 @@ def apply(task: PipelineTask, step: str) -> PipelineTask:
     task.set_caching_options(settings.cached)
     # kfp's local cache knows a step's few lines only; this tells it of the modules behind them.
     task.set_env_variable(CODE_DIGEST, step_fingerprint(step, settings.lock))
+    if settings.retries:
+        task.set_retry(
+            settings.retries, backoff_duration=_RETRY_AFTER, backoff_max_duration=_RETRY_LONGEST
+        )
+    _on_kubernetes(task, step, settings)
     return task
+
+
+def _on_kubernetes(task: PipelineTask, step: str, settings: TaskSettings) -> None:
+    kubernetes.set_image_pull_policy(task, "IfNotPresent")
+    kubernetes.set_timeout(task, settings.minutes * 60)
+    kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
+    kubernetes.add_pod_label(task, STEP_LABEL, step)
+    kubernetes.mount_pvc(task, HOME_CLAIM, HOME_PATH)
+    kubernetes.use_config_map_as_env(task, SETTINGS_MAP, {name: name for name in ENVIRONMENT})
+    if settings.store:
+        kubernetes.use_secret_as_env(task, STORE_SECRET, STORE_KEYS)
 
 
 # Parameters that whoever submits a run fills in, beside those that a person configures.

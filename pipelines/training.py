@@ -6,6 +6,7 @@ from components.automl.component import automl
 from components.core.config import RunParameters
 from components.decide.component import decide
 from components.decline.component import decline
+from components.deploy.component import deploy
 from components.evaluate.component import evaluate
 from components.explain.component import explain
 from components.features.component import features
@@ -48,6 +49,8 @@ def training(
     rollout: str = _DEFAULT.rollout,
     approval: bool = _DEFAULT.approval,
     accept_runs: str = _DEFAULT.accept_runs,
+    deploy_model: bool = _DEFAULT.deploy_model,
+    deploy_weights: str = _DEFAULT.deploy_weights,
     model_name: str = _DEFAULT.model_name,
     cause: str = _DEFAULT.cause,
     commit: str = "unknown",
@@ -169,10 +172,27 @@ def training(
         }
         with dsl.If(checked.outputs["passed"] == False, name="served wrong answers"):  # noqa: E712
             failed = apply(decline(**ending), "decline")
-        with dsl.Elif(decided.outputs["promotes"] == True, name="challenger wins"):  # noqa: E712
-            won = apply(promote(**ending, rollout=rollout, approval=approval), "promote")
-        with dsl.Else(name="champion stays"):
+        with dsl.Elif(decided.outputs["promotes"] == False, name="champion stays"):  # noqa: E712
             lost = apply(decline(**ending), "decline")
+        with dsl.Elif(approval == True, name="a person is asked"):  # noqa: E712
+            held = apply(promote(**ending, rollout=rollout, approval=True), "promote")
+        with dsl.Elif(deploy_model == True, name="challenger wins on a cluster"):  # noqa: E712
+            # What does not serve there cannot become champion: this task then ends the run.
+            deployed = apply(
+                deploy(
+                    package=registered.outputs["package"],
+                    telemetry=telemetry,
+                    digest=registered.outputs["digest"],
+                    version=registered.outputs["version"],
+                    cause=cause,
+                    weights=deploy_weights,
+                    model_name=model_name,
+                ),
+                "deploy",
+            )
+            served = apply(promote(**ending).after(deployed), "promote")
+        with dsl.Else(name="challenger wins"):
+            won = apply(promote(**ending, rollout=rollout), "promote")
         apply(
             report(
                 telemetry=telemetry,
@@ -185,7 +205,11 @@ def training(
                 registration=registration,
                 check=answers,
                 outcome=dsl.OneOf(
-                    failed.outputs["outcome"], won.outputs["outcome"], lost.outputs["outcome"]
+                    failed.outputs["outcome"],
+                    lost.outputs["outcome"],
+                    held.outputs["outcome"],
+                    served.outputs["outcome"],
+                    won.outputs["outcome"],
                 ),
                 commit=commit,
                 graph_digest=graph_digest,

@@ -69,6 +69,14 @@ class RunParameters(BaseModel):
         description="Runs that the guard refuses and a person has checked, separated by commas, "
         "or 'all'.",
     )
+    deploy_model: bool = Field(
+        False, description="Serve a winner on the cluster, and ask it, before it becomes champion."
+    )
+    deploy_weights: str = Field(
+        "100",
+        pattern=r"^[0-9]{1,3}(,[0-9]{1,3})*$",
+        description="Percents of the cluster's traffic that it gets, step by step; 10,50,100.",
+    )
     model_name: str = Field(
         "toolwear",
         pattern=r"^[a-z][a-z0-9-]{0,39}$",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 HOME_VARIABLE = "TOOLWEAR_HOME"
 MLFLOW_VARIABLE = "TOOLWEAR_MLFLOW"  # address of the registry; the local one without it
+_DATABASE = "mlflow.db"  # the local registry
 
 
 @dataclass(frozen=True)
@@ -71,5 +72,14 @@ class Home:
         return self.root / ".locks" / f"{name}.lock"
 
     def tracking_uri(self, given: str = "") -> str:
-        """Return the given MLflow address, else the local SQLite registry's."""
-        return given or f"sqlite:///{self.root / 'mlflow.db'}"
+        """Return the given MLflow address, else $TOOLWEAR_MLFLOW, else the local SQLite file."""
+        return given or os.environ.get(MLFLOW_VARIABLE) or self._local_registry
+
+    def has_registry(self, given: str = "") -> bool:
+        """Tell whether there is a registry to ask: the local one is made by the first run."""
+        local = self.tracking_uri(given) == self._local_registry
+        return not local or (self.root / _DATABASE).exists()
+
+    @property
+    def _local_registry(self) -> str:
+        return f"sqlite:///{self.root / _DATABASE}"

@@ -18,6 +18,8 @@ _ADVICE = {
     "at its log.",
     "serve_check": "The package answered differently from the evaluation, or did not start: its "
     "log is in the step's output. Nothing was promoted.",
+    "deploy": "The new model did not come up or answered wrongly; the one before serves as it did. "
+    "deployment.json has the answers, and the step's log the pods'.",
 }
 _MENDABLE = "Mend what the sentence names and start the run again; finished steps are cached."
 _DEFECT = (

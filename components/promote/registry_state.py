@@ -182,7 +182,7 @@ def champion_state(
 ) -> dict[str, str] | None:
     """Return name, version, since, why, sha256 and use of the champion, None if there is none."""
     at_home = Home.at(home)
-    if not mlflow_uri and not at_home.root.joinpath("mlflow.db").exists():
+    if not at_home.has_registry(mlflow_uri):
         return None
     registry = Registry(at_home, mlflow_uri, name)
     champion = registry.at(CHAMPION)

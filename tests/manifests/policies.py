@@ -9,12 +9,13 @@ from typing import Any
 import yaml
 
 from manifests.rendered import ROOT, Object, Workload, named, of_kind, workloads
+from pipelines.settings import SETTINGS, STEP_LABEL
 
 Policy = Callable[[Sequence[Object]], list[str]]
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 _VERSION = re.compile(r"v?\d+\.\d+(\.\d+)?([.-][\w.]+)?|dev|[0-9a-f]{40}")
-# Pods of other people's controllers that our policies speak of.
-FOREIGN = {"app": {"seaweedfs", "ml-pipeline", "cache-server"}}
+# Pods of other people's controllers that our policies speak of; the pipeline's tasks too.
+FOREIGN = {"app": {"seaweedfs", "ml-pipeline", "cache-server"}, STEP_LABEL: set(SETTINGS)}
 
 
 def pinned_images() -> dict[str, str]:

@@ -68,7 +68,8 @@ def all_rights(objects: list[Object]) -> None:
 
 
 def no_settings(objects: list[Object]) -> None:
-    objects.remove(one(objects, "ConfigMap", "toolwear-settings"))
+    for settings in of_kind(objects, "ConfigMap"):
+        settings["metadata"]["name"] += "-elsewhere"
 
 
 def no_volume(objects: list[Object]) -> None:

@@ -11,13 +11,25 @@ import yaml
 from components.cli.graph import compile_training, graph_digest
 from components.core import fingerprint
 from components.core.config import RunParameters
-from pipelines.settings import CODE_DIGEST, LINEAGE, SETTINGS
+from components.core.fingerprint import ROOT
+from pipelines.settings import (
+    CODE_DIGEST,
+    ENVIRONMENT,
+    HOME_CLAIM,
+    HOME_PATH,
+    LINEAGE,
+    SETTINGS,
+    SETTINGS_MAP,
+    STEP_LABEL,
+    STORE_SECRET,
+)
 
 NEVER_CACHED = {
     "guard",
     "decide",
     "register",
     "serve_check",
+    "deploy",
     "promote",
     "decline",
     "report",
@@ -83,6 +95,35 @@ def test_every_container_has_limits_an_image_of_ours_and_its_code_digest(
         assert (image == "toolwear/automl:dev") == ("automl" in label)
         assert "pip install" not in " ".join(container["command"]), label
         assert [entry["name"] for entry in container["env"]] == [CODE_DIGEST]
+
+
+def test_every_task_has_its_place_on_a_cluster(compiled: Path) -> None:
+    _, platform = yaml.safe_load_all(compiled.read_text())
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert len(executors) >= len(SETTINGS)
+    for label, task in executors.items():
+        step = step_of(label.removeprefix("exec-"))
+        assert task["securityContext"] == {
+            "runAsUser": "65532",
+            "runAsGroup": "65532",
+            "runAsNonRoot": True,
+        }
+        assert task["imagePullPolicy"] == "IfNotPresent"
+        assert int(task["activeDeadlineSeconds"]) == SETTINGS[step].minutes * 60
+        assert task["podMetadata"]["labels"] == {STEP_LABEL: step}
+        (mount,) = task["pvcMount"]
+        assert (mount["constant"], mount["mountPath"]) == (HOME_CLAIM, HOME_PATH)
+        (settings,) = task["configMapAsEnv"]
+        assert settings["configMapName"] == SETTINGS_MAP
+        # The object store's key goes to the one step that writes there.
+        secrets = [item["secretName"] for item in task.get("secretAsEnv", [])]
+        assert secrets == ([STORE_SECRET] if step == "deploy" else []), label
+
+
+def test_what_a_task_is_told_stands_in_the_cluster_s_settings() -> None:
+    lines = (ROOT / "manifests" / "kubeflow" / "settings.env").read_text().splitlines()
+    assert [line.partition("=")[0] for line in lines] == list(ENVIRONMENT)
+    assert f"TOOLWEAR_HOME={HOME_PATH}" in lines
 
 
 def test_the_form_of_a_run_has_a_type_a_default_and_a_description_for_each_parameter(

@@ -2,102 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 import httpx
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
 
 from components.core.errors import EXIT_USAGE
 from components.core.fingerprint import ROOT
 from components.core.package import Package
+from tests.object_store import client, credentials, object_store
 from tests.serving.conftest import MODEL, environment, free_port, wait_ready
 
-BUCKET, KEY, SECRET = "models", "reader", "not-a-real-secret"
-WEED = Path(sys.executable).with_name("weed")
-
-
-def credentials(endpoint: str, secret: str = SECRET) -> dict[str, str]:
-    return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
+BUCKET = "models"
 
 
 @pytest.fixture(scope="module")
 def endpoint(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A SeaweedFS server whose bucket holds the package under its digest."""
-    folder = tmp_path_factory.mktemp("s3")
-    identity = {
-        "name": "reader",
-        "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
-        "actions": ["Admin", "Read", "List", "Write"],
-    }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
-    options = [f"-{name}.port={port}" for name, port in ports.items()]
-    options += [f"-{name}.port.grpc={free_port()}" for name in ports]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [
-                str(WEED),
-                "server",
-                f"-dir={folder}",
-                "-ip=127.0.0.1",
-                "-ip.bind=127.0.0.1",
-                "-filer",
-                "-s3",
-                f"-s3.config={folder / 's3.json'}",
-                "-volume.max=4",
-                "-master.volumeSizeLimitMB=64",
-                *options,
-            ],
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    url = f"http://127.0.0.1:{ports['s3']}"
-    try:
+    with object_store(tmp_path_factory.mktemp("s3"), BUCKET) as url:
         upload(url, package)
         yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def upload(url: str, package: Package) -> None:
-    client: Any = boto3.client(
-        "s3",
-        endpoint_url=url,
-        aws_access_key_id=KEY,
-        aws_secret_access_key=SECRET,
-        region_name="us-east-1",
-    )
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            client.create_bucket(Bucket=BUCKET)
-            break
-        except (BotoCoreError, ClientError):
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
     for path in package.folder.iterdir():
-        client.upload_file(str(path), BUCKET, f"toolwear/{package.digest}/{path.name}")
+        client(url).upload_file(str(path), BUCKET, f"toolwear/{package.digest}/{path.name}")
 
 
 def start(environ: dict[str, str], *options: str, port: int = 0) -> subprocess.Popen[bytes]:

@@ -1,0 +1,106 @@
+"""A model that is served by real processes, a real object store, and the stub of the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.core.package import Package
+from components.deploy.store import BUCKET
+from manifests.models import templates
+from manifests.rendered import Object
+from tests.deploy.kubernetes_stub import Api, serving
+from tests.object_store import credentials, object_store
+from tests.programs import program
+from tests.serving.conftest import free_port
+from tests.serving.stack import Server, real_package
+
+HERE = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A package and the servers that answer by it, whatever the cluster says."""
+
+    package: Package
+    transformer: Server
+    explainer: Server
+
+    def url(self, colour: str, part: str) -> str:
+        return {"transformer": self.transformer, "explainer": self.explainer}[part].url
+
+
+@pytest.fixture(scope="session")
+def packages(features: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Package]:
+    """Two packages of unlike models."""
+    root = tmp_path_factory.mktemp("packages")
+    return [real_package(root, features, seed) for seed in range(2)]
+
+
+@pytest.fixture(scope="session")
+def answering(
+    packages: list[Package], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Answering]:
+    home, logs = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("logs")
+    model, grpc = str(packages[0].folder), str(free_port())
+    servers = [
+        Server("serving.predictor", logs / "p", ["--model_dir", model, "--grpc_port", grpc]),
+        Server(
+            "serving.transformer",
+            logs / "t",
+            ["--home", str(home), "--predictor_host", f"{HERE}:{grpc}"],
+        ),
+        Server("serving.explainer", logs / "e", ["--model_dir", model, "--home", str(home)]),
+    ]
+    try:
+        for server in servers:
+            server.start(ready=False)
+        yield Answering(packages[0], servers[1], servers[2])
+    finally:
+        for server in servers:
+            if server.process is not None:
+                server.kill()
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with object_store(tmp_path_factory.mktemp("s3"), BUCKET) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def config_map() -> Object:
+    """The real manifests, as `python -m manifests.models kind` prints them."""
+    program("kustomize")
+    return templates("kind")
+
+
+@pytest.fixture
+def api(config_map: Object, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    for name, value in credentials(endpoint).items():
+        monkeypatch.setenv(name, value)
+    with serving(Api(config_maps={"toolwear-models": config_map})) as started:
+        yield started
+
+
+@pytest.fixture
+def blue(api: Api, config_map: Object) -> str:
+    """Let blue serve another package already; return its digest."""
+    digest = "b" * 64
+    put(api, config_map, "blue", digest)
+    route = yaml.safe_load(config_map["data"]["route.yaml"])
+    for rule in route["spec"]["rules"]:
+        rule["backendRefs"] = rule["backendRefs"][:1]
+    api.apply("httproutes", "toolwear", route)
+    api.applied.clear()
+    return digest
+
+
+def put(api: Api, config_map: Object, colour: str, digest: str) -> None:
+    """Put up a colour that serves a package of this digest."""
+    text = config_map["data"][f"{colour}.yaml"].replace("0" * 64, digest)
+    api.apply("inferenceservices", f"toolwear-{colour}", yaml.safe_load(text))
