@@ -16,7 +16,10 @@ _PACKAGES = {
     "promtool": "prometheus",
     "redis-server": "redis-server",
 }
-_OTHERWISE = {"kustomize": "install kubectl 1.32 or newer, or kustomize as .ci/run does"}
+_OTHERWISE = {
+    "actionlint": "go install it as .ci/run does",
+    "kustomize": "install kubectl 1.32 or newer, or kustomize as .ci/run does",
+}
 REQUIRE = "TOOLWEAR_REQUIRE_PROGRAMS"  # "1" in CI, where a skipped test would hide a fault
 
 
