@@ -237,9 +237,12 @@ def trigger(
     home: HomeOption = DEFAULT_HOME,
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = TRIGGER,
     watch: Annotated[
-        Path | None,
-        typer.Option("--watch", help="Folder of recordings; new ones start a run on them."),
-    ] = None,
+        str,
+        typer.Option(
+            "--watch",
+            help="Folder of recordings, or s3://bucket/prefix; new ones start a run on them.",
+        ),
+    ] = "",
     schedule: Annotated[
         str, typer.Option("--schedule", metavar="CRON", help="In UTC, such as '0 3 * * *'.")
     ] = "",

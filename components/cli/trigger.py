@@ -26,7 +26,7 @@ _UNDER_WAY = ("pending", "running")  # a step's words for it
 def serve_here(
     home: Path,
     port: int,
-    watch: Path | None,
+    watch: str,
     schedule: str,
     settings: Mapping[str, Any],
     kfp_host: str,

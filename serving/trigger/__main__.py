@@ -6,7 +6,6 @@ import argparse
 import os
 import shlex
 import sys
-from pathlib import Path
 
 from components.core.config import parsed
 from components.core.errors import EXIT_USAGE, ToolwearError
@@ -57,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every run"
     )
     parser.add_argument(
-        "--watch", type=Path, help="folder of recordings; new ones start a run on them"
+        "--watch",
+        default="",
+        help="folder of recordings, or s3://bucket/prefix; new ones start a run on them",
     )
     parser.add_argument("--schedule", default="", help="cron expression in UTC, as '0 3 * * *'")
     parser.add_argument(

@@ -18,7 +18,7 @@ from serving.trigger.backend import Backend, BackendDownError
 from serving.trigger.metrics import TRIGGERS
 from serving.trigger.schedule import Clock
 from serving.trigger.store import ENDED, Accepted, Request, Run, State, Store, TooManyError
-from serving.trigger.watch import FolderWatch
+from serving.trigger.watch import Watch
 
 _START_AGAIN_SECONDS = 10.0
 _DOWN_SECONDS = 5.0
@@ -44,7 +44,7 @@ class Dispatcher:
         store: Store,
         backend: Backend,
         schedule: Clock,
-        watches: Sequence[FolderWatch],
+        watches: Sequence[Watch],
         cooldown: Mapping[Cause, float],
         retries: int,
         waiting: int,

@@ -26,12 +26,13 @@ from serving.common.ports import TRIGGER
 from serving.trigger import metrics
 from serving.trigger.app import application
 from serving.trigger.backend import Backend
+from serving.trigger.bucket import LATEST, BucketWatch, is_bucket
 from serving.trigger.dispatcher import Dispatcher
 from serving.trigger.embedded import TOOLWEAR_RUN, Embedded
 from serving.trigger.operations import Operations
 from serving.trigger.schedule import Clock, Recurring, Schedule, check
 from serving.trigger.store import Store
-from serving.trigger.watch import FolderWatch
+from serving.trigger.watch import FolderWatch, Watch
 
 _LOCK_SECONDS = 5.0  # for a predecessor to end
 
@@ -46,7 +47,7 @@ class Options:
         http_port: port to listen at.
         access_log: one line per request.
         settings: of every run, by the names of `RunParameters`.
-        watch: folder of recordings; None for none.
+        watch: folder of recordings, or s3://bucket/prefix; empty for none.
         schedule: cron expression of five fields in UTC; empty for none.
         cooldown_seconds: of every cause instead of the thresholds'; None for theirs.
         settle_seconds: instead of the thresholds'; None for theirs.
@@ -62,7 +63,7 @@ class Options:
     http_port: int = TRIGGER
     access_log: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
-    watch: Path | None = None
+    watch: str = ""
     schedule: str = ""
     cooldown_seconds: float | None = None
     settle_seconds: float | None = None
@@ -124,15 +125,26 @@ def _checked(options: Options) -> dict[str, Any]:
     if options.schedule:
         check(options.schedule)
     given = dict(options.settings)
-    if options.watch is not None:
-        given.setdefault("data", str(options.watch))
+    if options.watch:
+        given.setdefault("data", str(_recordings(options)))
     # The run has another working folder, so that it would miss a file or a path from here.
     whole = load(None, **given)
     values = whole.model_dump(exclude_defaults=True)
     values.update({name: getattr(whole, name) for name in given})
     if whole.data:
-        values["data"] = str(Path(whole.data).resolve())
+        values["data"] = str(Path(whole.data).absolute())
     return values
+
+
+def _recordings(options: Options) -> Path:
+    """Return the folder in which the watched recordings are, or will be."""
+    if is_bucket(options.watch):
+        return _copies(options) / LATEST
+    return Path(options.watch)
+
+
+def _copies(options: Options) -> Path:
+    return options.home.trigger / "recordings"
 
 
 def _dispatcher(options: Options, settings: dict[str, Any], store: Store) -> Dispatcher:
@@ -143,9 +155,12 @@ def _dispatcher(options: Options, settings: dict[str, Any], store: Store) -> Dis
     }
     backend, clock = _place(options, settings, store)
     settle = limits.settle_seconds if options.settle_seconds is None else options.settle_seconds
-    watches = []
-    if options.watch is not None:
-        watches.append(FolderWatch(options.watch.resolve(), settle, backend.has_trained))
+    watches: list[Watch] = []
+    known = backend.has_trained
+    if options.watch and is_bucket(options.watch):
+        watches.append(BucketWatch(options.watch, _copies(options), settle, known))
+    elif options.watch:
+        watches.append(FolderWatch(Path(options.watch).resolve(), settle, known))
     return Dispatcher(store, backend, clock, watches, cooldown, limits.retries, limits.waiting)
 
 

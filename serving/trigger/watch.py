@@ -1,8 +1,9 @@
-"""New recordings: a folder that is looked at, and told of once it has come to rest."""
+"""New recordings: a folder or a bucket that is looked at, and told of once it has come to rest."""
 
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,55 +14,89 @@ from components.ingest.sources import SIMULATED_FILE, run_files, source_digest
 from serving.trigger.store import Request
 
 _log = logging.getLogger("toolwear.trigger")
-Signature = tuple[tuple[str, int, int], ...]
+# Of each file that a digest would be made of: name, size, and what changes with its content.
+Signature = tuple[tuple[str, int, str], ...]
 
 
-class FolderWatch:
-    """Looks at a folder again and again.
+class Watch(ABC):
+    """Looks at recordings again and again.
 
-    It is polled: on network drives, where recordings often land, no file system tells of changes.
+    They are polled: neither a network drive nor every bucket tells of changes.
 
     Args:
-        folder: with train.csv and experiment_NN.csv, now or later.
-        settle_seconds: how long it has to stay as it is before it counts.
+        settle_seconds: how long they have to stay as they are before they count.
         known: tells whether recordings of this digest were trained on before.
+        poll_seconds: between two looks.
     """
 
-    def __init__(self, folder: Path, settle_seconds: float, known: Callable[[str], bool]) -> None:
-        self._folder = folder
+    def __init__(
+        self, settle_seconds: float, known: Callable[[str], bool], poll_seconds: float = 0.0
+    ) -> None:
         self._settle = settle_seconds
         self._known = known
+        self._poll = poll_seconds
+        self._next = 0.0
         self._seen: Signature = ()
         self._since = 0.0
         self._read: Signature = ()
 
     def look(self, now: float) -> Request | None:
         """Return the cause that new recordings are, if there are any and they have come to rest."""
-        seen = self._signature()
+        if now < self._next:
+            return None
+        self._next = now + self._poll
+        seen = self.signature()
         if seen != self._seen:
             self._seen, self._since = seen, now
         if not seen or seen == self._read or now - self._since < self._settle:
             return None
         try:
-            digest = source_digest(self._folder)
+            folder = self.brought(seen)
+            digest = source_digest(folder) if folder is not None else ""
         except ToolwearError as error:
             _log.warning("the recordings are not whole yet: %s", error)
             self._read = seen
             return None
-        if self._signature() != seen:
+        if folder is None or self.signature() != seen:
             return None
         self._read = seen
         if self._known(digest):
             return None
         return Request(
             Cause.NEW_DATA,
-            f"{self._folder.name}, sha256 {digest[:12]}",
+            f"{self.name}, sha256 {digest[:12]}",
             f"data:{digest}",
-            {"data": str(self._folder)},
+            {"data": str(folder)},
         )
 
-    def _signature(self) -> Signature:
-        """Return names, sizes and times of the files that a digest would be made of."""
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What a reader knows them by."""
+
+    @abstractmethod
+    def signature(self) -> Signature:
+        """Return names, sizes and versions of what is there; empty if nothing is."""
+
+    @abstractmethod
+    def brought(self, seen: Signature) -> Path | None:
+        """Return the folder in which runs find them; None if they could not be had now."""
+
+
+class FolderWatch(Watch):
+    """Looks at a folder with train.csv and experiment_NN.csv, there now or later."""
+
+    def __init__(self, folder: Path, settle_seconds: float, known: Callable[[str], bool]) -> None:
+        super().__init__(settle_seconds, known)
+        self._folder = folder
+
+    @property
+    def name(self) -> str:
+        """The folder's own."""
+        return self._folder.name
+
+    def signature(self) -> Signature:
+        """Return the files' names, sizes and times."""
         folder = self._folder
         try:
             extra = [folder / schema.RUN_TABLE_FILE, folder / SIMULATED_FILE]
@@ -69,4 +104,8 @@ class FolderWatch:
             about = [(path.name, path.stat()) for path in files]
         except (FileNotFoundError, NotADirectoryError):
             return ()  # not there yet, or a file went while we looked
-        return tuple((name, found.st_size, found.st_mtime_ns) for name, found in about)
+        return tuple((name, found.st_size, str(found.st_mtime_ns)) for name, found in about)
+
+    def brought(self, seen: Signature) -> Path:  # noqa: ARG002
+        """Return the folder itself."""
+        return self._folder
