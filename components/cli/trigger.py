@@ -20,7 +20,12 @@ from serving.trigger.store import ENDED, State
 
 _SECONDS = 10.0
 _POLL_SECONDS = 0.5
+_AWAY_SECONDS = 60.0  # runs go on without their trigger
 _UNDER_WAY = ("pending", "running")  # a step's words for it
+
+
+class _AwayError(ToolwearError):
+    """Nobody answers."""
 
 
 def serve_here(
@@ -82,10 +87,18 @@ def ask(
 
 
 def _follow(url: str, cause: str, console: Console) -> None:
-    """Tell what a run does until it has ended."""
+    """Tell what a run does until it has ended; a trigger that is started again is waited for."""
     seen: list[str] = []
+    answered = time.monotonic()
     while True:
-        run = _answer("GET", url, f"/runs/{cause}")
+        try:
+            run = _answer("GET", url, f"/runs/{cause}")
+        except _AwayError:
+            if time.monotonic() - answered > _AWAY_SECONDS:
+                raise
+            time.sleep(_POLL_SECONDS)
+            continue
+        answered = time.monotonic()
         lines = [f"attempt {a['attempt']}: {a['name']}" for a in run["attempts"]]
         steps = [step for step in run["steps"] if step["state"] not in _UNDER_WAY]
         name = run["attempts"][-1]["name"] if run["attempts"] else ""
@@ -111,7 +124,7 @@ def _answer(method: str, url: str, path: str, **more: Any) -> dict[str, Any]:
     try:
         answer = httpx.request(method, url + path, timeout=_SECONDS, **more)
     except (httpx.TransportError, httpx.InvalidURL):
-        raise ToolwearError(
+        raise _AwayError(
             f"No trigger answers at {url}; start it (toolwear trigger) or give --url."
         ) from None
     if not answer.is_success:

@@ -16,7 +16,7 @@ from components.core.fingerprint import ROOT
 from components.promote import audit_log
 from serving.trigger import launch
 from tests.serving.conftest import environment
-from tests.trigger.service import FAKE_RUN, Service, wait_for
+from tests.trigger.service import FAKE_RUN, TOKEN, Service, wait_for
 
 ServiceOf = Callable[..., Service]
 LAUNCHER, RUN = "launcher", "run"
@@ -141,6 +141,26 @@ def test_a_run_killed_after_its_decision_is_not_repeated(service_of: ServiceOf) 
     assert [attempt["reason"] for attempt in told["attempts"]] == [
         "it was killed after its decision (promote)"
     ]
+    assert len(service.starts()) == 1
+
+
+def test_whoever_waits_for_a_run_does_not_notice(service_of: ServiceOf) -> None:
+    service = service_of()
+    service.hold()
+    command = [sys.executable, "-m", "components.cli", "retrain", f"--home={service.home}"]
+    with subprocess.Popen(
+        [*command, f"--url={service.url}", "--wait"],
+        env={**environment(), "TOOLWEAR_OPERATOR_TOKEN": TOKEN},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as waiting:
+        wait_for(lambda: service.starts())
+        service.kill()
+        service.start()
+        service.release()
+        said, _ = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0
+    assert said.endswith("run succeeded\n")
     assert len(service.starts()) == 1
 
 
