@@ -9,15 +9,12 @@ the champion's by more than the margin of a tie.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 
 from components.core import jsonfile
@@ -26,11 +23,10 @@ from components.core.errors import EXIT_USAGE, ToolwearError
 from components.core.fingerprint import ROOT
 from components.features.step import features
 from components.ingest.step import ingest
-from tests.bench_poison.attacks import ATTACKS
-from tests.bench_poison.drill import Attempt, attempt, mill
+from tests.bench_poison.cells import drill
 from tests.bench_poison.figures import draw, got_past, table
 
-SHARES = (0.0, 0.05, 0.1, 0.2, 0.4)
+SHARES = (0.05, 0.1, 0.2, 0.4)
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -38,55 +34,16 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.bench_poison", description=__doc__)
     add = parser.add_argument
     add("--data", type=Path, default=os.environ.get("TOOLWEAR_DATA"), help="clean recordings")
-    add("--seeds", type=int, default=10, help="draws of each cell")
+    add("--seeds", type=int, default=5, help="draws of each cell")
     add("--shares", type=float, nargs="+", default=list(SHARES), help="of labels to flip")
     add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes")
     add("--output", type=Path, default=ROOT / "runs" / "poison.json", help="the figures as JSON")
     chosen = parser.parse_args(given)
-    if chosen.data is None or chosen.seeds < 1 or not all(0 <= s < 1 for s in chosen.shares):
+    if chosen.data is None or chosen.seeds < 1 or not all(0 < s < 1 for s in chosen.shares):
         parser.error(
-            "give --data or $TOOLWEAR_DATA, one seed or more, and shares from 0 to below 1"
+            "give --data or $TOOLWEAR_DATA, one seed or more, and shares above 0 and below 1"
         )
     return chosen
-
-
-def drill(
-    telemetry: Path,
-    made: Path,
-    shares: Sequence[float],
-    seeds: int,
-    workers: int,
-    tell: Callable[[str], None],
-) -> list[Attempt]:
-    """Return every attempt, by attack, share and seed.
-
-    Args:
-        telemetry: output of ingest on clean recordings.
-        made: output of the features step on them.
-        shares: of labels to flip.
-        seeds: draws of each cell.
-        workers: processes.
-        tell: is given a line for each attempt.
-    """
-    cells = [(a, share, seed) for a in ATTACKS for share in shares for seed in range(seeds)]
-    done = []
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        waiting = [pool.submit(_one, telemetry, made, *cell) for cell in cells]
-        for number, future in enumerate(waiting, start=1):
-            result = future.result()
-            done.append(result)
-            tell(
-                f"{number}/{len(cells)} {result.attack}, {result.share:.0%}, seed {result.seed}: "
-                f"{result.outcome}, with the guard {result.with_guard}"
-            )
-    return done
-
-
-_mill = cache(mill)  # in each worker process
-
-
-def _one(telemetry: Path, made: Path, attack: str, share: float, seed: int) -> Attempt:
-    return attempt(_mill(telemetry, made), attack, share, seed)
 
 
 def main() -> int:

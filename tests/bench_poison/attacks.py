@@ -6,6 +6,7 @@ import numpy as np
 
 from components.features.dataset import Samples
 
+NONE = "none"
 RANDOM, TARGETED = "random rows", "worn rows called unworn"
 WHOLE_RUNS, NEW_RUNS = "whole runs", "whole runs that the champion does not know"
 ATTACKS = (RANDOM, TARGETED, WHOLE_RUNS, NEW_RUNS)
@@ -17,13 +18,15 @@ def flipped(samples: Samples, attack: str, share: float, seed: int) -> np.ndarra
 
     Args:
         samples: clean.
-        attack: one of `ATTACKS`.
+        attack: one of `ATTACKS`, or NONE.
         share: of all rows; of the worn rows for `TARGETED`. Whole runs are drawn until their rows
             are the share or just above it.
         seed: of the draw.
     """
     random = np.random.default_rng(seed)
     chosen = np.zeros(len(samples.y), dtype=bool)
+    if attack == NONE:
+        return chosen
     if attack in BY_RUN:
         for run in random.permutation(np.unique(samples.run)):
             if chosen.mean() >= share:

@@ -42,6 +42,7 @@ class Mill:
         disagreement: share of its labels that the guard's forest contradicts.
         train: positions that models learn from.
         test: positions that they are judged on.
+        champion: trained on the clean labels of all runs.
     """
 
     samples: Samples
@@ -49,6 +50,7 @@ class Mill:
     disagreement: float
     train: np.ndarray
     test: np.ndarray
+    champion: OnnxModel
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ def mill(telemetry: Path, features: Path) -> Mill:
     fold = folds(schema.KNOWN_RUNS, samples, assign(samples.frame))[0]
     runs = observe.read(telemetry)
     facts = rows.inspect(samples, {run.run_id: run.label for run in runs}, 0)
-    return Mill(samples, runs, facts.disagreement, fold.train_index, fold.test_index)
+    champion = learn(samples, fold.train_index, samples.y, 0)
+    return Mill(samples, runs, facts.disagreement, fold.train_index, fold.test_index, champion)
 
 
 def learn(samples: Samples, train: np.ndarray, y: np.ndarray, seed: int) -> OnnxModel:
@@ -121,14 +124,16 @@ def attempt(on: Mill, attack: str, share: float, seed: int) -> Attempt:
 
     Args:
         on: the clean data.
-        attack: one of `attacks.ATTACKS`.
+        attack: one of `attacks.ATTACKS`, or NONE.
         share: of labels to flip.
         seed: of the draw, the models and the guard's forest.
     """
     poisoned = flipped(on.samples, attack, share, seed)
     y = np.where(poisoned, 1 - on.samples.y, on.samples.y)
-    unknown = poisoned if attack == NEW_RUNS else np.zeros_like(poisoned)
-    champion = learn(on.samples, on.train[~unknown[on.train]], on.samples.y, seed)
+    champion, unknown = on.champion, np.zeros_like(poisoned)
+    if attack == NEW_RUNS:
+        unknown = poisoned
+        champion = learn(on.samples, on.train[~unknown[on.train]], on.samples.y, seed)
     challenger = learn(on.samples, on.train, y, seed + _OTHER_SEED)
     outcome = judged(on, champion, challenger, y, seed)
     known = [run for run in on.runs if run.run_id not in set(on.samples.run[unknown].tolist())]

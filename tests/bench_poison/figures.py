@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from components.core.metrics import wilson
-from tests.bench_poison.attacks import ATTACKS, NEW_RUNS
+from tests.bench_poison.attacks import ATTACKS, NEW_RUNS, NONE
 from tests.bench_poison.drill import Attempt
 
 _COLUMNS = (
@@ -45,8 +44,9 @@ def got_past(attempts: Sequence[Attempt]) -> list[Attempt]:
 def table(attempts: Sequence[Attempt]) -> str:
     """Return the Markdown table of the attempts, one line for each attack and share."""
     lines = [f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
-    for (attack, share), cell in groupby(attempts, key=lambda item: (item.attack, item.share)):
-        lines.append(_line(attack, share, list(cell)))
+    for attack in (NONE, *ATTACKS):
+        cells = _by_share([item for item in attempts if item.attack == attack])
+        lines += [_line(attack, share, cell) for share, cell in cells.items()]
     return "\n".join(lines)
 
 

@@ -32,6 +32,8 @@ from components.promote import audit_log
 from components.promote.registry_state import champion_state
 from tests.bench_poison.attacks import RANDOM, TARGETED, WHOLE_RUNS, flipped
 
+pytestmark = pytest.mark.timeout(900)  # the first use of the trained home trains it
+
 LIMITS = thresholds().guard
 FITTING = RowFacts(rows=100, before=0.0, disagreement=0.0, per_run={}, other_label={})
 CLEAN_DISAGREEMENT = 0.007  # of the recordings

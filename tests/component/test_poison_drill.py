@@ -11,8 +11,9 @@ import pytest
 from components.core import schema
 from components.decide.outcomes import Outcome
 from components.features import dataset
-from tests.bench_poison.__main__ import arguments, drill
-from tests.bench_poison.attacks import NEW_RUNS, RANDOM, TARGETED, WHOLE_RUNS, flipped
+from tests.bench_poison.__main__ import arguments
+from tests.bench_poison.attacks import NEW_RUNS, NONE, RANDOM, TARGETED, WHOLE_RUNS, flipped
+from tests.bench_poison.cells import drill
 from tests.bench_poison.drill import Attempt
 from tests.bench_poison.figures import draw, got_past, table
 
@@ -21,7 +22,7 @@ from tests.bench_poison.figures import draw, got_past, table
 def done(telemetry: Path, features: Path) -> list[Attempt]:
     told: list[str] = []
     found = drill(telemetry, features, [0.1], 1, 1, told.append)
-    assert len(told) == len(found) == 4
+    assert len(told) == len(found) == 5
     return found
 
 
@@ -52,6 +53,7 @@ def test_the_guard_finds_what_it_promises_to(
 ) -> None:
     found = {key: item.found for key, item in attempts.items()}
     assert found == {
+        (NONE, 0.0): (),
         (RANDOM, 0.1): ("label_disagreement", "mixed_labels"),
         (TARGETED, 0.1): ("label_disagreement", "mixed_labels"),
         (WHOLE_RUNS, 0.1): ("label_changed",),
@@ -59,7 +61,7 @@ def test_the_guard_finds_what_it_promises_to(
     }
     for item in attempts.values():
         assert (item.with_guard == Outcome.REFUSE_POISONED) == bool(item.found)
-        assert item.with_vouching == Outcome.REFUSE_POISONED
+        assert (item.with_vouching == Outcome.REFUSE_POISONED) == (item.attack != NONE)
 
 
 def test_what_got_past_is_counted_told_and_drawn(done: list[Attempt], tmp_path: Path) -> None:
@@ -89,4 +91,4 @@ def test_a_share_that_cannot_be_is_a_usage_error(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit) as ended:
         arguments(["--data", "x", "--shares", "1.5"])
     assert ended.value.code == 2
-    assert "shares from 0 to below 1" in capsys.readouterr().err
+    assert "shares above 0 and below 1" in capsys.readouterr().err

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from components.core import jsonfile
+from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.decide.outcomes import Outcome
 from components.decline.step import decline
@@ -43,3 +45,11 @@ def test_each_outcome_that_keeps_the_champion_is_on_the_log(
     assert entry["why"] == f"{outcome}: It was so."
     assert (entry["cause"], entry["to"]) == ("new_data: a test", "3")
     assert jsonfile.read(tmp_path / "out" / "declined.json") == entry
+
+
+def test_each_outcome_is_told_of_with_a_test_that_is_there() -> None:
+    told = (ROOT / "docs" / "outcomes.md").read_text()
+    shown = dict(re.findall(r"^\| `(\w+)` \|.*\| `(test_\w+)` \|$", told, flags=re.MULTILINE))
+    assert set(shown) == {outcome.value for outcome in Outcome}
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name in shown.values() if f"def {name}(" not in tests] == []
