@@ -9,6 +9,7 @@ import pytest
 
 _PACKAGES = {
     "alertmanager": "prometheus-alertmanager",
+    "amtool": "prometheus-alertmanager",
     "chromium": "chromium",
     "dockerd": "docker.io",
     "prometheus": "prometheus",

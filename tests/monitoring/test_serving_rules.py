@@ -65,7 +65,7 @@ def test_promtool_finds_nothing(arguments: list[str]) -> None:
 
 def test_each_alert_has_a_severity_a_runbook_and_a_case_that_fires_it() -> None:
     headings = re.findall(r"^## (\w+)$", (ROOT / "docs" / "runbooks.md").read_text(), re.MULTILINE)
-    assert set(headings) == set(alerts())
+    assert set(alerts()) < set(headings)
     cases = yaml.safe_load(CASES.read_text())["tests"]
     told = [case for test in cases for case in test["alert_rule_test"]]
     for expected in (True, False):
@@ -84,6 +84,8 @@ def test_the_targets_are_the_ports_of_the_servers() -> None:
         "transformer": ports.TRANSFORMER,
         "predictor": ports.PREDICTOR,
         "explainer": ports.EXPLAINER,
+        "monitor": ports.MONITOR,
+        "trigger": ports.TRIGGER,
     }
     assert found == {name: [f"127.0.0.1:{port}"] for name, port in expected.items()}
 
@@ -134,13 +136,22 @@ def check_live(url: str, transformer: str) -> None:
 
 
 @contextmanager
-def prometheus(targets: dict[str, int], folder: Path) -> Iterator[str]:
+def prometheus(
+    targets: dict[str, int], folder: Path, rules: Path = RULES, alertmanager: int = 0
+) -> Iterator[str]:
     """Run Prometheus with the project's configuration, scraping these ports often."""
     config = yaml.safe_load(CONFIG.read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["rule_files"] = [str(RULES)]
-    for item in config["scrape_configs"][0]["static_configs"]:
-        item["targets"] = [f"127.0.0.1:{targets[item['labels']['server']]}"]
+    config["rule_files"] = [str(rules)]
+    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = (
+        [f"127.0.0.1:{alertmanager}"] if alertmanager else []
+    )
+    (job,) = config["scrape_configs"]
+    job["static_configs"] = [
+        item | {"targets": [f"127.0.0.1:{targets[item['labels']['server']]}"]}
+        for item in job["static_configs"]
+        if item["labels"]["server"] in targets
+    ]
     path = folder / "prometheus.yaml"
     path.write_text(yaml.safe_dump(config))
     address = f"127.0.0.1:{free_port()}"

@@ -1,0 +1,254 @@
+"""The rules of the loop, and the way of an alert from Prometheus to a run of its cause."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from components.core.causes import Cause
+from components.core.fingerprint import ROOT
+from components.core.home import Home
+from manifests.alerting import CLUSTER, local
+from tests.monitoring.test_serving_rules import CONFIG, MONITORING, alert_states, prometheus, value
+from tests.programs import program
+from tests.serving.conftest import free_port
+from tests.trigger.conftest import service_of
+from tests.trigger.service import TOKEN, Service, wait_for
+
+__all__ = ["service_of"]
+
+RULES = MONITORING / "rules" / "loop.yaml"
+CASES = Path(__file__).with_name("loop_rules_test.yaml")
+SERVING = MONITORING / "rules" / "serving.yaml"
+KINDS = ("data", "prediction", "concept", "quality", "abstention", "attribution", "session")
+
+
+def alerts(path: Path = RULES) -> dict[str, dict[str, Any]]:
+    groups = yaml.safe_load(path.read_text())["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["promtool", "check", "config", str(CONFIG)],
+        ["promtool", "check", "rules", str(RULES)],
+        ["promtool", "test", "rules", str(CASES)],
+        ["amtool", "check-config", str(CLUSTER)],
+    ],
+    ids=lambda arguments: " ".join(arguments[:3]),
+)
+def test_the_tools_find_nothing(arguments: list[str]) -> None:
+    command = [program(arguments[0]), *arguments[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SUCCESS" in done.stdout + done.stderr
+
+
+def test_each_alert_has_a_severity_a_runbook_and_a_case_that_fires_it_and_one_that_does_not() -> (
+    None
+):
+    headings = re.findall(r"^## (\w+)$", (ROOT / "docs" / "runbooks.md").read_text(), re.MULTILINE)
+    assert sorted(headings) == sorted([*alerts(SERVING), *alerts()])
+    told = [
+        case
+        for test in yaml.safe_load(CASES.read_text())["tests"]
+        for case in test["alert_rule_test"]
+    ]
+    for fires in (True, False):
+        assert {c["alertname"] for c in told if bool(c["exp_alerts"]) == fires} == set(alerts())
+    for name, rule in alerts().items():
+        assert rule["labels"]["severity"] in ("page", "ticket")
+        assert rule["annotations"]["runbook"] == f"docs/runbooks.md#{name.lower()}"
+
+
+def test_causes_are_those_that_the_trigger_knows_and_a_dead_sensor_has_none() -> None:
+    causes = {name: rule["labels"].get("cause") for name, rule in alerts().items()}
+    assert {name: cause for name, cause in causes.items() if cause} == {
+        "ToolwearDistributionChanged": Cause.DISTRIBUTION_CHANGE.value,
+        "ToolwearModelDegraded": Cause.DEGRADATION.value,
+    }
+
+
+def test_the_triggers_metrics_in_the_rules_are_on_its_live_page(
+    service_of: Callable[..., Service],
+) -> None:
+    text = httpx.get(f"{service_of().url}/metrics").text
+    named = set(re.findall(r"\btoolwear_[a-z_]+", " ".join(r["expr"] for r in alerts().values())))
+    of_trigger = {
+        name
+        for name in named
+        if not re.match(r"toolwear_(drift|monitor|labelled|data_quality|champion)_", name)
+    }
+    assert len(of_trigger) >= 6
+    for name in of_trigger:
+        assert re.search(rf"^{name}[ {{]", text, re.MULTILINE), name
+
+
+class Monitor:
+    """The monitor's metrics as a page, with alarms that the test raises and calls off."""
+
+    def __init__(self) -> None:
+        self.alarms: set[str] = set()
+        monitor = self
+
+        class Page(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                lines = [
+                    f'toolwear_drift_alarm{{kind="{kind}"}} {int(kind in monitor.alarms)}'
+                    for kind in KINDS
+                ]
+                self.send_response(200)
+                self.send_header("content-type", "text/plain; version=0.0.4")
+                self.end_headers()
+                self.wfile.write(("\n".join(lines) + "\n").encode())
+
+            def log_message(self, *_arguments: object) -> None:
+                """Say nothing."""
+
+        self.server = HTTPServer(("127.0.0.1", 0), Page)
+        self.port = int(self.server.server_address[1])
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def monitor() -> Iterator[Monitor]:
+    made = Monitor()
+    yield made
+    made.close()
+
+
+@contextmanager
+def alertmanager(trigger: Service, folder: Path) -> Iterator[int]:
+    """Run Alertmanager with the project's configuration for one machine, without its waits."""
+    token = folder / "token"
+    token.write_text(TOKEN)
+    config = local(token, trigger.url)
+    config["route"] |= {"group_wait": "100ms", "group_interval": "1s", "repeat_interval": "2s"}
+    path = folder / "alertmanager.yaml"
+    path.write_text(yaml.safe_dump(config))
+    port = free_port()
+    with (folder / "alertmanager.log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                program("prometheus-alertmanager"),
+                f"--config.file={path}",
+                f"--storage.path={folder / 'alerts'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--cluster.listen-address=",
+            ],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_an_alarm_becomes_one_run_of_its_cause_and_a_dead_sensor_none(
+    service_of: Callable[..., Service], monitor: Monitor, tmp_path: Path
+) -> None:
+    trigger = service_of()
+    targets = {"monitor": monitor.port, "trigger": trigger.port}
+    with (
+        alertmanager(trigger, tmp_path) as port,
+        prometheus(targets, tmp_path, RULES, port) as url,
+    ):
+
+        def firing() -> set[str]:
+            return {name for name, state in alert_states(url).items() if state == "firing"}
+
+        def held_back() -> list[str]:
+            found = httpx.get(f"http://127.0.0.1:{port}/api/v2/alerts?active=false").json()
+            return [item["labels"]["alertname"] for item in found]
+
+        wait_for(lambda: _scraped(url))
+        # Well: nothing fires. A notice of another session is no alarm.
+        monitor.alarms = {"session"}
+        wait_for(lambda: value(url, 'toolwear_drift_alarm{kind="session"}') == 1)
+        assert firing() == set()
+        # A dead sensor: two alerts, and no run, as the one holds the other back.
+        monitor.alarms = {"quality"}
+        wait_for(lambda: "ToolwearSensorFault" in firing())
+        wait_for(lambda: _active(port) == {"ToolwearSensorFault"})
+        monitor.alarms = {"quality", "data"}
+        wait_for(lambda: held_back() == ["ToolwearDistributionChanged"])
+        assert trigger.runs() == []
+        # Another distribution: one run, although three kinds say so and the alert is sent again.
+        monitor.alarms = {"data", "prediction", "attribution"}
+        wait_for(lambda: len(trigger.runs()) == 1)
+        (run,) = trigger.runs()
+        assert run["cause"] == "distribution_change"
+        trigger.ends(str(run["id"]))
+        wait_for(lambda: trigger.metric(_ACCEPTED.format("duplicate")) >= 1)
+        assert trigger.metric(_ACCEPTED.format("accepted")) == 1
+        (started,) = trigger.starts()
+        assert started["cause"].startswith("distribution_change: ToolwearDistributionChanged: ")
+        # It goes away and comes back: a new alert. Labels that contradict are another cause.
+        monitor.alarms = {"concept"}
+        wait_for(lambda: {run["cause"] for run in trigger.runs()} >= {"degradation"})
+        assert [run["cause"] for run in trigger.runs()].count("distribution_change") == 1
+
+
+_ACCEPTED = 'toolwear_triggers_total{{cause="distribution_change",result="{}"}}'
+
+
+def _scraped(url: str) -> bool:
+    return value(url, 'count(up{job="toolwear"} == 1)') == 2
+
+
+def _active(port: int) -> set[str]:
+    found = httpx.get(f"http://127.0.0.1:{port}/api/v2/alerts?inhibited=false").json()
+    return {item["labels"]["alertname"] for item in found}
+
+
+def test_the_configuration_for_one_machine_is_the_clusters_with_the_homes_token(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "manifests.alerting", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--config.file" in done.stdout
+    written = yaml.safe_load((tmp_path / "alertmanager.yaml").read_text())
+    (hook,) = written["receivers"][1]["webhook_configs"]
+    assert hook["url"] == "http://127.0.0.1:8085/alerts"
+    token = Path(hook["http_config"]["authorization"]["credentials_file"])
+    assert token == Home(tmp_path).operator_token
+    assert token.stat().st_mode & 0o077 == 0
+    # The secret itself is in no configuration.
+    assert token.read_text().strip() not in (tmp_path / "alertmanager.yaml").read_text()
+    assert written["route"] == yaml.safe_load(CLUSTER.read_text())["route"]
+
+
+def test_a_home_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "manifests.alerting", str(tmp_path / "nowhere")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "There is no home" in done.stderr
+    assert "Traceback" not in done.stderr
