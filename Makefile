@@ -56,6 +56,18 @@ screenshots: $(DEV) ## Make pictures of the console's pages, light and dark (HOM
 poison-drill: $(MAIN) ## Measure what share of wrong labels gets a worse model promoted (DATA=folder, ARGS="--seeds 3")
 	@$(BIN)/python -m tests.bench_poison $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+.PHONY: images
+images: $(DEV) $(AUTOML) ## Build the container images (BASE=repository with tags 3.12 and 3.9, ARGS="serving")
+	@$(BIN)/python -m manifests.images $(if $(BASE),--base "$(BASE)") $(ARGS)
+
+.PHONY: images-base
+images-base: ## Make toolwear/base from Debian's packages, for sites that reach no registry
+	@manifests/images/offline_base.sh
+
+.PHONY: images-check
+images-check: $(DEV) ## Start each image without rights and with a read-only root, and look inside
+	@$(BIN)/python -m manifests.images --check $(ARGS)
+
 .PHONY: check
 check: $(DEV) ## Format, lint, strict types, import rules, dead code
 	$(BIN)/ruff format --check .
@@ -77,13 +89,14 @@ lock: $(UV) ## Resolve the dependencies anew and lock them by hash
 	$(UV) pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.9 --custom-compile-command "make lock" requirements/tools.in -o requirements/tools.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/build.in -o requirements/build.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --overrides requirements/overrides.txt -o requirements/main.txt
+	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/serving.in -c requirements/main.txt --overrides requirements/overrides.txt -o requirements/serving.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --extra dev -c requirements/main.txt --overrides requirements/overrides.txt -o requirements/dev.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python "$$(requirements/find-python.sh 3.9)" --python-version 3.9 --custom-compile-command "make lock" requirements/automl.in -o requirements/automl.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/bench.in --overrides requirements/overrides.txt -o requirements/bench.txt
 
 .PHONY: clean
 clean: ## Remove the environments and caches; runs/ stays
-	rm -rf .venv .venv-automl .venv-bench .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-automl .venv-bench .tools .wheels .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # --- environments: uv, Python 3.12 for everything, Python 3.9 for auto-sklearn -----------------
 

@@ -11,3 +11,5 @@ import os
 PIPELINE = os.environ.get("TOOLWEAR_PIPELINE_IMAGE", "toolwear/pipeline:dev")
 # auto-sklearn: Python 3.9 with requirements/automl.txt.
 AUTOML = os.environ.get("TOOLWEAR_AUTOML_IMAGE", "toolwear/automl:dev")
+# Predictor, transformer and explainer: Python 3.12 with requirements/serving.txt.
+SERVING = os.environ.get("TOOLWEAR_SERVING_IMAGE", "toolwear/serving:dev")

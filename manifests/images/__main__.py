@@ -1,0 +1,42 @@
+"""`python -m manifests.images [--base REPOSITORY] [--check] [NAME ...]` builds the images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from components.core.errors import EXIT_USAGE, ToolwearError
+from manifests.images.build import build
+from manifests.images.environments import named
+from manifests.images.start import check
+
+
+def main() -> int:
+    """Build, print sizes, and with --check start each image; return the exit code."""
+    parser = argparse.ArgumentParser(prog="manifests.images", description=__doc__)
+    parser.add_argument("names", nargs="*", help="pipeline, automl, serving; all by default")
+    parser.add_argument(
+        "--base", default="", help="repository with the tags 3.12 and 3.9 to build on"
+    )
+    parser.add_argument("--check", action="store_true", help="start what is built, without a build")
+    options = parser.parse_args()
+    try:
+        for environment in named(options.names):
+            if options.check:
+                for line in check(environment):
+                    print(f"{environment.name}: {line}", flush=True)
+                continue
+            made = build(environment, options.base)
+            print(
+                f"{environment.name}: {made.image} {made.digest[:19]} "
+                f"{made.size / 1e6:.0f} MB in {made.seconds:.0f} s",
+                flush=True,
+            )
+    except ToolwearError as error:
+        print(f"images: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
