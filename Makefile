@@ -65,8 +65,8 @@ images-base: ## Make toolwear/base from Debian's packages, for sites that reach 
 	@manifests/images/offline_base.sh
 
 .PHONY: images-check
-images-check: $(DEV) ## Start each image without rights and with a read-only root, and look inside
-	@$(BIN)/python -m manifests.images --check $(ARGS)
+images-check: $(DEV) ## Start each image without rights and with a read-only root, and look inside (PACKAGE=folder to serve)
+	@$(BIN)/python -m manifests.images --check $(if $(PACKAGE),--package "$(PACKAGE)") $(ARGS)
 
 .PHONY: check
 check: $(DEV) ## Format, lint, strict types, import rules, dead code

@@ -19,7 +19,8 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from components.cli import summary
+from components.cli import containers, summary
+from components.cli.containers import Runner
 from components.cli.graph import compile_training
 from components.cli.progress import ProgressLines
 from components.cli.provenance import commit
@@ -34,7 +35,8 @@ from components.ingest.sources import source_digest
 HOME_VARIABLE = "TOOLWEAR_HOME"
 AUTOML_PYTHON = "AUTOML_PYTHON"
 _LOCAL_AUTOML = ROOT / ".venv-automl" / "bin" / "python"
-_CACHE_FOLDER = ".cache"
+# What one kind of runner has made says nothing of the other.
+_CACHE_FOLDERS = {Runner.SUBPROCESS: ".cache", Runner.DOCKER: ".cache-docker"}
 
 
 def run_locally(
@@ -44,6 +46,7 @@ def run_locally(
     *,
     refresh: bool = False,
     name: str | None = None,
+    runner: Runner = Runner.SUBPROCESS,
 ) -> None:
     """Compile the graph, run it here and leave `summary.json` and `report.html` in a new folder.
 
@@ -53,9 +56,10 @@ def run_locally(
         console: for what the user is told.
         refresh: do every step anew instead of using the cache.
         name: of the run and its folder; None for a new one.
+        runner: what a step runs as: a process, or a container of its image.
 
     Raises:
-        ToolwearError: the data or the machine are not fit for a run, or the name is taken.
+        ToolwearError: data, machine or an image are not fit for a run, or the name is taken.
         SystemExit: a step failed; the code is 2 if the user can mend it, else 1.
     """
     started = time.time()
@@ -67,6 +71,8 @@ def run_locally(
     events.mkdir()
     graph = run_folder / "pipeline.yaml"
     graph_digest = compile_training(graph)
+    if runner is Runner.DOCKER:
+        containers.require(graph)
     arguments = {
         **parameters.model_dump(),
         "data": data,
@@ -76,12 +82,12 @@ def run_locally(
     }
     jsonfile.write(run_folder / "arguments.json", arguments)
     if refresh:
-        shutil.rmtree(home / _CACHE_FOLDER, ignore_errors=True)
+        shutil.rmtree(home / _CACHE_FOLDERS[runner], ignore_errors=True)
     _set_environment(home, events)
     console.print(f"run {run_folder.name}: graph {graph_digest[:12]}, seed {parameters.seed}")
     lines = ProgressLines(graph, events, console)
     with _log_to(run_folder / "log.txt", lines), lines, _children_end_with_us():
-        failed = _run_graph(graph, arguments, run_folder, home)
+        failed = _run_graph(graph, arguments, run_folder, home, runner)
     if failed is not None:
         _end_failed(run_folder, events, failed, console)
     summary.finish(run_folder, home, lines.steps(), time.time() - started)
@@ -129,24 +135,29 @@ def _set_environment(home: Path, events: Path) -> None:
 
 
 def _run_graph(
-    graph: Path, arguments: dict[str, Any], run_folder: Path, home: Path
+    graph: Path, arguments: dict[str, Any], run_folder: Path, home: Path, runner: Runner
 ) -> RuntimeError | None:
     """Run the compiled graph; return kfp's error if a step failed."""
     from kfp import components as kfp_components
     from kfp import local
 
-    local.init(
-        local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(run_folder / "artifacts"),
-        enable_caching=True,
-        cache_root=str(home / _CACHE_FOLDER),
-    )
-    pipeline = kfp_components.load_component_from_file(str(graph))
-    known = set(pipeline.component_spec.inputs or {})
-    try:
-        pipeline(**{name: value for name, value in arguments.items() if name in known})
-    except RuntimeError as error:
-        return error
+    with contextlib.ExitStack() as stack:
+        chosen: Any = local.SubprocessRunner(use_venv=False)
+        if runner is Runner.DOCKER:
+            place = containers.Place(home, run_folder / "events", arguments["data"])
+            chosen = stack.enter_context(containers.docker_runner(place))
+        local.init(
+            chosen,
+            pipeline_root=str(run_folder / "artifacts"),
+            enable_caching=True,
+            cache_root=str(home / _CACHE_FOLDERS[runner]),
+        )
+        pipeline = kfp_components.load_component_from_file(str(graph))
+        known = set(pipeline.component_spec.inputs or {})
+        try:
+            pipeline(**{name: value for name, value in arguments.items() if name in known})
+        except RuntimeError as error:
+            return error
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from components.cli.containers import Runner
 from components.cli.kfp_commands import app as kfp_app
 from components.cli.options import (
     DEFAULT_HOME,
@@ -58,8 +59,14 @@ def run(
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the run; by default a new one.")
     ] = None,
+    runner: Annotated[
+        Runner,
+        typer.Option(
+            "--runner", help="Steps as processes, or as containers of the images of `make images`."
+        ),
+    ] = Runner.SUBPROCESS,
 ) -> None:
-    """Run the training pipeline here: no Docker and no server.
+    """Run the training pipeline here: no server, and no Docker unless asked for.
 
     Takes the telemetry through validation, features, AutoML, evaluation and explanation to a
     registered model, decides what it may be used for, and leaves one report to open. Steps whose
@@ -70,7 +77,7 @@ def run(
     from components.cli.local_run import run_locally
 
     parameters = parameters_of(config, data, settings, fast=fast)
-    run_locally(parameters, home, console, refresh=refresh, name=name)
+    run_locally(parameters, home, console, refresh=refresh, name=name, runner=runner)
 
 
 @app.command("compile")

@@ -13,7 +13,20 @@ from components.core.digest import file_digest, files_digest, json_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("components", "feature_repo", "serving")
+# The code that every image holds, since steps import across these folders.
+IMAGE_PACKAGES = (*_PACKAGES, "pipelines")
 _DATA_SUFFIXES = {".yaml", ".j2", ".html", ".css", ".json"}
+
+
+def code_fingerprint() -> str:
+    """Return the digest of all code and locks: an image with another one runs other code."""
+    files = {
+        path
+        for package in IMAGE_PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    return files_digest(ROOT, files | set((ROOT / "requirements").glob("*.txt")))
 
 
 def step_fingerprint(step: str, lock_file: str) -> str:

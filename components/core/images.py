@@ -13,3 +13,6 @@ PIPELINE = os.environ.get("TOOLWEAR_PIPELINE_IMAGE", "toolwear/pipeline:dev")
 AUTOML = os.environ.get("TOOLWEAR_AUTOML_IMAGE", "toolwear/automl:dev")
 # Predictor, transformer and explainer: Python 3.12 with requirements/serving.txt.
 SERVING = os.environ.get("TOOLWEAR_SERVING_IMAGE", "toolwear/serving:dev")
+
+# Label with the digest of the code inside, so that nobody runs an image of other code unawares.
+CODE_LABEL = "toolwear.code"

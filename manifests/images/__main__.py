@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from components.core.errors import EXIT_USAGE, ToolwearError
 from manifests.images.build import build
 from manifests.images.environments import named
-from manifests.images.start import check
+from manifests.images.start import check, serve
 
 
 def main() -> int:
@@ -19,12 +20,18 @@ def main() -> int:
         "--base", default="", help="repository with the tags 3.12 and 3.9 to build on"
     )
     parser.add_argument("--check", action="store_true", help="start what is built, without a build")
+    parser.add_argument(
+        "--package", type=Path, help="with --check: a model package to serve until it is healthy"
+    )
     options = parser.parse_args()
     try:
         for environment in named(options.names):
             if options.check:
                 for line in check(environment):
                     print(f"{environment.name}: {line}", flush=True)
+                if options.package and environment.name == "serving":
+                    seconds = serve(options.package)
+                    print(f"serving: healthy with {options.package.name[:12]} in {seconds:.0f} s")
                 continue
             made = build(environment, options.base)
             print(

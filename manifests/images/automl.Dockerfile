@@ -8,20 +8,23 @@ COPY lock /build/lock
 COPY install.sh sbom.py /build/
 RUN sh /build/install.sh automl
 COPY app /opt/toolwear/app
-RUN /opt/toolwear/venv/bin/python -m compileall -q /opt/toolwear/app
+# Only what the step imports is written for Python 3.9; importing it leaves its bytecode.
+RUN cd /opt/toolwear/app && /opt/toolwear/venv/bin/python -c "import components.automl.step, components.automl.launch"
 
 FROM ${BASE}
 ARG BASE
 ARG COMMIT
 ARG CREATED
 ARG VERSION
+ARG CODE
 LABEL org.opencontainers.image.title="toolwear/automl" \
       org.opencontainers.image.description="The AutoML step of the toolwear graph" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${COMMIT}" \
       org.opencontainers.image.created="${CREATED}" \
-      org.opencontainers.image.base.name="${BASE}"
+      org.opencontainers.image.base.name="${BASE}" \
+      toolwear.code="${CODE}"
 # What installs packages is of no use in a container that nobody may change.
 RUN rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ensurepip \
       /usr/local/bin/pip* \

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import ToolwearError
-from components.core.fingerprint import ROOT
+from components.core.fingerprint import IMAGE_PACKAGES, ROOT, code_fingerprint
 from manifests.images.environments import (
     FOLDER,
-    PACKAGES,
     REQUIREMENTS,
     Environment,
     executor_lock,
@@ -59,7 +58,7 @@ def build(environment: Environment, repository: str = "") -> Built:
     with tempfile.TemporaryDirectory(prefix="toolwear-image-") as folder:
         context = Path(folder)
         _lay_out(environment, context)
-        arguments = {"BASE": base, **_provenance()}
+        arguments = {"BASE": base, "CODE": code_fingerprint(), **_provenance()}
         command = ["docker", "build", "--file", str(context / "Dockerfile")]
         command += ["--tag", environment.image]
         for name, value in arguments.items():
@@ -96,7 +95,7 @@ def _lay_out(environment: Environment, context: Path) -> None:
         shutil.copyfile(FOLDER / name, context / name)
     shutil.copyfile(environment.dockerfile, context / "Dockerfile")
     app = context / "app"
-    for package in PACKAGES:
+    for package in IMAGE_PACKAGES:
         shutil.copytree(ROOT / package, app / package, ignore=_IGNORED)
     # Whoever compiles the graph inside the image needs the locks, which every task is keyed by.
     (app / "requirements").mkdir()

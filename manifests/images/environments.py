@@ -13,8 +13,6 @@ from components.core.fingerprint import ROOT
 FOLDER = Path(__file__).resolve().parent
 BASES = FOLDER / "bases.env"
 REQUIREMENTS = ROOT / "requirements"
-# The code that every image holds; steps import across these folders.
-PACKAGES = ("components", "feature_repo", "pipelines", "serving")
 
 
 @dataclass(frozen=True)

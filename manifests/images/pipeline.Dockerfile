@@ -15,13 +15,15 @@ ARG BASE
 ARG COMMIT
 ARG CREATED
 ARG VERSION
+ARG CODE
 LABEL org.opencontainers.image.title="toolwear/pipeline" \
       org.opencontainers.image.description="Steps of the toolwear graph, console, monitor and trigger" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${COMMIT}" \
       org.opencontainers.image.created="${CREATED}" \
-      org.opencontainers.image.base.name="${BASE}"
+      org.opencontainers.image.base.name="${BASE}" \
+      toolwear.code="${CODE}"
 # What installs packages is of no use in a container that nobody may change.
 RUN rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ensurepip \
       /usr/local/bin/pip* \

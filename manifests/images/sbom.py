@@ -10,9 +10,10 @@ import json
 import platform
 import re
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 

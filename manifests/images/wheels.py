@@ -35,14 +35,10 @@ def wheelhouse(name: str, python: str, locks: list[Path]) -> Path:
     partial.mkdir(parents=True, exist_ok=True)
     print(f"{name}: fetching its packages", flush=True)
     for lock in locks:
-        done = subprocess.run(
-            [str(PIP), "-m", "pip", "--python", str(INTERPRETERS[python]), "download", "--quiet"]
-            + ["--disable-pip-version-check", "--no-deps", "--require-hashes"]
-            + ["-r", str(lock), "--dest", str(partial)],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        command = [str(PIP), "-m", "pip", "--python", str(INTERPRETERS[python]), "download"]
+        command += ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+        command += ["--requirement", str(lock), "--dest", str(partial)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:
             raise ToolwearError(
                 f"The packages of {lock.name} can't be fetched: {done.stderr.strip()[-500:]}"

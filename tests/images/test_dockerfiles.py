@@ -111,7 +111,7 @@ def test_cluster_names_are_those_that_are_built() -> None:
 
 
 def test_an_unknown_image_is_told_by_name() -> None:
-    with pytest.raises(ToolwearError, match="no image 'servng'.*serving"):
+    with pytest.raises(ToolwearError, match=r"no image 'servng'.*serving"):
         named(["servng"])
 
 
