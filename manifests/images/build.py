@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components.cli.provenance import commit
 from components.core.errors import ToolwearError
 from components.core.fingerprint import IMAGE_PACKAGES, ROOT, code_fingerprint
 from manifests.images.environments import (
@@ -119,11 +120,9 @@ def _provenance() -> dict[str, str]:
         )
         return done.stdout.strip() if done.returncode == 0 else ""
 
-    commit = git("rev-parse", "HEAD") or "unknown"
-    dirty = "-dirty" if git("status", "--porcelain", "--untracked-files=no") else ""
     created = git("show", "--no-patch", "--format=%cI", "HEAD")
     return {
-        "COMMIT": commit + dirty,
+        "COMMIT": commit(),
         "CREATED": created or datetime.now(UTC).isoformat(timespec="seconds"),
         "VERSION": git("describe", "--tags", "--always") or "unknown",
     }

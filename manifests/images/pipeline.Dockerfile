@@ -40,6 +40,7 @@ ENV PATH=/opt/toolwear/venv/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     MPLCONFIGDIR=/tmp/matplotlib \
     TOOLWEAR_HOME=/var/lib/toolwear \
+    TOOLWEAR_COMMIT=${COMMIT} \
     MLFLOW_DISABLE_TELEMETRY=true \
     DO_NOT_TRACK=true
 WORKDIR /opt/toolwear/app
