@@ -26,7 +26,8 @@ from serving.common import champion as pointer
 from serving.common import ports
 
 HOST = "127.0.0.1"
-CONSOLE, TRIGGER = "console", "trigger"
+MODEL_SERVERS = ("predictor", "transformer", "explainer")
+CONSOLE, TRIGGER, MONITOR = "console", "trigger", "monitor"
 READY_SECONDS = 180.0  # imports and the explainer's warm-up, on a busy machine
 STOP_SECONDS = 25.0  # a little more than a server gives its requests in flight
 _POLL_SECONDS = 0.2
@@ -166,10 +167,11 @@ def _servers(home: Path, port: int, model: str, data: str, trigger: bool) -> lis
         recordings = [f"--set=data={Path(data).resolve()}"] if data else []
         options[TRIGGER] = (ports.TRIGGER, [*at_home, *recordings])
     options[CONSOLE] = (ports.CONSOLE, [*at_home, *urls])
+    options[MONITOR] = (ports.MONITOR, at_home)
     servers = []
     for name, (own, more) in options.items():
         log = logs / f"{name}-{own + shift}.log"
-        health = "/healthz" if name in (CONSOLE, TRIGGER) else f"/v2/models/{model}/ready"
+        health = f"/v2/models/{model}/ready" if name in MODEL_SERVERS else "/healthz"
         servers.append(Server(name, own + shift, model, log, more, health))
     return servers
 
@@ -229,6 +231,7 @@ def _tell(servers: list[Server], home: Path, model: str, console: Console) -> No
             markup=False,
         )
     console.print(f"\nopen {urls[CONSOLE]} in a browser", highlight=False)
+    console.print(f"what has drifted: {urls[MONITOR]}/reports/", highlight=False)
     console.print(
         f"logs: {home / 'serving'}, metrics: /metrics of each; Ctrl-C stops all",
         highlight=False,

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 ATTRIBUTED_ROWS = 16  # of a window: explaining a row takes hundreds of predictions
-ATTRIBUTION_BACKGROUND = 8  # rows that each is explained against
 
 _BINS = 10
 _FLOOR = 1e-4  # share of an empty bin
 # Nearly all healthy answers are sure, so the bins are narrow where they are.
-_CONFIDENCE_EDGES = (0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
+CONFIDENCE_EDGES = (0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
 
 
 class _Part(BaseModel):
@@ -71,15 +71,7 @@ def confidence(worn: np.ndarray) -> np.ndarray:
 
 def confidence_histogram(worn: np.ndarray) -> Histogram:
     """Return the histogram of how sure probabilities of "worn" are."""
-    return Histogram.of(confidence(worn), _CONFIDENCE_EDGES)
-
-
-def attribution_shares(values: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
-    """Return each feature's share of the summed absolute SHAP values (rows, features)."""
-    size = np.abs(values).mean(axis=0)
-    total = float(size.sum())
-    shares = size / total if total > 0 else np.full(len(names), 1 / len(names))
-    return dict(zip(names, shares.tolist(), strict=True))
+    return Histogram.of(confidence(worn), CONFIDENCE_EDGES)
 
 
 def moved(before: Mapping[str, float], after: Mapping[str, float]) -> float:
@@ -109,6 +101,20 @@ class HealthyWindow(_Part):
     attribution: float
 
 
+class Span(_Part):
+    """Where the mean of a window of healthy rows was, and how far single rows spread."""
+
+    low: float
+    high: float
+    spread: float
+
+    def beyond(self, mean: float) -> float:
+        """Return how far a mean is outside, in widths of the span; 0: it is inside."""
+        # Few runs make a narrow span; a window's mean may then differ by as much as rows do.
+        width = max(self.high - self.low, self.spread, 1e-9)
+        return max(0.0, self.low - mean, mean - self.high) / width
+
+
 class Regime(_Part):
     """Cutting rows of one feed rate.
 
@@ -116,7 +122,7 @@ class Regime(_Part):
         runs: they come from.
         rows: how many.
         signals: histogram of each load signal.
-        session: lowest and highest mean of a window, of each signal that tells the session.
+        session: of each signal that tells the session.
         confidence: how sure the model is.
         abstention: share of answers "not sure".
         attribution: each feature's share of the attribution.
@@ -126,7 +132,7 @@ class Regime(_Part):
     runs: tuple[str, ...]
     rows: int
     signals: dict[str, Histogram]
-    session: dict[str, tuple[float, float]]
+    session: dict[str, Span]
     confidence: Histogram
     abstention: float
     attribution: dict[str, float]
@@ -136,10 +142,6 @@ class Regime(_Part):
     def calibrated(self) -> bool:
         """Whether it is known how far healthy runs stand off each other."""
         return len({window.run for window in self.windows}) >= 2
-
-    def worst(self, name: str) -> float:
-        """Return the largest figure of this name that a healthy window had."""
-        return max((float(getattr(window, name)) for window in self.windows), default=0.0)
 
 
 class Column(_Part):
@@ -169,11 +171,22 @@ class Reference(_Part):
         columns: by feature.
     """
 
-    format: int = 1
+    format: Literal[1] = 1
     window: int
     features: tuple[str, ...]
     regimes: dict[str, Regime]
     columns: dict[str, Column]
+
+    @property
+    def largest(self) -> Regime:
+        """The regime with most rows: it stands in for a feed rate that training did not have."""
+        return max(self.regimes.values(), key=lambda regime: regime.rows)
+
+    def worst(self, name: str, regime: str | None = None) -> float:
+        """Return the largest figure that a healthy window had, of one regime or of all."""
+        chosen = self.regimes.values() if regime is None else [self.regimes[regime]]
+        windows = [window for item in chosen for window in item.windows]
+        return max((float(getattr(window, name)) for window in windows), default=0.0)
 
     def to_bytes(self) -> bytes:
         """Return it as JSON; equal references give equal bytes."""

@@ -18,20 +18,19 @@ from components.core import schema
 from components.core.abstention import Abstention
 from components.core.drift import (
     ATTRIBUTED_ROWS,
-    ATTRIBUTION_BACKGROUND,
     Column,
     HealthyWindow,
     Histogram,
     Reference,
     Regime,
-    attribution_shares,
+    Span,
     confidence,
     confidence_histogram,
     moved,
     regime_name,
 )
-from components.explain.methods.shap_paired import PairedSettings, attribute
-from components.explain.methods.subject import Predict, Subject
+from components.explain.leaning import leaning
+from components.explain.methods.subject import Predict
 from components.features.dataset import TRAINING_SET
 from components.features.definitions import FEATURE_SETS, SESSION_COLUMNS, load_columns
 
@@ -57,10 +56,7 @@ class Judge:
 
     def attribution(self, rows: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
         """Return each feature's share of the attribution of these rows."""
-        subject = Subject(self.worn, self.background, names)
-        settings = PairedSettings(ATTRIBUTION_BACKGROUND)
-        found = attribute(subject, rows, self.worn(self.background), settings)
-        return attribution_shares(found.values, names)
+        return leaning(self.worn, self.background, rows, names)
 
 
 def rows(features: Path, feature_set: str) -> pd.DataFrame:
@@ -191,13 +187,15 @@ class _Feed:
     def _histograms(self, X: np.ndarray) -> dict[str, Histogram]:
         return {name: Histogram.of(X[:, place]) for name, place in self._load.items()}
 
-    def _session(self) -> dict[str, tuple[float, float]]:
+    def _session(self) -> dict[str, Span]:
         parts = [window.X for window in self._windows] or [self._X]
         found = {}
         for name in self._columns:
             if name in SESSION_COLUMNS:
-                means = [float(part[:, self._columns.index(name)].mean()) for part in parts]
-                found[name] = (min(means), max(means))
+                place = self._columns.index(name)
+                means = [float(part[:, place].mean()) for part in parts]
+                spread = float(self._X[:, place].std())
+                found[name] = Span(low=min(means), high=max(means), spread=spread)
         return found
 
     def _against_others(self, run: str) -> Sequence[HealthyWindow]:
@@ -205,7 +203,7 @@ class _Feed:
         others = self._run != run
         signals = self._histograms(self._X[others])
         sure = confidence_histogram(self._worn[others])
-        leaning = [window.attribution for window in self._windows if window.run != run]
+        others_lean = [window.attribution for window in self._windows if window.run != run]
         found = []
         for window in (window for window in self._windows if window.run == run):
             psi = [
@@ -220,7 +218,9 @@ class _Feed:
                     max_psi=max(psi, default=0.0),
                     confidence_psi=sure.psi(sure.counts(confidence(window.worn))),
                     abstention=float(window.unsure.mean()),
-                    attribution=moved(_mean(leaning), window.attribution) if leaning else 0.0,
+                    attribution=moved(_mean(others_lean), window.attribution)
+                    if others_lean
+                    else 0.0,
                 )
             )
         return found

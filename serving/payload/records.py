@@ -13,6 +13,7 @@ from components.core import schema
 
 REQUESTS, LABELS = "requests", "labels"
 WORN = "worn"
+PROBABILITY, VERDICT = "probability", "verdict"
 
 _TIME = pa.timestamp("us", tz="UTC")
 _HEAD = (
@@ -34,9 +35,9 @@ _HEAD = (
     (schema.FEEDRATE, pa.float64()),
 )
 _TAIL = (
-    ("probability", pa.float64()),
+    (PROBABILITY, pa.float64()),
     ("label", pa.string()),
-    ("verdict", pa.string()),
+    (VERDICT, pa.string()),
     ("reasons", pa.string()),
     ("latency_ms", pa.float64()),
     ("status", pa.int32()),
@@ -129,9 +130,9 @@ def request_batch(scored: Sequence[Scored]) -> pa.RecordBatch:
             "stale": one.stale,
             schema.IS_CUTTING: one.cutting,
             schema.FEEDRATE: one.feedrates,
-            "probability": [None if p != p else p for p in one.probability.tolist()],
+            PROBABILITY: [None if p != p else p for p in one.probability.tolist()],
             "label": one.labels,
-            "verdict": one.verdicts,
+            VERDICT: one.verdicts,
             "reasons": one.reasons,
             "latency_ms": [one.latency_ms] * n,
             "status": [one.status] * n,

@@ -123,15 +123,26 @@ def tables(root: Path, kind: str, choose: Callable[[Path], pa.Table]) -> list[pa
         kind: of the files.
         choose: reads a Parquet file; files under way are read whole.
     """
-    suffixes = (FINISHED, UNDER_WAY)
-    stems = {
-        path.name.removesuffix(suffix)
-        for path in root.glob(f"{kind}-*")
-        for suffix in suffixes
-        if path.name.endswith(suffix)
-    }
-    tables = (_table(root / stem, choose) for stem in sorted(stems))
+    tables = (_table(root / stem, choose) for stem in stems(root, kind))
     return [table for table in tables if table is not None]
+
+
+def stems(root: Path, kind: str) -> list[str]:
+    """Return the names of the files of a kind without their endings, oldest first."""
+    suffixes = (FINISHED, UNDER_WAY)
+    return sorted(
+        {
+            path.name.removesuffix(suffix)
+            for path in root.glob(f"{kind}-*")
+            for suffix in suffixes
+            if path.name.endswith(suffix)
+        }
+    )
+
+
+def one(root: Path, stem: str) -> pa.Table | None:
+    """Return what is in one file, finished or not; None if it is gone or has nothing yet."""
+    return _table(root / stem, pq.read_table)
 
 
 def _table(stem: Path, choose: Callable[[Path], pa.Table]) -> pa.Table | None:

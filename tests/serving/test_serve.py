@@ -28,7 +28,10 @@ from tests.serving.stack import Place, expected, wait_for
 from tests.trigger.service import bare_environment
 
 DOCUMENT = (ROOT / "docs" / "serving.md").read_text()
-TAKEN = [own - ports.TRANSFORMER for own in (*range(8080, 8084), ports.TRIGGER, ports.CONSOLE)]
+TAKEN = [
+    own - ports.TRANSFORMER
+    for own in (*range(8080, 8084), ports.MONITOR, ports.TRIGGER, ports.CONSOLE)
+]
 EXAMPLES = re.findall(r"```(bash|python)\n(.*?)```", DOCUMENT, re.DOTALL)
 
 
@@ -96,7 +99,7 @@ def served(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 def test_it_tells_the_progress_and_two_lines_that_work(served: Served, place: Place) -> None:
     said = served.said()
-    for name in ("predictor", "transformer", "explainer", "trigger", "console"):
+    for name in ("predictor", "transformer", "explainer", "trigger", "console", "monitor"):
         assert re.search(rf"s  {name} +ready at http://127\.0\.0\.1:\d+", said)
     assert f"version 1, sha256 {place.packages[0].version}, for known_runs_only" in said
     lines = [line.strip() for line in said.splitlines() if line.strip().startswith("curl")]

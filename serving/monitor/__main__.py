@@ -1,0 +1,96 @@
+"""Starts the monitor: it reads the payload log of a home in windows and tells what has drifted."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from components.core.errors import EXIT_USAGE, ToolwearError
+from components.core.home import Home
+from components.core.thresholds import thresholds
+from serving.common import champion as pointer
+from serving.common import ports
+from serving.common.arguments import LOOPBACK
+from serving.common.limits import CONNECTIONS, GRACE_SECONDS
+
+_POLL_SECONDS = 2.0
+
+
+def main() -> int:
+    """Serve until told to stop; return the exit code."""
+    options = _parser().parse_args()
+    home = Home.at(options.home).root
+    try:
+        _check(home)
+    except ToolwearError as error:
+        print(f"monitor: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    _serve(home, options)
+    return 0
+
+
+def _check(home: Path) -> None:
+    """Tell now what would fail at every look."""
+    from serving.monitor import state
+
+    if not home.is_dir():
+        raise ToolwearError(f"{home} is no folder; give the system's home with --home.")
+    state.read(Home(home).monitor)
+    pointer.read(home)
+
+
+def _serve(home: Path, options: argparse.Namespace) -> None:
+    # Imported once the home is known to be right: these take seconds.
+    import uvicorn
+    from starlette.applications import Starlette
+
+    from serving.monitor.app import application
+    from serving.monitor.service import Service
+
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    limits = thresholds().monitor
+    service = Service(home, limits)
+
+    @asynccontextmanager
+    async def running(_app: Starlette) -> AsyncIterator[None]:
+        service.start(options.poll_seconds)
+        yield
+        service.stop()
+
+    app = application(service, limits)
+    app.router.lifespan_context = running
+    config = uvicorn.Config(
+        app,
+        host=options.host,
+        port=options.http_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        limit_concurrency=CONNECTIONS,
+    )
+    # uvicorn raises the signal that stopped it once more at its end: an orderly end is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    uvicorn.Server(config).run()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="serving.monitor", description=__doc__)
+    parser.add_argument("--home", default="", help="the system's folder; by default $TOOLWEAR_HOME")
+    parser.add_argument("--host", default=LOOPBACK, help="address; 0.0.0.0 in a container")
+    parser.add_argument("--http_port", type=int, default=ports.MONITOR)
+    parser.add_argument("--model_name", help="not used: it follows whatever package answered")
+    parser.add_argument("--poll_seconds", type=float, default=_POLL_SECONDS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""The packages that answered, as the monitor needs them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from components.core import schema
+from components.core.drift import Reference
+from components.core.errors import ToolwearError
+from components.core.home import Home
+from components.core.onnx_model import OnnxModel
+from components.core.package import DRIFT_FILE, Package, load_package
+from components.core.thresholds import Monitor
+from components.explain.leaning import leaning
+from serving.monitor.judge import Judge
+
+_log = logging.getLogger("toolwear.monitor")
+
+
+class Packages:
+    """Loads each package once.
+
+    Args:
+        home: the system's folder.
+        thresholds: from the reviewed file.
+    """
+
+    def __init__(self, home: Path, thresholds: Monitor) -> None:
+        self._root = Home(home).packages
+        self._thresholds = thresholds
+        self._judges: dict[str, Judge | None] = {}
+
+    def judge(self, digest: str) -> Judge | None:
+        """Return the judge of a package; None, said once in the log, if it has no reference."""
+        if digest not in self._judges:
+            try:
+                self._judges[digest] = judge(load_package(self._root / digest), self._thresholds)
+            except ToolwearError as error:
+                _log.error("nothing can be compared with package %s: %s", digest[:12], error)
+                self._judges[digest] = None
+        return self._judges[digest]
+
+
+def judge(package: Package, thresholds: Monitor) -> Judge:
+    """Return the judge of a package.
+
+    Raises:
+        ToolwearError: it has no reference, or one of another version.
+    """
+    if DRIFT_FILE not in package.contents:
+        raise ToolwearError(
+            f"The package {package.version} has no {DRIFT_FILE}; run the pipeline again to "
+            "register a model with one."
+        )
+    try:
+        reference = Reference.from_bytes(package.contents[DRIFT_FILE])
+    except ValidationError as error:
+        raise ToolwearError(
+            f"The {DRIFT_FILE} of package {package.version} is of another version: "
+            f"{error.errors()[0]['msg']}; run the pipeline again."
+        ) from None
+    return Judge(
+        reference,
+        float(package.description["metrics"][schema.KNOWN_RUNS]["accuracy"]),
+        thresholds,
+        _lean(package),
+    )
+
+
+def _lean(package: Package) -> Callable[[np.ndarray], dict[str, float]]:
+    model = OnnxModel(package.model)
+    background = package.reference()["X"]
+    return lambda rows: leaning(model.worn, background, rows, package.features)

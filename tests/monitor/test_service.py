@@ -1,0 +1,324 @@
+"""The monitor as a process: what it shows, and that a kill neither loses nor repeats a window."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import copytree
+
+import httpx
+import pytest
+
+from components.core import jsonfile
+from components.core.fingerprint import ROOT
+from components.core.package import write_package
+from components.core.thresholds import thresholds
+from serving.common import champion as pointer
+from serving.monitor.kinds import Kind, Result
+from serving.monitor.packages import judge as judge_of
+from serving.monitor.service import Service
+from serving.monitor.state import State
+from serving.monitor.watch import Watch
+from serving.payload import segments
+from serving.payload.log import Limits, PayloadLog, read
+from serving.payload.records import Labels, Scored
+from serving.replay.scenarios import SCENARIOS
+from tests.monitor.conftest import Mill
+from tests.packages import parts
+from tests.serving.conftest import environment, free_port
+from tests.serving.stack import wait_for
+
+LIMITS = thresholds().monitor
+
+
+@pytest.fixture
+def home(mill: Mill, tmp_path: Path) -> Path:
+    copytree(mill.package.folder, tmp_path / "packages" / mill.package.digest)
+    pointer.write(
+        tmp_path,
+        pointer.Champion(
+            name="toolwear",
+            version="1",
+            package_digest=mill.package.digest,
+            package=f"packages/{mill.package.digest}",
+            model_sha256=mill.package.model_sha256,
+            since="2026-01-01T00:00:00+00:00",
+        ),
+    )
+    return tmp_path
+
+
+@dataclass
+class Process:
+    """A monitor at work."""
+
+    home: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        with (self.home / "monitor.log").open("a") as stream:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "serving.monitor"),
+                    *("--home", str(self.home), "--http_port", str(self.port)),
+                    *("--poll_seconds", "0.1"),
+                ],
+                cwd=ROOT,
+                env=environment(),
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+            )
+
+    def ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def state(self) -> dict:
+        return httpx.get(f"{self.url}/v1/state", timeout=10).raise_for_status().json()
+
+    def value(self, sample: str) -> float:
+        lines = httpx.get(f"{self.url}/metrics", timeout=10).text.splitlines()
+        return next(float(line.split()[-1]) for line in lines if line.startswith(f"{sample} "))
+
+
+@contextmanager
+def monitor(home: Path) -> Iterator[Process]:
+    running = Process(home, free_port())
+    running.start()
+    try:
+        wait_for(running.ready, 60)
+        yield running
+        assert running.process is not None
+        running.process.terminate()
+        assert running.process.wait(30) == 0, (home / "monitor.log").read_text()
+        assert "Traceback" not in (home / "monitor.log").read_text()
+    finally:
+        if running.process is not None and running.process.poll() is None:
+            running.process.kill()
+            running.process.wait()
+
+
+def answers(mill: Mill, name: str, *runs: str) -> list[Scored]:
+    scenario = SCENARIOS[name]
+    return [
+        scored
+        for number, run in enumerate(runs)
+        for scored in mill.offline.scored(scenario.change(mill.recordings[run]), 1000 * number)
+    ]
+
+
+def logged(home: Path, scored: list[Scored], **limits: float) -> PayloadLog:
+    log = PayloadLog(home, Limits(**limits))  # type: ignore[arg-type]
+    log.start()
+    for one in scored:
+        log.put(one)
+    assert log.flush()
+    return log
+
+
+def undisturbed(mill: Mill, home: Path) -> State:
+    """Return the state that a monitor ends in that nobody kills."""
+    state = State()
+    judge = judge_of(mill.package, LIMITS)
+    list(Watch(state, lambda digest: judge, LIMITS).rows(read(home)))
+    return state
+
+
+def test_it_shows_windows_alarms_reports_and_metrics(mill: Mill, home: Path) -> None:
+    scored = answers(mill, "dead_sensor", "12")
+    log = logged(home, scored)
+    for one in scored:
+        truth = Labels(one.receipt_id, (False,) * len(one.values), datetime.now(UTC), "inspector")
+        assert log.put_labels(truth)
+    with monitor(home) as running:
+        wait_for(lambda: running.state()["labelled_rows"] >= 1800, 60)
+        state = running.state()
+        assert set(state["alarms"]) == {"quality", "abstention", "session"}
+        quality = state["kinds"]["quality"]
+        assert (quality["alarm"], quality["result"]) == (True, "alarm")
+        assert "S1_OutputCurrent" in quality["why"]
+        assert state["kinds"]["data"]["result"] == "ok"
+        assert state["champion"]["package"] == mill.package.digest
+        assert state["under_way"][mill.package.digest]["regimes"]["3"] == 397
+        value = running.value
+        assert value('toolwear_drift_alarm{kind="quality"}') == 1
+        assert value('toolwear_drift_alarm{kind="data"}') == 0
+        assert value('toolwear_drift_score{feature="all",kind="data"}') < LIMITS.mean_psi
+        assert value('toolwear_drift_score{feature="X1_OutputVoltage",kind="data"}') > 0
+        assert value('toolwear_data_quality_faults{fault="stuck"}') == 1
+        assert value('toolwear_monitor_windows_total{kind="quality",result="alarm"}') == 3
+        assert value("toolwear_abstention_ratio") == 1
+        assert value("toolwear_labelled_accuracy") > 0.9
+        assert value("toolwear_labelled_rows") == state["labelled_rows"]
+        assert value("toolwear_champion_since_timestamp_seconds") == 1767225600
+        newest = max(window["last"] for window in state["windows"])
+        assert value("toolwear_monitor_last_window_timestamp_seconds") == pytest.approx(
+            datetime.fromisoformat(newest).timestamp()
+        )
+        looked = value("toolwear_monitor_last_success_timestamp_seconds")
+        assert 0 <= time.time() - looked < 30
+        check_pages(running, state)
+    log.close()
+
+
+def check_pages(running: Process, state: dict) -> None:
+    listing = httpx.get(f"{running.url}/", follow_redirects=True, timeout=10)
+    assert "In alarm:" in listing.text
+    for window in state["windows"]:
+        assert f'href="{window["report"]}"' in listing.text
+        page = httpx.get(running.url + window["report"], timeout=10)
+        assert page.status_code == 200
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert "data:image/png;base64," in page.text
+        for kind in window["results"]:
+            assert f"<td>{kind}</td>" in page.text
+    for wrong in ("nothing", "..%2fstate.json", "%3Cb%3E"):
+        missing = httpx.get(f"{running.url}/reports/{wrong}", timeout=10)
+        assert missing.status_code == 404
+    assert httpx.post(f"{running.url}/v1/state").status_code == 405
+
+
+def test_killed_again_and_again_it_reports_every_window_once(mill: Mill, home: Path) -> None:
+    scored = answers(mill, "healthy", "12", "06", "13")
+    log = PayloadLog(home, Limits(rows=1500))
+    log.start()
+    running = Process(home, free_port())
+
+    def reports() -> int:
+        return len(list((home / "monitor" / "reports").glob("*.html")))
+
+    # Killed as soon as a report is there, whether or not the state knows of it.
+    for part in range(3):
+        for one in scored[10 * part : 10 * part + 10]:
+            log.put(one)
+        log.flush()
+        before = reports()
+        running.start()
+        wait_for(lambda known=before: reports() > known, 60)  # type: ignore[misc]
+        assert running.process is not None
+        running.process.send_signal(signal.SIGKILL)
+        running.process.wait()
+    log.close()
+    expected = undisturbed(mill, home)
+    with monitor(home) as again:
+        wait_for(lambda: again.state()["rows"] == len(read(home)), 60)
+        state = State.model_validate(jsonfile.read(home / "monitor" / "state.json"))
+        windows = again.value('toolwear_monitor_windows_total{kind="data",result="ok"}')
+    assert sorted(w.id for w in state.windows) == sorted(w.id for w in expected.windows)
+    assert len(state.windows) >= 12
+    assert state.totals == expected.totals
+    assert windows == expected.totals[Kind.DATA][Result.OK]
+    by_id = {window.id: window for window in expected.windows}
+    for window in state.windows:
+        other = by_id[window.id]
+        assert (window.first, window.last) == (other.first, other.last)
+        assert window.verdicts[next(iter(window.verdicts))].score == pytest.approx(
+            other.verdicts[next(iter(window.verdicts))].score
+        )
+    assert {path.stem for path in (home / "monitor" / "reports").iterdir()} == set(by_id)
+
+
+def test_rows_that_retention_took_away_begin_new_windows(mill: Mill, home: Path) -> None:
+    scored = answers(mill, "healthy", "12")
+    service = Service(home, LIMITS)
+    logged(home, scored[:5]).close()
+    service.look()
+    under_way = service.seen.state.packages[mill.package.digest]
+    assert (service.seen.state.rows, under_way.quality.rows > 0) == (1000, True)
+    (first,) = segments.folder(home).iterdir()
+    first.unlink()
+    service.look()
+    assert service.seen.state.gaps == 0, "what was read to its end may go"
+    log = logged(home, scored[5:6])
+    service.look()
+    log.close()
+    for path in segments.folder(home).iterdir():
+        path.unlink()
+    logged(home, scored[6:7]).close()
+    service.look()
+    state = service.seen.state
+    assert (state.rows, state.gaps) == (1400, 1)
+    rows = state.packages[mill.package.digest].quality.rows
+    assert rows <= 200, "the rows before and after the gap are no window"
+
+
+def test_labels_without_an_answer_are_counted(mill: Mill, home: Path) -> None:
+    scored = answers(mill, "healthy", "12")[5]
+    log = logged(home, [scored])
+    for receipt in (scored.receipt_id, "gone"):
+        assert log.put_labels(Labels(receipt, (False,) * 200, datetime.now(UTC), "late"))
+    service = Service(home, LIMITS)
+    service.look()
+    log.close()
+    service.look()
+    state = service.seen.state
+    assert (state.labelled_rows, state.unmatched_labels) == (200, 200)
+    results = [window.verdicts[Kind.CONCEPT].result for window in state.windows]
+    assert results == [Result.OK] * 2
+
+
+def test_a_package_without_a_reference_is_told(
+    mill: Mill, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    description, files = parts()
+    other = write_package(home / "packages", description, files)
+    scored = answers(mill, "healthy", "12")[5]
+    for digest in (other.digest, "f" * 64):
+        logged(home, [replace(scored, proof={**scored.proof, "package_digest": digest})]).close()
+    service = Service(home, LIMITS)
+    service.look()
+    assert service.seen.state.unreferenced_rows == 400
+    assert "has no drift.json; run the pipeline again" in caplog.text
+    assert "ffffffffffff: " in caplog.text
+
+
+def test_a_disk_that_fails_costs_no_window(
+    mill: Mill, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged(home, answers(mill, "healthy", "12")).close()
+    service = Service(home, LIMITS)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("serving.monitor.state.write", full)
+        with pytest.raises(OSError, match="No space"):
+            service.look()
+    service.look()
+    assert service.seen.state.totals == undisturbed(mill, home).totals
+
+
+def test_faults_of_the_caller_are_one_sentence(home: Path, tmp_path: Path) -> None:
+    def refused(where: Path) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "serving.monitor", "--home", str(where)],
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    assert "is no folder; give the system's home" in refused(tmp_path / "nowhere")
+    (home / "monitor").mkdir()
+    (home / "monitor" / "state.json").write_text('{"format": 9}')
+    assert "move it away to begin anew" in refused(home)
