@@ -40,6 +40,10 @@ bench-serving: $(DEV) $(BENCH) ## Measure our servers beside plain FastAPI, MLSe
 bench: $(MAIN) $(AUTOML) ## Measure time and memory (DATA=folder, ARGS="--only scale --scales 1 1000")
 	@$(BIN)/python -m tests.bench $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+.PHONY: drift-table
+drift-table: $(DEV) ## Measure on real recordings which drift is seen, and how often falsely (DATA=folder)
+	@$(BIN)/python -m tests.bench_drift --output docs/drift.md $(if $(DATA),--data "$(DATA)") $(ARGS)
+
 .PHONY: manifests-budget
 manifests-budget: $(MAIN) ## Print what the kind overlay requests, and whether a laptop has it
 	@$(BIN)/python -m manifests.budget

@@ -1,0 +1,146 @@
+"""Which detector sees what, how late, and how often each is wrong: `make drift-table`.
+
+Everything is counted on the real recordings. The rows of the runs go through the service's own
+feature function, a forest, and the monitor; nothing is drawn at random but the forest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from components.core.config import RunParameters
+from components.core.errors import EXIT_USAGE, ToolwearError
+from components.core.thresholds import thresholds
+from components.features.step import features
+from components.ingest.step import ingest
+from serving.monitor.judge import Judge
+from serving.monitor.packages import judge as judge_of
+from serving.monitor.state import State
+from serving.monitor.watch import Watch
+from serving.replay.recordings import Recording, read
+from serving.replay.scenarios import EARLIER_RUNS, HEALTHY, LATER_RUNS, SCENARIOS, Scenario
+from tests.bench_drift import figures, pages
+from tests.bench_drift.figures import Cell, Null
+from tests.bench_drift.offline import Offline, trained
+
+_APART = 1000  # requests between two runs, for their numbers
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Make the tables; return the exit code."""
+    parser = argparse.ArgumentParser(prog="tests.bench_drift", description=__doc__)
+    given_data = os.environ.get("TOOLWEAR_DATA")
+    parser.add_argument("--data", default=given_data, required=not given_data, help="recordings")
+    parser.add_argument("--output", type=Path, help="page whose tables are replaced")
+    options = parser.parse_args(given)
+    try:
+        recordings = read(Path(options.data))
+    except ToolwearError as error:
+        print(f"bench_drift: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    with tempfile.TemporaryDirectory() as folder:
+        tables = measured(options.data, recordings, Path(folder))
+    print(tables)
+    if options.output:
+        pages.replace_tables(options.output, tables)
+    return 0
+
+
+def measured(data: str, recordings: list[Recording], scratch: Path) -> str:
+    """Return the tables as Markdown."""
+    defaults = RunParameters()
+    ingest(data=data, data_digest="", allow_simulator=False, output=scratch / "telemetry")
+    features(
+        telemetry=scratch / "telemetry",
+        restore_order=defaults.restore_order,
+        window=defaults.window,
+        stride=defaults.stride,
+        output=scratch / "features",
+    )
+    bench = Bench(recordings, scratch)
+    cells = {name: bench.scenario(scenario) for name, scenario in SCENARIOS.items()}
+    slow_feeds = tuple(item.run_id for item in recordings if item.feedrate <= 6)
+    others = tuple(item.run_id for item in recordings if item.feedrate > 6)
+    cells["real_feeds"] = bench.served(SCENARIOS[HEALTHY], slow_feeds, others)
+    return pages.tables(cells, bench.known_runs(), bench.left_out())
+
+
+class Bench:
+    """Serves recordings by models of some of them.
+
+    Args:
+        recordings: all runs.
+        scratch: folder with the features.
+    """
+
+    def __init__(self, recordings: list[Recording], scratch: Path) -> None:
+        self._recordings = {item.run_id: item for item in recordings}
+        self._scratch = scratch
+        self._made: dict[tuple[str, ...], tuple[Offline, Judge]] = {}
+
+    def scenario(self, scenario: Scenario) -> Cell:
+        """Return what each detector says of a scenario over all runs that it is about."""
+        taught = EARLIER_RUNS if scenario.runs == LATER_RUNS else tuple(self._recordings)
+        return self.served(scenario, taught, scenario.runs or tuple(self._recordings))
+
+    def served(self, scenario: Scenario, taught: tuple[str, ...], runs: Collection[str]) -> Cell:
+        """Return what each detector says when a model of some runs serves others.
+
+        A fault begins with a run and lasts to its end, so each run is a try by itself: the
+        monitor starts anew with it, and the delay is counted in its windows.
+        """
+        tell(f"{scenario.title}: {len(runs)} runs")
+        states = {}
+        for run in runs:
+            if scenario.name == "tool_lower" and not self._recordings[run].worn:
+                continue
+            states[run] = self._state(scenario, taught, run)
+        return figures.cell(states)
+
+    def known_runs(self) -> Null:
+        """Return the alarms of healthy windows of runs that the model was trained on."""
+        tell("false alarms on runs that the model knows")
+        healthy = SCENARIOS[HEALTHY]
+        runs = tuple(self._recordings)
+        return figures.null({run: self._state(healthy, runs, run) for run in runs})
+
+    def left_out(self) -> Null:
+        """Return the alarms of healthy windows of runs that neither model nor reference has."""
+        states = {}
+        for run in self._recordings:
+            tell(f"false alarms on a new run: {run}")
+            others = tuple(name for name in self._recordings if name != run)
+            states[run] = self._state(SCENARIOS[HEALTHY], others, run)
+        return figures.null(states)
+
+    def _state(self, scenario: Scenario, taught: tuple[str, ...], run: str) -> State:
+        offline, judge = self._model(taught)
+        state = State()
+        watch = Watch(state, lambda _digest: judge, thresholds().monitor)
+        recording = self._recordings[run]
+        frame = offline.frame(scenario.change(recording), _APART * int(run))
+        for _ in watch.rows(frame):
+            pass
+        for _ in watch.labels(frame.assign(worn=scenario.label(recording))):
+            pass
+        return state
+
+    def _model(self, taught: tuple[str, ...]) -> tuple[Offline, Judge]:
+        if taught not in self._made:
+            package = trained(self._scratch / "packages", self._scratch / "features", taught)
+            self._made[taught] = (Offline(package), judge_of(package, thresholds().monitor))
+        return self._made[taught]
+
+
+def tell(text: str) -> None:
+    """Tell the progress."""
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
