@@ -65,8 +65,10 @@ class Reader:
     def answers(self, receipts: set[str]) -> pd.DataFrame:
         """Return the rows of these answers, as far as the log still has them."""
         wanted = [("receipt_id", "in", sorted(receipts))]
-        tables = segments.tables(
-            self._root, REQUESTS, lambda path: pq.read_table(path, filters=wanted)
+        tables = (
+            segments.tables(self._root, REQUESTS, lambda path: pq.read_table(path, filters=wanted))
+            if receipts
+            else []
         )
         if not tables:
             return request_schema(()).empty_table().to_pandas()
