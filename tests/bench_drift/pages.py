@@ -14,7 +14,7 @@ from serving.replay.scenarios import SCENARIOS
 from tests.bench_drift.figures import Cell, Null, Seen
 
 BEGIN, END = "<!-- drift tables: make drift-table -->", "<!-- end of drift tables -->"
-_TITLES = {
+TITLES = {
     **{name: scenario.title for name, scenario in SCENARIOS.items()},
     "other_feed": "feed rate half as high again (changed rows)",
     "real_feeds": "a model of 3 and 6 mm/s serves 12, 15 and 20 mm/s (real rows)",
@@ -33,7 +33,7 @@ def tables(cells: Mapping[str, Cell], known: Null, left_out: Null) -> str:
         f"| scenario | {' | '.join(kinds)} |",
         f"|---|{'---|' * len(kinds)}",
         *(
-            f"| {_TITLES[name]} | {' | '.join(_told(cell[kind]) for kind in kinds)} |"
+            f"| {TITLES[name]} | {' | '.join(_told(cell[kind]) for kind in kinds)} |"
             for name, cell in cells.items()
         ),
         "",
@@ -42,7 +42,7 @@ def tables(cells: Mapping[str, Cell], known: Null, left_out: Null) -> str:
         f"| scenario | {' | '.join(kinds)} |",
         f"|---|{'---|' * len(kinds)}",
         *(
-            f"| {_TITLES[name]} | {' | '.join(_share(cell[kind]) for kind in kinds)} |"
+            f"| {TITLES[name]} | {' | '.join(_share(cell[kind]) for kind in kinds)} |"
             for name, cell in cells.items()
         ),
         "",
