@@ -72,6 +72,18 @@ images-base: ## Make toolwear/base from Debian's packages, for sites that reach 
 images-check: $(DEV) ## Start each image without rights and with a read-only root, and look inside (PACKAGE=folder to serve)
 	@$(BIN)/python -m manifests.images --check $(if $(PACKAGE),--package "$(PACKAGE)") $(ARGS)
 
+.PHONY: kind-up
+kind-up: $(MAIN) ## Make a kind cluster with everything in it (DATA=folder, STEPS="system models" for only these)
+	@$(BIN)/python -m manifests.kind up $(if $(DATA),--data "$(DATA)") $(if $(STEPS),--steps $(STEPS))
+
+.PHONY: kind-down
+kind-down: $(MAIN) ## Take the kind cluster away
+	@$(BIN)/python -m manifests.kind down
+
+.PHONY: e2e
+e2e: $(MAIN) ## Run the pipeline on the cluster and ask its model (with KUBECONFIG set: on that one)
+	@$(BIN)/python -m manifests.kind e2e $(if $(DATA),--data "$(DATA)")
+
 .PHONY: check
 check: $(DEV) ## Format, lint, strict types, import rules, dead code
 	$(BIN)/ruff format --check .

@@ -96,6 +96,11 @@ SECRETS = (
 )
 
 
+def decoded(text: str) -> str:
+    """Return a value of a Secret as Kubernetes prints it."""
+    return base64.b64decode(text).decode()
+
+
 def manifest(secret: Secret, values: Mapping[str, str]) -> dict[str, Any]:
     """Return the Kubernetes object of a secret with these values."""
     return {

@@ -1,0 +1,296 @@
+"""The steps from nothing to a model that answers on kind. Each may be repeated."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.core import images
+from components.core.errors import ToolwearError
+from components.core.fingerprint import ROOT
+from manifests import secrets, versions
+from manifests.kind.programs import CommandFailedError, Programs, call, require
+from manifests.kind.smoke import smoke
+from manifests.rendered import of_kind, render
+from pipelines.settings import HOME_PATH, STORE_KEYS, STORE_SECRET, USER
+
+CLUSTER = "toolwear"
+CONTEXT = f"kind-{CLUSTER}"
+_NODE = f"{CLUSTER}-control-plane"
+_KFP = "github.com/kubeflow/pipelines/manifests/kustomize"
+# Version 2 needs none of these: caches, metadata and viewers of version 1.
+_ONLY_VERSION_1 = (
+    "cache-deployer-deployment",
+    "cache-server",
+    "metadata-writer",
+    "ml-pipeline-viewer-crd",
+    "ml-pipeline-visualizationserver",
+)
+_KFP_WAITS = (
+    "mysql",
+    "seaweedfs",
+    "metadata-grpc-deployment",
+    "metadata-envoy-deployment",
+    "workflow-controller",
+    "ml-pipeline",
+    "ml-pipeline-persistenceagent",
+    "ml-pipeline-scheduledworkflow",
+    "ml-pipeline-ui",
+)
+_WAIT = "15m"
+_RUN_SECONDS = 3 * 3600
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the steps are told.
+
+    Attributes:
+        programs: talk to the cluster.
+        overlay: folder below manifests/overlays.
+        data: folder of recordings to bring to the node; None for Kaggle's or the simulator's.
+        run_name: of the pipeline's run: the same name is not run twice.
+        version: of the pipeline; empty for the commit.
+    """
+
+    programs: Programs
+    overlay: str = "kind"
+    data: Path | None = None
+    run_name: str = "kind-up"
+    version: str = ""
+
+
+Step = Callable[[Settings], None]
+
+
+def cluster(_settings: Settings) -> None:
+    """Create the kind cluster."""
+    require("docker", "kind", "kubectl", "helm")
+    if CLUSTER not in call(["kind", "get", "clusters"]).split():
+        config, image = str(ROOT / "kind-config.yaml"), f"kindest/node:{versions.KUBERNETES}"
+        call(["kind", "create", "cluster", "--config", config, "--image", image, "--wait", "5m"])
+    # The volume's folder has to be there before the kubelet makes it, which makes it root's.
+    call(["docker", "exec", _NODE, "mkdir", "-p", HOME_PATH])
+    call(["docker", "exec", _NODE, "chown", f"{USER}:{USER}", HOME_PATH])
+
+
+def network(settings: Settings) -> None:
+    """Let kind's network use the CPU that enforcing the policies takes."""
+    limits = {"name": "kindnet-cni", "resources": {"limits": {"cpu": None}}}
+    patch = {"spec": {"template": {"spec": {"containers": [limits]}}}}
+    kubectl = settings.programs.kubectl
+    kubectl("--namespace", "kube-system", "patch", "daemonset", "kindnet", "-p", json.dumps(patch))
+    _rolled_out(settings, "kube-system", "daemonset/kindnet")
+
+
+def load_images(_settings: Settings) -> None:
+    """Bring our images to the node."""
+    names = [images.PIPELINE, images.AUTOML, images.SERVING]
+    for name in names:
+        try:
+            call(["docker", "image", "inspect", "--format", "{{.Id}}", name])
+        except CommandFailedError:
+            raise ToolwearError(
+                f"There is no image {name} in Docker; build the images first: make images"
+            ) from None
+    call(["kind", "load", "docker-image", "--name", CLUSTER, *names])
+
+
+def kubeflow(settings: Settings) -> None:
+    """Install Kubeflow Pipelines, without what only its version 1 needs."""
+    kubectl = settings.programs.kubectl
+    kubectl("apply", "-k", f"{_KFP}/cluster-scoped-resources?ref={versions.KFP}")
+    crd = "crd/applications.app.k8s.io"
+    kubectl("wait", "--for", "condition=established", "--timeout=60s", crd)
+    # env/dev would take images of the day.
+    kubectl("apply", "-k", f"{_KFP}/env/platform-agnostic?ref={versions.KFP}")
+    kubectl("--namespace", "kubeflow", "scale", "deployment", *_ONLY_VERSION_1, "--replicas=0")
+    for name in _KFP_WAITS:
+        _rolled_out(settings, "kubeflow", f"deployment/{name}")
+
+
+def cert_manager(settings: Settings) -> None:
+    """Install cert-manager, which KServe's webhooks need."""
+    settings.programs.helm(
+        *_release("cert-manager", "cert-manager", versions.CERT_MANAGER, "cert-manager"),
+        "--repo=https://charts.jetstack.io",
+        "--set=crds.enabled=true",
+    )
+
+
+def kserve(settings: Settings) -> None:
+    """Install KServe in Standard mode: without Knative, a mesh, and routes of its own."""
+    charts = "oci://ghcr.io/kserve/charts"
+    helm = settings.programs.helm
+    helm(*_release("kserve-crd", f"{charts}/kserve-crd", versions.KSERVE, "kserve"))
+    helm(
+        *_release("kserve", f"{charts}/kserve-resources", versions.KSERVE, "kserve"),
+        "--set=kserve.controller.deploymentMode=Standard",
+        "--set=kserve.controller.gateway.disableIngressCreation=true",
+    )
+
+
+def gateway(settings: Settings) -> None:
+    """Install Envoy Gateway, which brings the Gateway API's definitions."""
+    settings.programs.helm(
+        *_release(
+            "envoy-gateway",
+            "oci://docker.io/envoyproxy/gateway-helm",
+            versions.ENVOY_GATEWAY,
+            "envoy-gateway-system",
+        )
+    )
+
+
+def system(settings: Settings) -> None:
+    """Apply everything of ours but the models: secrets that are not there yet, then the overlay."""
+    kubectl = settings.programs.kubectl
+    objects = render(f"overlays/{settings.overlay}")
+    (namespace,) = of_kind(objects, "Namespace")
+    kubectl("apply", "--server-side", "--filename", "-", given=json.dumps(namespace))
+    _make_secrets(settings)
+    # A Job cannot be changed: it is made anew.
+    jobs = of_kind(objects, "Job")
+    for job in jobs:
+        name = job["metadata"]["name"]
+        kubectl("--namespace", secrets.NAMESPACE, "delete", "job", name, "--ignore-not-found")
+    folder = str(ROOT / "manifests" / "overlays" / settings.overlay)
+    kubectl("apply", "--server-side", "--force-conflicts", "--kustomize", folder)
+    for item in of_kind(objects, "StatefulSet", "Deployment"):
+        name = f"{item['kind'].lower()}/{item['metadata']['name']}"
+        _rolled_out(settings, item["metadata"]["namespace"], name)
+    for job in jobs:
+        name = f"job/{job['metadata']['name']}"
+        kubectl(
+            *("--namespace", secrets.NAMESPACE, "wait", "--for", "condition=complete"),
+            *("--timeout=10m", name),
+        )
+
+
+def models(settings: Settings) -> None:
+    """Apply the manifests that wait for a model; the pipeline puts the model in."""
+    command = [sys.executable, "-m", "manifests.models", settings.overlay]
+    rendered = call(command)
+    settings.programs.kubectl("apply", "--server-side", "--filename", "-", given=rendered)
+
+
+def recordings(settings: Settings) -> None:
+    """Bring recordings to the volume, if a folder of them was given."""
+    if settings.data is None:
+        print("  none given: the run takes Kaggle's, or the simulator's if Kaggle is out of reach")
+        return
+    folder = f"{HOME_PATH}/recordings"
+    call(["docker", "exec", _NODE, "mkdir", "-p", folder])
+    call(["docker", "cp", f"{settings.data}/.", f"{_NODE}:{folder}"])
+    call(["docker", "exec", _NODE, "chown", "-R", f"{USER}:{USER}", folder])
+
+
+def pipeline(settings: Settings) -> None:
+    """Upload the pipeline and run it once with small budgets; it trains, deploys and promotes."""
+    data = [] if settings.data is None else ["--data", f"{HOME_PATH}/recordings"]
+    with settings.programs.forwarded("kubeflow", "svc/ml-pipeline", 8888) as host:
+        command = [sys.executable, "-m", "components.cli", "kfp", "run", "--kfp-host", host]
+        command += ["--name", settings.run_name, "--fast", "--wait", str(_RUN_SECONDS), *data]
+        command += ["--set", "deploy_model=true", "--version", settings.version]
+        print(f"  $ {' '.join(command[2:])}", flush=True)
+        # Its own lines tell the progress of an hour.
+        ended = subprocess.run(command, cwd=ROOT, check=False, env=_environment())
+    if ended.returncode:
+        raise CommandFailedError(
+            f"the run {settings.run_name} did not succeed; its tasks' logs are in the UI, and in: "
+            "kubectl --namespace kubeflow logs --selector toolwear/step=NAME --container main"
+        )
+
+
+def ask(settings: Settings) -> None:
+    """Ask the model through the gateway, rightly and wrongly."""
+    service = "gateway.envoyproxy.io/owning-gateway-name=toolwear"
+    namespace = "envoy-gateway-system"
+    found = settings.programs.kubectl(
+        *("--namespace", namespace, "get", "service", "--selector", service),
+        *("--output", "jsonpath={.items[0].metadata.name}"),
+    )
+    if not found:
+        raise CommandFailedError("the gateway has no Service yet; see: kubectl get gateways -A")
+    with settings.programs.forwarded(namespace, f"svc/{found}", 80) as address:
+        for line in smoke(address):
+            print(f"  {line}", flush=True)
+
+
+STEPS: dict[str, Step] = {
+    "cluster": cluster,
+    "network": network,
+    "images": load_images,
+    "kubeflow": kubeflow,
+    "cert-manager": cert_manager,
+    "kserve": kserve,
+    "gateway": gateway,
+    "system": system,
+    "models": models,
+    "recordings": recordings,
+    "pipeline": pipeline,
+    "ask": ask,
+}
+# Those that try a cluster which has everything: what `make e2e` does with one that is given.
+TRIES = ("pipeline", "ask")
+
+# Namespace, Service and port of each page, and what one finds there.
+PAGES = (
+    ("kubeflow", "ml-pipeline-ui", 80, "runs of the pipeline"),
+    ("toolwear", "mlflow", 5000, "the registry"),
+    ("toolwear", "prometheus", 9090, "metrics and alerts"),
+)
+
+
+def print_pages(settings: Settings) -> None:
+    """Print how the pages are reached."""
+    context = settings.programs.context
+    print("\nEach page is reached by a port that you forward, and is closed otherwise:")
+    for number, (namespace, service, port, what) in enumerate(PAGES, start=8001):
+        forward = f"--namespace {namespace} port-forward svc/{service} {number}:{port}"
+        print(f"  {what}: kubectl --context {context} {forward}, then http://127.0.0.1:{number}")
+    print("take it all away again: make kind-down")
+
+
+def _release(name: str, chart: str, version: str, namespace: str) -> list[str]:
+    where = ["--namespace", namespace, "--create-namespace", "--version", version]
+    return ["upgrade", "--install", name, chart, *where, "--wait", f"--timeout={_WAIT}"]
+
+
+def _rolled_out(settings: Settings, namespace: str, name: str) -> None:
+    settings.programs.kubectl(
+        "--namespace", namespace, "rollout", "status", name, f"--timeout={_WAIT}"
+    )
+
+
+def _make_secrets(settings: Settings) -> None:
+    """Make those that are not there: new passwords would not fit the databases of before."""
+    kubectl = settings.programs.kubectl
+    found = kubectl(
+        *("--namespace", secrets.NAMESPACE, "get", "secrets", "--output", "name"), quiet=True
+    )
+    there = {line.removeprefix("secret/") for line in found.split()}
+    missing = [one for one in secrets.SECRETS if one.name not in there]
+    if not missing:
+        return
+    store = json.loads(
+        kubectl(
+            *("--namespace", "kubeflow", "get", "secret", STORE_SECRET, "--output", "json"),
+            quiet=True,
+        )
+    )
+    access, secret = (secrets.decoded(store["data"][key]) for key in STORE_KEYS)
+    made = [secrets.manifest(one, one.make(access, secret)) for one in missing]
+    listed = {"apiVersion": "v1", "kind": "List", "items": made}
+    kubectl("create", "--filename", "-", given=json.dumps(listed))
+
+
+def _environment() -> dict[str, str]:
+    """Return ours, without a folder of recordings that the cluster does not have."""
+    kept = {name: value for name, value in os.environ.items() if name != "TOOLWEAR_DATA"}
+    return {**kept, "PYTHONPATH": str(ROOT)}

@@ -1,0 +1,234 @@
+"""What `make kind-up` and `make e2e` would call, in which order, and what they say when it fails.
+
+No cluster is made here: the programs are stand-ins. The API of Kubeflow Pipelines is a stub, asked
+by the real client through a forwarded port.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.core.errors import EXIT_FAILURE, EXIT_USAGE
+from components.core.fingerprint import ROOT
+from manifests import secrets, versions
+from manifests.kind.__main__ import main
+from manifests.kind.steps import STEPS
+from tests.kubeflow.stub import Kubeflow, serving
+
+DIGEST = "a" * 64
+
+
+class Model(BaseHTTPRequestHandler):
+    """Answers as the served model does; what is not routed, a gateway answers with 404."""
+
+    explains = DIGEST
+
+    def do_GET(self) -> None:
+        self._send(404, {})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        rows = body["instances"]
+        if any("X1_ActualPosition" not in row for row in rows):
+            self._send(400, {"error": "lacks a column"})
+        elif self.path.endswith(":explain"):
+            self._send(200, {"meta": {"model": {"package_digest": self.explains}}})
+        else:
+            verdicts = [{"verdict": "worn"} for _ in rows]
+            self._send(200, {"predictions": verdicts, "receipt": {"package_digest": DIGEST}})
+
+    def _send(self, status: int, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: Any) -> None:
+        """Keep quiet."""
+
+
+@dataclass
+class Machine:
+    """The stand-ins' state and calls."""
+
+    folder: Path
+    kubeflow: Kubeflow
+
+    def tell(self, **changes: Any) -> None:
+        state = json.loads((self.folder / "state.json").read_text())
+        (self.folder / "state.json").write_text(json.dumps({**state, **changes}))
+
+    def state(self, key: str) -> Any:
+        return json.loads((self.folder / "state.json").read_text())[key]
+
+    def calls(self) -> list[str]:
+        """All calls but kustomize's, as lines."""
+        lines = (self.folder / "calls").read_text().splitlines()
+        texts = [" ".join(json.loads(line)) for line in lines]
+        return [text for text in texts if not text.startswith("kubectl kustomize")]
+
+
+@pytest.fixture
+def model() -> type[Model]:
+    return type("Bound", (Model,), {})
+
+
+@pytest.fixture
+def machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: type[Model]
+) -> Iterator[Machine]:
+    for name in ("kind", "docker", "kubectl", "helm"):
+        program = tmp_path / name
+        here = Path(__file__).with_name("fake_programs.py")
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} {here} {name} "$@"\n')
+        program.chmod(0o755)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), model)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    path = os.environ["PATH"]
+    with serving() as kubeflow:
+        kubeflow.plan = ["SUCCEEDED"]
+        forwards = {
+            "svc/ml-pipeline": kubeflow.url,
+            "svc/envoy-toolwear": f"http://127.0.0.1:{server.server_address[1]}",
+        }
+        state = {"clusters": [], "secrets": [], "fails": [], "forwards": forwards, "path": path}
+        (tmp_path / "state.json").write_text(json.dumps(state))
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{path}")
+        monkeypatch.setenv("FAKE_PROGRAMS", str(tmp_path))
+        monkeypatch.delenv("KUBECONFIG", raising=False)
+        yield Machine(tmp_path, kubeflow)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def order(calls: list[str], *parts: str) -> None:
+    """See that calls with these parts are there, the first of each in this order."""
+    places = [next(i for i, call in enumerate(calls) if part in call) for part in parts]
+    assert places == sorted(places), list(zip(parts, places, strict=True))
+
+
+def test_from_nothing_to_an_answer_and_once_more(
+    machine: Machine, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOOLWEAR_DATA", "/a/folder/of/this/machine")
+    assert main(["up", "--version", "v1"]) == 0
+    calls = machine.calls()
+    order(
+        calls,
+        "kind get clusters",
+        f"kind create cluster --config {ROOT / 'kind-config.yaml'} --image kindest/node:v",
+        "docker exec toolwear-control-plane chown 65532:65532 /var/lib/toolwear",
+        "patch daemonset kindnet",
+        "kind load docker-image --name toolwear toolwear/pipeline:dev toolwear/automl:dev",
+        f"cluster-scoped-resources?ref={versions.KFP}",
+        "wait --for condition=established",
+        f"env/platform-agnostic?ref={versions.KFP}",
+        "rollout status deployment/ml-pipeline ",
+        "helm --kube-context kind-toolwear upgrade --install cert-manager",
+        "upgrade --install kserve-crd",
+        "upgrade --install kserve oci://ghcr.io/kserve/charts/kserve-resources",
+        "upgrade --install envoy-gateway",
+        "apply --server-side --filename -",
+        "create --filename -",
+        "delete job object-store-buckets",
+        f"--kustomize {ROOT / 'manifests/overlays/kind'}",
+        "rollout status statefulset/postgres",
+        "wait --for condition=complete --timeout=10m job/object-store-buckets",
+        "port-forward svc/ml-pipeline",
+        "port-forward svc/envoy-toolwear",
+    )
+    kserve = next(call for call in calls if "kserve-resources" in call)
+    assert f"--version {versions.KSERVE}" in kserve
+    assert "deploymentMode=Standard" in kserve
+    assert machine.state("secrets") == [one.name for one in secrets.SECRETS]
+    (run,) = machine.kubeflow.runs
+    parameters = run["runtime_config"]["parameters"]
+    assert parameters["deploy_model"] is True
+    assert parameters["data"] == "", "not this machine's folder"
+    shown = capfd.readouterr().out
+    assert "a row without a column: 400" in shown
+    assert "svc/ml-pipeline-ui" in shown
+    # Once more: nothing is made twice, and no password changes.
+    assert main(["up", "--steps", "cluster", "system", "models"]) == 0
+    again = machine.calls()[len(calls) :]
+    assert not any("kind create" in call or "create --filename" in call for call in again)
+    assert main(["down"]) == 0
+    assert machine.state("clusters") == []
+
+
+def test_a_step_that_fails_says_what_the_cluster_knows_and_how_to_go_on(
+    machine: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    machine.tell(fails=["kserve-resources"])
+    assert main(["up", "--steps", "cert-manager", "kserve", "gateway"]) == EXIT_FAILURE
+    told = capfd.readouterr()
+    assert "toolwear/stuck" in told.out
+    assert "main: Pending" in told.out
+    assert "it cannot start" in told.out
+    assert 'make kind-up STEPS="kserve gateway"' in told.err
+    assert not any("envoy-gateway" in call for call in machine.calls())
+
+
+def test_images_have_to_be_there(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.tell(fails=["image inspect --format {{.Id}} toolwear/automl:dev"])
+    assert main(["up", "--steps", "images"]) == EXIT_USAGE
+    assert "make images" in capsys.readouterr().err
+
+
+def test_a_pipeline_that_fails_fails_the_command(machine: Machine) -> None:
+    machine.kubeflow.plan = ["FAILED"]
+    assert main(["up", "--steps", "pipeline", "ask", "--version", "v"]) == EXIT_FAILURE
+    assert not any("svc/envoy-toolwear" in call for call in machine.calls())
+
+
+def test_an_explainer_of_another_model_is_noticed(
+    machine: Machine, model: type[Model], capfd: pytest.CaptureFixture[str]
+) -> None:
+    model.explains = "b" * 64
+    assert main(["up", "--steps", "ask"]) == EXIT_FAILURE
+    assert "explains another model" in capfd.readouterr().err
+
+
+def test_e2e_takes_its_cluster_away_even_if_it_fails(machine: Machine) -> None:
+    machine.tell(fails=["platform-agnostic"])
+    assert main(["e2e"]) == EXIT_FAILURE
+    assert machine.calls()[-1] == "kind delete cluster --name toolwear"
+    assert machine.state("clusters") == []
+
+
+def test_e2e_in_a_cluster_that_is_given_makes_and_takes_nothing(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(machine.folder / "kubeconfig"))
+    assert main(["e2e", "--version", "v"]) == 0
+    assert not any(call.startswith(("kind", "helm", "docker")) for call in machine.calls())
+    assert not any(" apply " in call or "--context" in call for call in machine.calls())
+    (run,) = machine.kubeflow.runs
+    assert run["display_name"].startswith("e2e-")
+
+
+def test_e2e_uses_the_kind_cluster_that_is_there(machine: Machine) -> None:
+    machine.tell(clusters=["toolwear"], fails=["port-forward"])
+    assert main(["e2e", "--version", "v"]) == EXIT_FAILURE
+    assert any("--context kind-toolwear" in call for call in machine.calls())
+    assert not any("apply" in call or "delete" in call for call in machine.calls())
+
+
+def test_the_kind_configuration_names_the_cluster_and_steps_have_sentences() -> None:
+    config = yaml.safe_load((ROOT / "kind-config.yaml").read_text())
+    assert (config["kind"], config["name"]) == ("Cluster", "toolwear")
+    assert all((step.__doc__ or "").endswith(".") for step in STEPS.values())
