@@ -100,7 +100,6 @@ class RunState:
         error: why it failed, as far as it says.
         tasks: its steps in the order in which they began; empty in a list of runs.
         parameters: what it was started with.
-        recurring: whether a schedule started it.
         started: seconds since the epoch.
         ended: the same; None while it is at work.
     """
@@ -111,7 +110,6 @@ class RunState:
     error: str
     tasks: tuple[Task, ...]
     parameters: dict[str, Any]
-    recurring: bool
     started: float
     ended: float | None
 
@@ -444,7 +442,6 @@ def _seen(run: Any) -> RunState:
         error=_message(run) or "; ".join(faults),
         tasks=tasks,
         parameters=dict((run.runtime_config.parameters if run.runtime_config else None) or {}),
-        recurring=bool(run.recurring_run_id),
         started=run.created_at.timestamp(),
         # A run without an end has the epoch for it.
         ended=ended.timestamp() if ended and ended.timestamp() > 0 else None,

@@ -124,9 +124,13 @@ class _Face:
             raise Refusal("request", "There is no run of this id here; GET /runs lists them.", 404)
         attempts = found[0]["attempts"]
         steps = self._dispatcher.backend.steps
-        if attempts:
-            found[0]["steps"] = await asyncio.to_thread(steps, attempts[-1]["name"])
-        return _json({"steps": [], **found[0]})
+        told: dict[str, Any] = {**found[0], "steps": [], "note": ""}
+        try:
+            if attempts:
+                told["steps"] = await asyncio.to_thread(steps, attempts[-1]["name"])
+        except BackendDownError as error:
+            told["note"] = f"{error}."
+        return _json(told)
 
     async def metrics(self, request: Request) -> Response:
         """Tell Prometheus."""
@@ -163,8 +167,6 @@ def _answered(handler: Handler) -> Handler:
             return _json({"error": error.reason}, error.status, headers)
         except TooManyError as error:
             return _json({"error": str(error)}, 429, {"retry-after": "60"})
-        except BackendDownError as error:
-            return _json({"error": f"{error}."}, 503)
         except Exception as error:  # noqa: BLE001 - the last resort: an answer for everything
             # What went wrong is for our log, not for the caller.
             _log.error("request failed", exc_info=error)

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core import jsonfile
+from components.core import jsonfile, kubeflow
 from components.core.config import RunParameters
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from components.core.home import Home
+from components.core.operator_token import TOKEN_VARIABLE
 from components.promote import audit_log
 from serving.trigger import launch
 from serving.trigger.backend import Look, Other
@@ -81,7 +82,7 @@ class Embedded:
                     *options,
                 ],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**_environment(), "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -158,6 +159,12 @@ class Embedded:
         log = self._folder(name) / launch.LOG
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")[:_REASON]
+
+
+def _environment() -> dict[str, str]:
+    """Return ours without what only the trigger itself needs."""
+    kept_back = (TOKEN_VARIABLE, kubeflow.TOKEN_VARIABLE)
+    return {name: value for name, value in os.environ.items() if name not in kept_back}
 
 
 def _told(event: Mapping[str, Any], at_work: bool) -> dict[str, Any]:

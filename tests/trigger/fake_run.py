@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[])
     options = parser.parse_args()
     settings = dict(item.split("=", 1) for item in options.set)
+    assert "TOOLWEAR_OPERATOR_TOKEN" not in os.environ
     with (options.home / "starts").open("a") as stream:
         stream.write(json.dumps({"name": options.name, **settings}) + "\n")
     folder = options.home / options.name

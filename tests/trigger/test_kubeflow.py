@@ -82,6 +82,8 @@ def test_killed_or_cut_off_at_any_moment_it_starts_one_run(over: Over, kubeflow:
     wait_for(lambda: service.run(cause)["attempts"][0]["state"] == "running")
     kubeflow.away = True
     wait_for(lambda: "asking again in" in service.log.read_text())
+    told = service.run(cause)
+    assert (told["status"], "does not answer" in told["note"]) == ("running", True)
     goes(kubeflow, "SUCCEEDED")
     kubeflow.away = False
     assert len(service.ends(cause)["attempts"]) == 1
