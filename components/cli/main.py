@@ -21,6 +21,7 @@ from components.cli.options import (
     NamespaceOption,
     SetOption,
     TrainOnOption,
+    TriggerOption,
     VersionOption,
     WhyOption,
     console,
@@ -279,9 +280,7 @@ def retrain(
     ] = False,
     data: TrainOnOption = None,
     settings: SetOption = None,
-    url: Annotated[
-        str, typer.Option("--url", envvar="TRIGGER_URL", help="Address of the trigger.")
-    ] = f"http://127.0.0.1:{TRIGGER}",
+    url: TriggerOption = f"http://127.0.0.1:{TRIGGER}",
 ) -> None:
     """Ask the trigger for a run, with the operator's token of the home or the environment.
 
@@ -290,6 +289,22 @@ def retrain(
     from components.cli.trigger import ask
 
     ask(url, home, why, overrides_of(data, settings), wait, console)
+
+
+@app.command()
+def cancel(
+    cause: Annotated[str, typer.Argument(metavar="ID", help="From `toolwear retrain`.")],
+    why: Annotated[str, typer.Option("--why", help="Reason, told with the run.")],
+    home: HomeOption = DEFAULT_HOME,
+    url: TriggerOption = f"http://127.0.0.1:{TRIGGER}",
+) -> None:
+    """Tell the trigger that a run is not wanted any more, whether it waits or is at work.
+
+    Example: `toolwear cancel 7 --why "wrong folder"`
+    """
+    from components.cli.trigger import cancel as work
+
+    work(url, home, cause, why, console)
 
 
 @app.command("config")

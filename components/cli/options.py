@@ -49,6 +49,9 @@ ApprovalArgument = Annotated[
     typer.Argument(metavar="ID", help="From `toolwear approvals`; the version's number will do."),
 ]
 WhyOption = Annotated[str, typer.Option("--why", help="Reason, kept in the audit log.")]
+TriggerOption = Annotated[
+    str, typer.Option("--url", envvar="TRIGGER_URL", help="Address of the trigger.")
+]
 KUBEFLOW = "kubeflow"
 KfpHostOption = Annotated[
     str,

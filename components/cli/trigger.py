@@ -86,6 +86,19 @@ def ask(
         _follow(url, told["id"], console)
 
 
+def cancel(url: str, home: Path, cause: str, why: str, console: Console) -> None:
+    """Tell a trigger that a run is not wanted any more.
+
+    Raises:
+        ToolwearError: the trigger does not answer, or the run has ended.
+    """
+    url = url.rstrip("/")
+    headers = {"authorization": f"Bearer {operator_token(Home.at(home))}"}
+    told = _answer("POST", url, f"/runs/{cause}/cancel", json={"why": why}, headers=headers)
+    ending = " and is being ended" if told["status"] == State.RUNNING else ""
+    console.print(f"cause {told['id']} is {told['status']}{ending}", highlight=False)
+
+
 def _follow(url: str, cause: str, console: Console) -> None:
     """Tell what a run does until it has ended; a trigger that is started again is waited for."""
     seen: list[str] = []
@@ -110,7 +123,7 @@ def _follow(url: str, cause: str, console: Console) -> None:
         if run["status"] in ENDED:
             break
         time.sleep(_POLL_SECONDS)
-    reason = run["attempts"][-1]["reason"]
+    reason = run["attempts"][-1]["reason"] if run["attempts"] else ""
     console.print(f"run {run['status']} {reason}".rstrip(), highlight=False, markup=False)
     if run["status"] != State.SUCCEEDED:
         sys.exit(EXIT_FAILURE)

@@ -21,8 +21,8 @@ from serving.common.refusal import Refusal
 from serving.trigger import alerts, asked, metrics
 from serving.trigger.backend import BackendDownError
 from serving.trigger.dispatcher import Dispatcher
-from serving.trigger.operations import Operations
-from serving.trigger.store import TooManyError
+from serving.trigger.operations import Operations, why_of
+from serving.trigger.store import State, TooManyError
 
 _RUNS = 50
 _DIGITS = 12
@@ -49,6 +49,7 @@ def application(dispatcher: Dispatcher, operations: Operations, token: str) -> S
             Route("/rollback", face.operators(face.rollback), methods=["POST"]),
             Route("/runs", _answered(face.runs), methods=["GET"]),
             Route("/runs/{id}", _answered(face.run), methods=["GET"]),
+            Route("/runs/{id}/cancel", face.operators(face.cancel), methods=["POST"]),
             Route("/metrics", face.metrics, methods=["GET"]),
             Route("/healthz", face.healthz, methods=["GET"]),
         ],
@@ -117,11 +118,9 @@ class _Face:
 
     async def run(self, request: Request) -> Response:
         """Tell of one cause, its run, and the run's steps."""
-        given: str = request.path_params["id"]
-        number = int(given) if given.isascii() and given.isdigit() and len(given) < _DIGITS else 0
-        found = await asyncio.to_thread(self._dispatcher.store.causes, 1, number)
+        found = await asyncio.to_thread(self._dispatcher.store.causes, 1, _number(request))
         if not found:
-            raise Refusal("request", "There is no run of this id here; GET /runs lists them.", 404)
+            raise _no_such_run()
         attempts = found[0]["attempts"]
         steps = self._dispatcher.backend.steps
         told: dict[str, Any] = {**found[0], "steps": [], "note": ""}
@@ -131,6 +130,17 @@ class _Face:
         except BackendDownError as error:
             told["note"] = f"{error}."
         return _json(told)
+
+    async def cancel(self, request: Request) -> Response:
+        """Want a run no more, whether it waits or is at work."""
+        body = json_object(await read_body(request))
+        why, number = why_of(body), _number(request)
+        state = await asyncio.to_thread(self._dispatcher.store.cancel, number, why)
+        if state is None:
+            raise _no_such_run()
+        if state not in (State.CANCELLED, State.RUNNING):
+            raise Refusal("request", f"It is {state} already and can't be cancelled.", 409)
+        return _json({"id": str(number), "status": state}, 202)
 
     async def metrics(self, request: Request) -> Response:
         """Tell Prometheus."""
@@ -173,6 +183,16 @@ def _answered(handler: Handler) -> Handler:
             return _json({"error": "The trigger failed at this request; its log says why."}, 500)
 
     return answered
+
+
+def _number(request: Request) -> int:
+    """Return the number in a path; 0, which nothing has, for what is none."""
+    given: str = request.path_params["id"]
+    return int(given) if given.isascii() and given.isdigit() and len(given) < _DIGITS else 0
+
+
+def _no_such_run() -> Refusal:
+    return Refusal("request", "There is no run of this id here; GET /runs lists them.", 404)
 
 
 async def _no_such_endpoint(_request: Request, error: Exception) -> Response:

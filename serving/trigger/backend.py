@@ -64,6 +64,9 @@ class Backend(Protocol):
     def start(self, run: Run) -> None:
         """Start a run, unless one of its name has started before."""
 
+    def cancel(self, run: Run) -> None:
+        """Ask for the end of a run that is at work; asked again, the same."""
+
     def look(self, run: Run) -> Look:
         """Tell what became of a run, whoever started it."""
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from components.core.causes import Cause
 from components.core.run_name import new_run_name
-from serving.trigger.backend import Backend, BackendDownError
+from serving.trigger.backend import Backend, BackendDownError, Look
 from serving.trigger.metrics import TRIGGERS
 from serving.trigger.schedule import Clock
 from serving.trigger.store import ENDED, Accepted, Request, Run, State, Store, TooManyError
@@ -162,9 +162,12 @@ class Dispatcher:
 
     def _follow(self, run: Run, now: float) -> None:
         look = self.backend.look(run)
+        unwanted = self.store.cancelled(run.cause_id)
+        if unwanted is not None:
+            look = self._cancel(run, look, unwanted)
         if look.state is None:
             # Killed between the promise and the start, or the start came to nothing.
-            if time.monotonic() - self._started_at > _START_AGAIN_SECONDS:
+            if self._overdue():
                 self._start(run)
         elif look.state in ENDED:
             dies = look.state is State.DIED and run.attempt <= self._retries
@@ -175,3 +178,15 @@ class Dispatcher:
                 self._start(self.store.run(again))
         elif run.state is not look.state:
             self.store.mark_running(run.name)
+
+    def _cancel(self, run: Run, look: Look, why: str) -> Look:
+        """Take a run that nobody wants any more towards its end; return how it is."""
+        if look.state is State.RUNNING:
+            self.backend.cancel(run)
+        elif look.state in (State.FAILED, State.DIED) or (look.state is None and self._overdue()):
+            return Look(State.CANCELLED, why)
+        return look
+
+    def _overdue(self) -> bool:
+        """Tell whether the run that was asked for should have been seen by now."""
+        return time.monotonic() - self._started_at > _START_AGAIN_SECONDS

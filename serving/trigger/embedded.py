@@ -90,6 +90,10 @@ class Embedded:
             )
         )
 
+    def cancel(self, run: Run) -> None:
+        """Tell the launcher to end the run."""
+        launch.cancel(self._folder(run.name))
+
     def look(self, run: Run) -> Look:
         """Tell by the launcher's folder what became of a run."""
         self._launchers = [process for process in self._launchers if process.poll() is None]

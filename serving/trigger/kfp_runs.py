@@ -43,6 +43,7 @@ class KfpRuns:
         self._client: Kubeflow | None = None
         self._ids: dict[str, str] = {}
         self._refused: dict[str, str] = {}
+        self._cancelled: set[str] = set()
 
     def lacks(self, parameters: Mapping[str, Any]) -> str:  # noqa: ARG002
         """Return nothing: what is to be had there, the run itself finds out."""
@@ -57,6 +58,14 @@ class KfpRuns:
                 self._ids[run.name] = kubeflow.start(run.name, version, values)
             except RefusedError as error:
                 self._refused[run.name] = str(error)
+
+    def cancel(self, run: Run) -> None:
+        """Ask for the run's end, once."""
+        with self._asking() as kubeflow:
+            run_id = self._id(kubeflow, run.name)
+            if run_id is not None and run_id not in self._cancelled:
+                kubeflow.cancel(run_id)
+                self._cancelled.add(run_id)
 
     def look(self, run: Run) -> Look:
         """Ask what became of a run."""

@@ -27,6 +27,7 @@ from typing import Any
 from components.core.processes import end_with_parent
 
 _LOCK, _CLAIM, _EXIT, LOG = "lock", "claim.json", "exit.json", "log.txt"
+_END_SECONDS = 20  # that a command that is cancelled has to end in order
 _TRIES, _TRY_SECONDS = 20, 0.05
 
 
@@ -57,6 +58,20 @@ def look(folder: Path) -> Seen:
     return Seen(claimed, at_work, code)
 
 
+def cancel(folder: Path) -> None:
+    """Tell whoever runs the command of a folder, if anybody does, to end it."""
+    if not _is_locked(folder / _LOCK) or not (folder / _CLAIM).exists():
+        return
+    pid = int(json.loads((folder / _CLAIM).read_text(encoding="utf-8"))["pid"])
+    try:
+        told = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except FileNotFoundError:  # it was killed, and its command ends by itself
+        return
+    if os.fsencode(folder) in told:  # else the number is another process's by now
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
 def main(folder: Path, command: list[str]) -> int:
     """Run the command unless it was run before; return 0."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,12 +89,25 @@ def main(folder: Path, command: list[str]) -> int:
             pass_fds=(lock,),  # locked while either of us lives
             preexec_fn=end_with_parent,
         )
+    signal.signal(signal.SIGTERM, lambda *_: _end(child.pid))
     # Not reaped yet, so that its number is still the group's: no straggler may go on unwatched.
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.alarm(0)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     _write(folder / _EXIT, {"code": child.wait(), "at": time.time()})
     return 0
+
+
+def _end(pid: int) -> None:
+    """End the command in order; if it does not, the clock kills it and all of its group.
+
+    By its number, as `Popen` would reap it: until that is done the number is its own.
+    """
+    os.kill(pid, signal.SIGTERM)
+    signal.signal(signal.SIGALRM, lambda *_: os.killpg(pid, signal.SIGKILL))
+    signal.alarm(_END_SECONDS)
 
 
 def _locked(descriptor: int) -> bool:

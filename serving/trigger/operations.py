@@ -57,7 +57,7 @@ class Operations:
         decision = body.get("decision")
         if type(decision) is not str or decision not in _DECISIONS:
             raise Refusal("request", f'"decision" has to be one of {", ".join(_DECISIONS)}.')
-        why = _why(body)
+        why = why_of(body)
         try:
             entry = _DECISIONS[decision](
                 self.home, key, why, mlflow_uri=self.mlflow_uri, name=self.name, by=_BY
@@ -72,7 +72,7 @@ class Operations:
         Raises:
             Refusal: there is nothing to go back to.
         """
-        why = _why(body)
+        why = why_of(body)
         try:
             entry = roll_back(self.home.root, why, self.mlflow_uri, self.name, _BY)
         except ToolwearError as error:
@@ -80,7 +80,12 @@ class Operations:
         return _move(entry)
 
 
-def _why(body: dict[str, Any]) -> str:
+def why_of(body: dict[str, Any]) -> str:
+    """Return what a person says of a decision.
+
+    Raises:
+        Refusal: nothing, or too much.
+    """
     why = body.get("why")
     if type(why) is not str or not why.strip() or len(why) > _WHY:
         raise Refusal("request", f'"why" has to be a text of 1 to {_WHY} characters.')

@@ -58,10 +58,11 @@ class State(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     DIED = "died"  # the run's process was killed
+    CANCELLED = "cancelled"  # a person wanted no such run
 
 
 ACTIVE = (State.STARTING, State.RUNNING)
-ENDED = (State.SUCCEEDED, State.FAILED, State.DIED)
+ENDED = (State.SUCCEEDED, State.FAILED, State.DIED, State.CANCELLED)
 
 
 class TooManyError(ToolwearError):
@@ -245,10 +246,36 @@ class Store:
             if again is not None:
                 _add_run(sql, run.cause_id, again, run.attempt + 1, now)
             else:
-                ending = State.SUCCEEDED if state is State.SUCCEEDED else State.FAILED
+                ending = State.FAILED if state is State.DIED else state
                 sql.execute(
                     "UPDATE causes SET state = ? WHERE id = ?", (ending.value, run.cause_id)
                 )
+
+    def cancel(self, cause_id: int, why: str) -> State | None:
+        """Want no run for a cause: one that waits is cancelled, of one at work the wish is kept.
+
+        Args:
+            cause_id: of the cause.
+            why: told with the run.
+
+        Returns:
+            What has become of the cause; None if there is none of this number.
+        """
+        with self._transaction() as sql:
+            row = sql.execute("SELECT state FROM causes WHERE id = ?", (cause_id,)).fetchone()
+            if row is None:
+                return None
+            state = State(row["state"])
+            if state is State.WAITING:
+                state = State.CANCELLED
+                sql.execute("UPDATE causes SET state = ? WHERE id = ?", (state.value, cause_id))
+            if state in (State.CANCELLED, State.RUNNING):
+                _keep(sql, _cancel(cause_id), why)
+        return state
+
+    def cancelled(self, cause_id: int) -> str | None:
+        """Return why a cause is to have no run; None if it may have one."""
+        return self.fact(_cancel(cause_id))
 
     def knows(self, name: str) -> bool:
         """Tell whether a run of this name was started here, or is about to be."""
@@ -402,6 +429,10 @@ def _check_room(sql: sqlite3.Connection, limit: int) -> None:
     ).fetchone()
     if waiting >= limit:
         raise TooManyError(f"{waiting} causes are waiting already; ask again when some have run.")
+
+
+def _cancel(cause_id: int) -> str:
+    return f"cancel:{cause_id}"
 
 
 def _keep(sql: sqlite3.Connection, name: str, value: str) -> None:

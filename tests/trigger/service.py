@@ -97,7 +97,7 @@ class Service:
         return found
 
     def ends(self, cause: str, status: str = "succeeded", seconds: float = 60) -> dict[str, Any]:
-        wait_for(lambda: self.run(cause)["status"] in ("succeeded", "failed"), seconds)
+        wait_for(lambda: self.run(cause)["status"] in ("succeeded", "failed", "cancelled"), seconds)
         found = self.run(cause)
         assert found["status"] == status, found
         return found

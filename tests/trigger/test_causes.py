@@ -304,9 +304,39 @@ def test_a_run_that_fails_is_told_with_its_reason_and_not_repeated(service_of: S
     assert service.metric("toolwear_run_last_failure_timestamp_seconds") > 0
 
 
+def test_a_run_that_nobody_wants_is_cancelled(service_of: ServiceOf) -> None:
+    service = service_of()
+    service.hold()
+    first, second, third = (service.ask(detail=name) for name in ("first", "second", "third"))
+    wait_for(lambda: service.starts())
+    waiting = service.post(f"/runs/{second}/cancel", {"why": "the wrong folder"})
+    assert (waiting.status_code, waiting.json()) == (202, {"id": second, "status": "cancelled"})
+    working = service.post(f"/runs/{first}/cancel", {"why": "it takes too long"})
+    assert (working.status_code, working.json()) == (202, {"id": first, "status": "running"})
+    service.kill()  # the wish outlives it
+    service.start()
+    told = service.ends(first, "cancelled")
+    assert [(a["state"], a["reason"]) for a in told["attempts"]] == [
+        ("cancelled", "it takes too long")
+    ]
+    wait_for(lambda: len(service.starts()) == 2)
+    assert "third" in service.starts()[1]["cause"]
+    service.release()
+    service.ends(third)
+    assert service.run(second)["attempts"] == []
+    assert service.metric('toolwear_runs_total{outcome="cancelled"}') == 1
+    for run, body, status, words in (
+        (third, {"why": "late"}, 409, "succeeded already"),
+        ("9", {"why": "x"}, 404, "no run of this id"),
+        (third, {}, 400, '"why"'),
+    ):
+        answer = service.post(f"/runs/{run}/cancel", body)
+        assert (answer.status_code, words in answer.json()["error"]) == (status, True)
+
+
 def test_who_has_no_token_changes_nothing(service_of: ServiceOf) -> None:
     service = service_of()
-    for each in ("/retrain", "/alerts", "/rollback", "/approvals/1"):
+    for each in ("/retrain", "/alerts", "/rollback", "/approvals/1", "/runs/1/cancel"):
         for given in (None, "Bearer", "Bearer wrong", "Basic a-token-for-tests-only"):
             headers = {} if given is None else {"authorization": given}
             answer = HTTP.post(service.url + each, json={}, headers=headers)

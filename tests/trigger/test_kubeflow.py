@@ -90,6 +90,18 @@ def test_killed_or_cut_off_at_any_moment_it_starts_one_run(over: Over, kubeflow:
     assert len(kubeflow.runs) == 1
 
 
+def test_a_run_is_cancelled_there_too(over: Over, kubeflow: Kubeflow) -> None:
+    service = over()
+    kubeflow.plan = ["RUNNING"]
+    cause = service.ask()
+    wait_for(lambda: kubeflow.runs)
+    assert service.post(f"/runs/{cause}/cancel", {"why": "a mistake"}).status_code == 202
+    (attempt,) = service.ends(cause, "cancelled")["attempts"]
+    assert attempt["reason"] == "a mistake"
+    assert kubeflow.runs[0]["state"] == "CANCELED"
+    assert [asked.endswith(":terminate") for asked in kubeflow.asked].count(True) == 1
+
+
 def test_a_cause_waits_for_a_version_and_for_runs_of_others(
     over: Over, kubeflow: Kubeflow, package: tuple[Path, Origin]
 ) -> None:
