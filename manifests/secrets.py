@@ -93,6 +93,11 @@ SECRETS = (
         {"password": "Redis' password", "connection": "redis:6379,password=PASSWORD"},
         _redis,
     ),
+    Secret(
+        "toolwear-operator",
+        {"operator-token": "who holds it may start runs, promote and roll back"},
+        lambda _access, _secret: {"operator-token": secrets.token_urlsafe(32)},
+    ),
 )
 
 

@@ -241,9 +241,12 @@ TRIES = ("pipeline", "ask")
 
 # Namespace, Service and port of each page, and what one finds there.
 PAGES = (
+    ("toolwear", "console", 8086, "the console"),
     ("kubeflow", "ml-pipeline-ui", 80, "runs of the pipeline"),
     ("toolwear", "mlflow", 5000, "the registry"),
-    ("toolwear", "prometheus", 9090, "metrics and alerts"),
+    ("toolwear", "prometheus", 9090, "metrics"),
+    ("toolwear", "alertmanager", 9093, "alerts"),
+    ("toolwear", "monitor", 8084, "drift (/reports/)"),
 )
 
 

@@ -51,6 +51,49 @@ def test_the_servers_are_modules_that_take_these_options(rendered: Rendered) -> 
             assert option in done.stdout
 
 
+def test_the_other_servers_take_their_options_and_listen_where_it_is_said(
+    rendered: Rendered,
+) -> None:
+    expected = {"monitor": ports.MONITOR, "trigger": ports.TRIGGER, "console": ports.CONSOLE}
+    for workload in workloads(rendered["kind"]):
+        name = workload.name.rpartition("/")[2]
+        if name not in expected:
+            continue
+        (container,) = workload.containers
+        python, *words = container["command"]
+        assert python == "python"
+        done = subprocess.run(
+            [sys.executable, *words, "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        port = expected.pop(name)
+        assert f"--http_port={port}" in words
+        assert container["ports"] == [{"name": "http", "containerPort": port}]
+    assert expected == {}
+
+
+def test_addresses_in_the_settings_are_services(rendered: Rendered) -> None:
+    settings = next(
+        item["data"]
+        for item in of_kind(rendered["kind"], "ConfigMap")
+        if item["metadata"]["name"] == "toolwear-settings"
+        and item["metadata"]["namespace"] == "toolwear"
+    )
+    there = {
+        f"http://{item['metadata']['name']}:{port['port']}"
+        for item in of_kind(rendered["kind"], "Service")
+        for port in item["spec"]["ports"]
+    }
+    named = {name: value for name, value in settings.items() if name.endswith("_URL")}
+    own = {name: value for name, value in named.items() if "." not in value}
+    assert len(own) == 7
+    assert set(own.values()) <= there
+
+
 def test_the_ports_are_those_of_the_servers(rendered: Rendered) -> None:
     found = {
         name: [port["containerPort"] for port in container["ports"]]
@@ -70,7 +113,9 @@ def test_modules_named_by_commands_exist(rendered: Rendered) -> None:
         for container in workload.containers
         if "-m" in (words := container.get("command", []))
     }
-    assert len(modules) == 3
+    assert modules == {"serving.monitor", "serving.trigger", "serving.console"} | {
+        f"serving.{name}" for name in servers(rendered["production"])
+    }
     assert all(importlib.util.find_spec(module) for module in modules)
 
 
@@ -92,7 +137,8 @@ def test_prometheus_asks_the_servers_under_the_name_that_the_rules_know(rendered
     assert asked == {name: port for name, port in services.items() if name.endswith("-metrics")}
     labels = {target["labels"]["server"] for target in local[0]["static_configs"]}
     asked_there = {name.removesuffix("-metrics") for name in asked}
-    assert {"transformer", "predictor", "explainer"} <= asked_there <= labels
+    asked_there |= {target["labels"]["server"] for target in job["static_configs"]}
+    assert asked_there == labels
 
 
 def test_promtool_takes_the_scrape_configuration() -> None:
