@@ -23,6 +23,7 @@ from components.core.errors import EXIT_USAGE, ToolwearError
 from components.core.fingerprint import ROOT
 from components.features.step import features
 from components.ingest.step import ingest
+from tests.bench_poison.attacks import ATTACKS
 from tests.bench_poison.cells import drill
 from tests.bench_poison.figures import draw, got_past, table
 
@@ -62,7 +63,9 @@ def main() -> int:
             return EXIT_USAGE
         defaults = RunParameters()
         features(telemetry, defaults.restore_order, defaults.window, defaults.stride, made)
-        attempts = drill(telemetry, made, chosen.shares, chosen.seeds, chosen.workers, tell)
+        attempts = drill(
+            telemetry, made, ATTACKS, chosen.shares, chosen.seeds, chosen.workers, tell
+        )
     jsonfile.write(chosen.output, [asdict(item) for item in attempts])
     picture = chosen.output.with_suffix(".png")
     draw(picture, attempts)

@@ -8,13 +8,14 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from tests.bench_poison.attacks import ATTACKS, NONE
+from tests.bench_poison.attacks import NONE
 from tests.bench_poison.drill import Attempt, attempt, mill
 
 
 def drill(
     telemetry: Path,
     made: Path,
+    attacks: Sequence[str],
     shares: Sequence[float],
     seeds: int,
     workers: int,
@@ -25,6 +26,7 @@ def drill(
     Args:
         telemetry: output of ingest on clean recordings.
         made: output of the features step on them.
+        attacks: some of `attacks.ATTACKS`.
         shares: of labels to flip.
         seeds: draws of each cell.
         workers: processes.
@@ -33,7 +35,7 @@ def drill(
     cells = [
         cell
         for seed in range(seeds)
-        for cell in [(NONE, 0.0, seed), *((a, share, seed) for a in ATTACKS for share in shares)]
+        for cell in [(NONE, 0.0, seed), *((a, share, seed) for a in attacks for share in shares)]
     ]
     done = []
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:

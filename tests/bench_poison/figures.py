@@ -23,7 +23,7 @@ _COLUMNS = (
     "challenger - champion, true labels",
     "guard on: promoted",
     "the guard found",
-    "and new runs vouched for: promoted",
+    "guard on and `vouch_for_new_runs`: promoted",
 )
 _COLOURS = ("#2563a8", "#1a7f4b", "#c2570c", "#7b3fa0")
 
@@ -91,22 +91,23 @@ def draw(path: Path, attempts: Sequence[Attempt]) -> None:
     _shares(on, attempts, lambda item: item.promoted_with_guard and item.worse)
     on.set_title("Guard on: worse model promoted", loc="left")
     _shares(vouched, attempts, lambda item: item.promoted_with_vouching and item.worse)
-    vouched.set_title("Guard on, new runs vouched for: worse model promoted", loc="left")
+    vouched.set_title("Guard on and vouch_for_new_runs: worse model promoted", loc="left")
     for attack, colour in zip(ATTACKS, _COLOURS, strict=True):
         cells = _by_share([item for item in attempts if item.attack == attack])
         means = [_mean([item.clean_difference for item in cell]) for cell in cells.values()]
         worse.plot(list(cells), means, marker="o", color=colour, label=attack)
     worse.axhline(0, color="#444", linewidth=0.8)
     worse.set_title("What it costs: challenger - champion by true labels, mean", loc="left")
-    worse.yaxis.set_major_formatter(PercentFormatter(1))
+    worse.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     for axes in (off, on, vouched, worse):
-        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.set_xticks(sorted({item.share for item in attempts if item.attack != NONE}))
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.spines[["top", "right"]].set_visible(False)
     for axes in (vouched, worse):
         axes.set_xlabel("share of labels flipped (of the worn rows, where only these are)")
     handles, labels = worse.get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, ncols=4, loc="outside lower center")
-    figure.suptitle(f"Real recordings, {seeds} seeds a point", x=0.01, ha="left", fontsize=10)
+    figure.suptitle(f"{seeds} seeds a point", x=0.01, ha="left", fontsize=10)
     figure.savefig(path, dpi=110)
 
 
@@ -118,7 +119,7 @@ def _shares(axes: Axes, attempts: Sequence[Attempt], hit: Callable[[Attempt], bo
         raised = [rate + 0.012 * (number - 1.5) for rate in rates]
         axes.plot(list(cells), raised, marker="o", markersize=4, color=colour)
     axes.set_ylim(-0.06, 1.06)
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
 def _by_share(attempts: Sequence[Attempt]) -> dict[float, list[Attempt]]:

@@ -149,7 +149,7 @@ def test_honest_new_runs_teach(
 def test_no_honest_run_is_refused_beside_any_ten_others(runs: list[RunFacts]) -> None:
     random = np.random.default_rng(0)
     worst = 0.0
-    for _ in range(300):
+    for _ in range(100):
         chosen = random.permutation(len(runs))
         known = [runs[i] for i in sorted(chosen[:10])]
         assert checks(logic.judge(runs, FITTING, known, LIMITS)) == set()
@@ -177,7 +177,7 @@ def test_recordings_of_another_campaign_may_be_numbered_from_one(
 # --- labels -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("attack", "share"), [(RANDOM, 0.05), (RANDOM, 0.4), (TARGETED, 0.05)])
+@pytest.mark.parametrize(("attack", "share"), [(RANDOM, 0.05), (TARGETED, 0.05)])
 def test_flipped_rows_are_found(
     attack: str, share: float, runs: list[RunFacts], samples: Samples
 ) -> None:

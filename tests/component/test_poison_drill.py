@@ -21,8 +21,8 @@ from tests.bench_poison.figures import draw, got_past, table
 @pytest.fixture(scope="module")
 def done(telemetry: Path, features: Path) -> list[Attempt]:
     told: list[str] = []
-    found = drill(telemetry, features, [0.1], 1, 1, told.append)
-    assert len(told) == len(found) == 5
+    found = drill(telemetry, features, [RANDOM, WHOLE_RUNS, NEW_RUNS], [0.1], 1, 1, told.append)
+    assert len(told) == len(found) == 4
     return found
 
 
@@ -44,8 +44,7 @@ def test_without_the_guard_whole_runs_get_a_worse_model_promoted(
 def test_without_the_guard_flipped_rows_stop_at_the_gate(
     attempts: dict[tuple[str, float], Attempt],
 ) -> None:
-    for attack in (RANDOM, TARGETED):
-        assert attempts[attack, 0.1].outcome == Outcome.REFUSE_THRESHOLD
+    assert attempts[RANDOM, 0.1].outcome == Outcome.REFUSE_THRESHOLD
 
 
 def test_the_guard_finds_what_it_promises_to(
@@ -55,7 +54,6 @@ def test_the_guard_finds_what_it_promises_to(
     assert found == {
         (NONE, 0.0): (),
         (RANDOM, 0.1): ("label_disagreement", "mixed_labels"),
-        (TARGETED, 0.1): ("label_disagreement", "mixed_labels"),
         (WHOLE_RUNS, 0.1): ("label_changed",),
         (NEW_RUNS, 0.1): (),
     }
