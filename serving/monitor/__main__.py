@@ -36,10 +36,10 @@ def main() -> int:
 
 def _check(home: Path) -> None:
     """Tell now what would fail at every look."""
-    from serving.monitor import state
-
     if not home.is_dir():
         raise ToolwearError(f"{home} is no folder; give the system's home with --home.")
+    from serving.monitor import state  # takes a second
+
     state.read(Home(home).monitor)
     pointer.read(home)
 

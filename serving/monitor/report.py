@@ -47,8 +47,8 @@ def page(closed: Closed, earlier: Sequence[Window]) -> str:
         window=window,
         what=_what(closed),
         runs=known.runs if known else (),
+        is_labels=isinstance(closed.tally, LabelTally),
         pictures=[(title, _png(figure)) for title, figure in _pictures(closed, earlier)],
-        accuracy=closed.judge.accuracy,
         kinds=list(window.verdicts.items()),
     )
 

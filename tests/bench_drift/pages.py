@@ -14,10 +14,11 @@ from serving.replay.scenarios import SCENARIOS
 from tests.bench_drift.figures import Cell, Null, Seen
 
 BEGIN, END = "<!-- drift tables: make drift-table -->", "<!-- end of drift tables -->"
+REAL_FEEDS = "real_feeds"
 TITLES = {
     **{name: scenario.title for name, scenario in SCENARIOS.items()},
     "other_feed": "feed rate half as high again (changed rows)",
-    "real_feeds": "a model of 3 and 6 mm/s serves 12, 15 and 20 mm/s (real rows)",
+    REAL_FEEDS: "a model of 6 to 20 mm/s serves 3 mm/s (real rows)",
 }
 
 

@@ -1,0 +1,76 @@
+"""The drift table counts what it says it counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.core.errors import ToolwearError
+from components.core.fingerprint import ROOT
+from serving.monitor.judge import Verdict
+from serving.monitor.kinds import Kind, Result
+from serving.monitor.state import State, Window
+from serving.replay.scenarios import SCENARIOS
+from tests.bench_drift import figures, pages
+
+MEANING = {"a": Result.ALARM, "o": Result.OK, "u": Result.UNCALIBRATED}
+
+
+def state(word: str) -> State:
+    """Return a state whose windows had these results for the data."""
+    windows = [
+        Window(
+            id=str(number),
+            package="p",
+            about="feed-3",
+            rows=500,
+            first="",
+            last="",
+            verdicts={Kind.DATA: Verdict(result=MEANING[letter], score=0.0, threshold=0.0, why="")},
+        )
+        for number, letter in enumerate(word)
+    ]
+    return State(windows=windows)
+
+
+def test_the_delay_is_counted_in_judged_windows() -> None:
+    words = {"aa": 2, "oaa": 3, "aoa": 3, "uaua": 2, "aoo": None, "": None, "aooa": None}
+    assert {word: figures.delay(state(word), Kind.DATA) for word in words} == words
+
+
+def test_a_cell_counts_runs_windows_and_delays() -> None:
+    seen = figures.cell({"01": state("oaa"), "02": state("oo"), "03": state("u")})[Kind.DATA]
+    assert (seen.windows, seen.alarming) == (5, 2)
+    assert (seen.runs, seen.raised, seen.delays) == (2, 1, (3,))
+
+
+def test_false_alarms_have_an_interval_over_runs() -> None:
+    quiet = figures.null({str(number): state("oooo") for number in range(10)})[Kind.DATA]
+    assert (quiet.windows, quiet.runs, quiet.alarming, quiet.raised) == (40, 10, 0, 0)
+    assert quiet.interval == (0.0, 300.0), "none in ten runs may still be three in ten"
+    one_bad = {str(number): state("oooo") for number in range(9)} | {"9": state("aaaa")}
+    loud = figures.null(one_bad)[Kind.DATA]
+    assert (loud.alarming, loud.raised) == (4, 1)
+    low, high = loud.interval
+    assert low == 0
+    assert 200 <= high <= 400, "one run in ten decides, not four windows in forty"
+
+
+def test_the_page_has_the_tables_of_every_scenario_and_detector() -> None:
+    page = (ROOT / "docs" / "drift.md").read_text()
+    inside = page.split(pages.BEGIN)[1].split(pages.END)[0]
+    for scenario in SCENARIOS.values():
+        assert inside.count(f"| {pages.TITLES[scenario.name]} |") == 2
+    for kind in Kind:
+        assert f"\n| {kind} | " in inside
+
+
+def test_tables_are_put_between_their_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{pages.BEGIN}\nold\n{pages.END}\nafter\n")
+    pages.replace_tables(page, "new")
+    assert page.read_text() == f"before\n{pages.BEGIN}\n\nnew\n\n{pages.END}\nafter\n"
+    page.write_text("no marks")
+    with pytest.raises(ToolwearError, match="lacks the marks"):
+        pages.replace_tables(page, "new")
