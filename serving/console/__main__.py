@@ -31,6 +31,7 @@ def main() -> int:
             explainer=options.explainer_url.rstrip("/"),
             transformer=options.transformer_url.rstrip("/"),
             prometheus=options.prometheus_url.rstrip("/"),
+            trigger=options.trigger_url.rstrip("/"),
         ),
         options.host,
         options.http_port,
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         ("explainer", ports.EXPLAINER),
         ("transformer", ports.TRANSFORMER),
         ("prometheus", ports.PROMETHEUS),
+        ("trigger", ports.TRIGGER),
     ):
         variable = f"{name.upper()}_URL"
         default = os.environ.get(variable) or f"http://{LOOPBACK}:{port}"

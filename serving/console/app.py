@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import uvicorn
@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -19,7 +20,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.core.home import Home
+from components.core.operator_token import operator_token
+from serving.common.arguments import LOOPBACK
 from serving.common.limits import CONNECTIONS, GRACE_SECONDS
+from serving.console.pages.actions import ActionPages
 from serving.console.pages.base import FOLDER, Console
 from serving.console.pages.data import DataPages
 from serving.console.pages.home import HomePages
@@ -28,6 +32,7 @@ from serving.console.pages.monitoring import MonitoringPages
 from serving.console.pages.runs import RunPages
 from serving.console.pages.why import WhyPages
 from serving.console.parts import Addresses, Parts
+from serving.console.session import Sessions
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -39,6 +44,7 @@ _WRITTEN = (
     "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 )
+_LOCAL = (LOOPBACK, "localhost")
 _WRITTEN_PATHS = ("/data-docs/", "/report/")
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -75,9 +81,16 @@ class Guarded:
         await self._app(scope, receive, guarded)
 
 
-def application(home: Home, addresses: Addresses) -> ASGIApp:
-    """Return the application."""
-    console = Console(home, Parts(addresses))
+def application(home: Home, addresses: Addresses, hosts: Sequence[str] = ("*",)) -> ASGIApp:
+    """Return the application.
+
+    Args:
+        home: the system's folder.
+        addresses: of the other parts.
+        hosts: names that a browser may have asked for.
+    """
+    token = operator_token(home)
+    console = Console(home, Parts(addresses, token), Sessions(token))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -95,7 +108,11 @@ def application(home: Home, addresses: Addresses) -> ASGIApp:
     app = Starlette(
         routes=_routes(console),
         lifespan=lifespan,
-        middleware=[Middleware(GZipMiddleware, minimum_size=2000)],
+        middleware=[
+            # Another site could have its own name point here, and read what it likes.
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
+            Middleware(GZipMiddleware, minimum_size=2000),
+        ],
         exception_handlers={HTTPException: unknown, Exception: failed},
     )
     return Guarded(app)  # outermost, so that the page of a failure has the headers too
@@ -104,6 +121,7 @@ def application(home: Home, addresses: Addresses) -> ASGIApp:
 def _routes(console: Console) -> list[Route | Mount]:
     home, data, model = HomePages(console), DataPages(console), ModelPages(console)
     why, runs, monitoring = WhyPages(console), RunPages(console), MonitoringPages(console)
+    actions = ActionPages(console)
     pages = {
         "/": home.home,
         "/parts/strip": home.strip,
@@ -124,11 +142,23 @@ def _routes(console: Console) -> list[Route | Mount]:
         "/monitoring": monitoring.monitoring,
         "/parts/plots": monitoring.plots,
         "/parts/alerts": monitoring.alerts,
+        "/operate": actions.operate,
+        "/asked/{id}": actions.asked,
+        "/parts/asked/{id}": actions.progress,
+        "/parts/causes": actions.causes,
         "/healthz": _healthy,
+    }
+    forms = {
+        "/": home.drop,
+        "/operator": actions.sign_in,
+        "/operator/leave": actions.sign_out,
+        "/retrain": actions.retrain,
+        "/approvals/{id}": actions.decide,
+        "/rollback": actions.rollback,
     }
     return [
         *(Route(path, page, methods=["GET"]) for path, page in pages.items()),
-        Route("/", home.drop, methods=["POST"]),
+        *(Route(path, action, methods=["POST"]) for path, action in forms.items()),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),
     ]
 
@@ -144,7 +174,7 @@ def serve(home: Home, addresses: Addresses, host: str, port: int, access_log: bo
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
     config = uvicorn.Config(
-        application(home, addresses),
+        application(home, addresses, _LOCAL if host == LOOPBACK else ("*",)),
         host=host,
         port=port,
         log_config=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -13,14 +14,29 @@ from components.explain.methods.subject import Envelope
 from serving.common.features import FeatureSpec
 from serving.common.grpc_face import FEATURES_PARAMETER
 from serving.common.limits import ROWS
+from serving.trigger.asked import KEY_HEADER
 
 _ANSWER_SECONDS = 10.0
+_BAD_TOKEN = 401  # the trigger has another token than we: no fault of the person's
 _EXPLAIN_SECONDS = 65.0  # a little longer than the explainer gives its slowest method
+_MOVE_SECONDS = 60.0
 _STATE_SECONDS = 1.0  # for what a page shows beside its content
 
 
 class PartDownError(Exception):
     """A part of the system does not answer; its text is a sentence for the page."""
+
+
+class RefusedError(Exception):
+    """A part answers that it will not; its text is a sentence for the page.
+
+    Attributes:
+        status: of the answer.
+    """
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,7 @@ class Addresses:
     explainer: str
     transformer: str
     prometheus: str
+    trigger: str
 
 
 @dataclass(frozen=True)
@@ -71,10 +88,16 @@ class Verdicts:
 
 
 class Parts:
-    """The clients of one console; every method raises `PartDownError` if the part is away."""
+    """The clients of one console; every method raises `PartDownError` if the part is away.
 
-    def __init__(self, addresses: Addresses) -> None:
+    Args:
+        addresses: of the parts.
+        token: the operator's, for what the trigger does for nobody else.
+    """
+
+    def __init__(self, addresses: Addresses, token: str) -> None:
         self.addresses = addresses
+        self._token = token
         self._http = httpx.Client(timeout=_ANSWER_SECONDS, trust_env=False)
 
     def close(self) -> None:
@@ -156,6 +179,66 @@ class Parts:
         found: list[dict[str, Any]] = self._prometheus("/api/v1/query_range", parameters)["result"]
         return found
 
+    def causes(self) -> list[dict[str, Any]]:
+        """Return what has started runs, the newest first."""
+        found: list[dict[str, Any]] = self._trigger("GET", "/runs")["runs"]
+        return found
+
+    def cause(self, key: str) -> dict[str, Any]:
+        """Return one cause with its run's steps.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        return self._trigger("GET", f"/runs/{quote(key, safe='')}")
+
+    def approvals(self) -> list[dict[str, Any]]:
+        """Return what was held for a person, the newest first."""
+        found: list[dict[str, Any]] = self._trigger("GET", "/approvals")["approvals"]
+        return found
+
+    def retrain(self, detail: str, fast: bool, key: str) -> str:
+        """Ask for a run; return the cause's id. Asked twice with one key, it is one cause.
+
+        Raises:
+            RefusedError: the trigger says why not.
+        """
+        body = {"detail": detail, "parameters": {"fast": True} if fast else {}}
+        return str(self._trigger("POST", "/retrain", body, {KEY_HEADER: key})["id"])
+
+    def decide(self, key: str, decision: str, why: str) -> dict[str, Any]:
+        """Allow or refuse what is held; return the move.
+
+        Raises:
+            RefusedError: the trigger says why not.
+        """
+        body = {"decision": decision, "why": why}
+        return self._trigger("POST", f"/approvals/{quote(key, safe='')}", body)
+
+    def roll_back(self, why: str) -> dict[str, Any]:
+        """Go back from what was released last; return the move.
+
+        Raises:
+            RefusedError: the trigger says why not.
+        """
+        return self._trigger("POST", "/rollback", {"why": why})
+
+    def _trigger(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        # The first move loads the registry's client, which takes seconds.
+        timeout = _STATE_SECONDS if method == "GET" else _MOVE_SECONDS
+        own = {"authorization": f"Bearer {self._token}"} if method != "GET" else {}
+        url = f"{self.addresses.trigger}{path}"
+        more: dict[str, Any] = {"headers": {**own, **(headers or {})}, "timeout": timeout}
+        if body is not None:
+            more["json"] = body
+        return self._call("trigger", method, url, **more)
+
     def _prometheus(self, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
         url = f"{self.addresses.prometheus}{path}"
         answer = self._call("Prometheus", "GET", url, params=parameters, timeout=5.0)
@@ -175,7 +258,13 @@ class Parts:
             body: dict[str, Any] = response.json()
         except ValueError:
             body = {}
-        if response.status_code != httpx.codes.OK:
+        if not response.is_success:
             said = str(body.get("error", f"status {response.status_code}"))
+            if (
+                part == "trigger"
+                and response.is_client_error
+                and response.status_code != _BAD_TOKEN
+            ):
+                raise RefusedError(said, response.status_code)
             raise PartDownError(f"The {part} could not answer: {said}")
         return body

@@ -16,6 +16,7 @@ PAGES = {
     "why": "/why?run=02",
     "runs": "/runs",
     "monitoring": "/monitoring",
+    "operate": "/operate",
 }
 _OPTIONS = (
     "--no-sandbox",

@@ -18,7 +18,7 @@ from serving.console.parts import Addresses
 
 async def test_pages_of_an_empty_home_say_what_to_do(tmp_path: Path) -> None:
     nobody = "http://127.0.0.1:1"
-    app = application(Home(tmp_path), Addresses("toolwear", nobody, nobody, nobody, nobody))
+    app = application(Home(tmp_path), Addresses("toolwear", nobody, nobody, nobody, nobody, nobody))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://console"
     ) as client:
@@ -26,7 +26,14 @@ async def test_pages_of_an_empty_home_say_what_to_do(tmp_path: Path) -> None:
             answer = await client.get(path)
             assert answer.status_code == 200
             assert "toolwear run" in answer.text
-        for path in ("/why", "/monitoring", "/parts/strip", "/parts/window", "/parts/curves"):
+        for path in (
+            "/why",
+            "/monitoring",
+            "/parts/strip",
+            "/parts/window",
+            "/parts/curves",
+            "/operate",
+        ):
             assert (await client.get(path)).status_code == 200
 
 

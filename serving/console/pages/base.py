@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 
 from components.core.home import Home
 from serving.console.parts import Parts
+from serving.console.session import Sessions
 
 FOLDER = Path(__file__).parents[1]
 _KEPT = 64
@@ -53,6 +54,7 @@ class Console:
 
     home: Home
     parts: Parts
+    sessions: Sessions
     kept: Kept = field(default_factory=Kept)
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -83,4 +85,4 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"percent": _percent, "figure": _figure}
+_TEMPLATES.filters |= {"percent": _percent, "figure": _figure, "zip": zip}

@@ -20,6 +20,7 @@ from serving.console import evidence, recordings, svg
 from serving.console.pages.base import Console
 from serving.console.parts import PartDownError, ServedModel
 from serving.console.recordings import MOST_BYTES, Recording
+from serving.console.session import is_own
 
 _DRAINED_BYTES = 256 << 20  # of a file that is too large, so that the browser reads our answer
 _FORM_BYTES = 64 << 10  # for the form's other fields
@@ -179,7 +180,7 @@ class HomePages:
 
     async def drop(self, request: Request) -> Response:
         """Judge a dropped file."""
-        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        if not is_own(request):
             return self._page(fault="Drop the file on this page itself.", status=403)
         try:
             content, fields = await _read(request)

@@ -46,7 +46,8 @@ document.querySelectorAll("select[data-submit]").forEach((select) => {
   select.addEventListener("change", () => select.form.submit());
 });
 document.querySelectorAll("[data-again]").forEach((group) => {
-  setInterval(() => {
-    if (!document.hidden) group.querySelectorAll("[data-part]").forEach(fill);
+  const timer = setInterval(() => {
+    if (group.dataset.until && group.querySelector(group.dataset.until)) clearInterval(timer);
+    else if (!document.hidden) group.querySelectorAll("[data-part]").forEach(fill);
   }, Number(group.dataset.again) * 1000);
 });

@@ -1,0 +1,184 @@
+"""Changing something from the browser: sign in, train anew, decide on what is held, go back."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from itsdangerous import TimestampSigner
+from playwright.sync_api import BrowserContext, Page, expect
+
+from components.core.home import Home
+from components.core.operator_token import operator_token
+from components.core.registry import Registry
+from components.promote import approvals, audit_log
+from components.promote.registry_state import MODEL_NAME
+from serving.common import champion as pointer
+from serving.common.rollout import Mode
+from serving.console.session import COOKIE, SECONDS
+from tests.console.browser import fill
+from tests.console.stack import Stack
+
+_RUN_MS = 600_000  # of a busy machine; half a minute of a quiet one
+
+
+def token(stack: Stack) -> str:
+    return operator_token(Home.at(stack.home))
+
+
+def sign_in(page: Page, stack: Stack) -> None:
+    page.goto(stack.url + "/operate")
+    page.get_by_label("The operator's token").fill(token(stack))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("You are signed in as the operator")).to_be_visible()
+
+
+def champion(stack: Stack) -> str:
+    pointed = pointer.read(stack.home)
+    assert pointed is not None
+    return pointed.version
+
+
+def test_without_the_token_there_is_nothing_to_press(page: Page, stack: Stack) -> None:
+    page.goto(stack.url + "/operate")
+    for name in ("Start a run", "Roll back", "Allow", "Refuse"):
+        assert page.get_by_role("button", name=name).count() == 0
+    page.get_by_label("The operator's token").fill("not-the-operators-token")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("#fault")).to_contain_text("not the operator's token")
+    assert page.context.cookies() == []
+
+
+@pytest.mark.timeout(900)
+def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, stack: Stack) -> None:
+    """The run is a real one of the whole graph; what it registers is held, allowed, undone."""
+    versions = Registry(Home.at(stack.home), "", MODEL_NAME)
+    before = champion(stack)
+    sign_in(page, stack)
+    page.get_by_label("Why").first.fill("a click in the console")
+    page.get_by_role("button", name="Start a run").click()
+    page.wait_for_url(re.compile(r"/asked/\d+"))
+    expect(page.locator("#content")).to_contain_text("a click in the console")
+    expect(page.get_by_role("row", name=re.compile("^validate"))).to_be_visible(timeout=_RUN_MS)
+    expect(page.locator(".ended")).to_contain_text("succeeded", timeout=_RUN_MS)
+    page.get_by_role("link", name=re.compile("^2.*Z")).click()
+    expect(page.locator("#content")).to_contain_text("on_demand: a click in the console")
+    new = str(max(int(v.version) for v in versions.client.search_model_versions()))
+    assert new != before
+
+    approvals.hold(versions, versions.version(new), champion(stack), Mode.DIRECT, "it won", "test")
+    held_against = champion(stack)
+    page.goto(stack.url + "/operate")
+    card = page.locator("form", has_text=f"Version {new}")
+    card.get_by_label("Why").fill("the errors are known")
+    card.get_by_role("button", name="Allow").click()
+    expect(page.get_by_role("status").first).to_contain_text(
+        f"promote, from {held_against} to {new}", timeout=90_000
+    )
+    assert champion(stack) == new
+
+    form = page.locator("form", has_text="Go back")
+    form.get_by_label("Why").fill("it was noisy")
+    form.get_by_role("button", name="Roll back").click()
+    expect(page.get_by_role("status").first).to_contain_text(
+        f"rollback, from {new} to {held_against}", timeout=90_000
+    )
+    assert champion(stack) == held_against
+    last = audit_log.entries(Home.at(stack.home).audit_log)[-1]
+    assert (last["action"], last["why"]) == ("rollback", "it was noisy")
+
+    fill(page)
+    results = Axe().run(page)
+    grave = [v for v in results.response["violations"] if v["impact"] in ("serious", "critical")]
+    assert grave == [], results.generate_report()
+
+
+def expire(context: BrowserContext, stack: Stack) -> None:
+    """Put the session's cookie as it is a second after its end."""
+
+    class Then(TimestampSigner):
+        def get_timestamp(self) -> int:
+            return int(time.time()) - SECONDS - 1
+
+    old = Then(token(stack), salt="toolwear.console.session").sign("word").decode()
+    context.clear_cookies()
+    context.add_cookies([{"name": COOKIE, "value": old, "url": stack.url}])
+
+
+def test_a_session_that_has_ended_is_said_and_loses_nothing(page: Page, stack: Stack) -> None:
+    sign_in(page, stack)
+    before = len(httpx.get(stack.of("trigger") + "/runs").json()["runs"])
+    page.get_by_label("Why").first.fill("typed before the end")
+    expire(page.context, stack)
+    page.get_by_role("button", name="Start a run").click()
+    expect(page.locator("#fault")).to_contain_text("session has ended")
+    page.get_by_label("The operator's token").fill(token(stack))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_label("Why").first).to_have_value("typed before the end")
+    assert len(httpx.get(stack.of("trigger") + "/runs").json()["runs"]) == before
+
+
+def test_a_person_leaves(page: Page, stack: Stack) -> None:
+    sign_in(page, stack)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    assert page.context.cookies() == []
+
+
+@pytest.mark.parametrize("path", ["/retrain", "/rollback", "/approvals/x", "/operator/leave"])
+def test_another_site_cannot_press_a_button(stack: Stack, path: str) -> None:
+    with httpx.Client(base_url=stack.url) as client:
+        assert client.post("/operator", data={"token": token(stack)}).status_code == 303
+        cookie = client.cookies[COOKIE]
+        assert token(stack) not in cookie
+        form = {"detail": "from elsewhere", "why": "from elsewhere", "decision": "allow"}
+        before = len(client.get(stack.of("trigger") + "/runs").json()["runs"])
+        for fields, headers in (
+            (form, {}),
+            ({**form, "csrf": "guessed"}, {}),
+            ({**form, "csrf": cookie}, {}),
+            (form, {"sec-fetch-site": "cross-site"}),
+            (form, {"sec-fetch-site": "same-site"}),
+        ):
+            answer = client.post(path, data=fields, headers=headers)
+            assert answer.status_code == 403, answer.text
+        assert len(client.get(stack.of("trigger") + "/runs").json()["runs"]) == before
+    assert httpx.post(stack.url + path, data=form).status_code == 401
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(stack: Stack) -> None:
+    answer = httpx.post(stack.url + "/operator", data={"token": token(stack)})
+    said = answer.headers["set-cookie"].lower()
+    assert "httponly" in said
+    assert "samesite=strict" in said
+
+
+def test_a_form_too_large_or_of_noise_gets_a_sentence(stack: Stack) -> None:
+    answer = httpx.post(stack.url + "/retrain", content=b"detail=" + b"x" * 9000)
+    assert (answer.status_code, "shorten it" in answer.text) == (413, True)
+    answer = httpx.post(stack.url + "/retrain", content=b"&".join([b"a=1"] * 50))
+    assert answer.status_code == 400
+
+
+def test_a_name_that_is_not_ours_is_not_answered(stack: Stack) -> None:
+    """A site that has its own name point at 127.0.0.1 reads nothing."""
+    assert httpx.get(stack.url, headers={"host": "evil.example"}).status_code == 400
+
+
+def test_without_the_trigger_the_page_says_so(page: Page, stack: Stack) -> None:
+    sign_in(page, stack)
+    with stack.paused("trigger"):
+        page.goto(stack.url + "/operate")
+        expect(page.locator("#content")).to_contain_text("The trigger does not answer")
+        page.get_by_label("Why").first.fill("nobody hears it")
+        assert page.get_by_role("button", name="Start a run").is_visible()
+    page.goto(stack.url + "/operate")
+    expect(page.locator("#content")).not_to_contain_text("does not answer")
+
+
+def test_a_refusal_of_the_trigger_is_said_as_it_is(page: Page, stack: Stack) -> None:
+    page.goto(f"{stack.url}/asked/999999")
+    expect(page.locator("#content")).to_contain_text("There is no run of this id")
