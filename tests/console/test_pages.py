@@ -9,10 +9,12 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from components.core.fingerprint import ROOT
 from components.core.home import Home
 from serving.console import evidence, svg
 from serving.console.app import application
 from serving.console.pages.base import Kept
+from serving.console.pages.runs import STEPS
 from serving.console.parts import Addresses
 
 
@@ -61,6 +63,11 @@ def test_an_artifact_out_of_the_cache_is_found_in_the_run_that_made_it(tmp_path:
     other = evidence.artifact(home, cached, "train", "output")
     assert other is not None
     assert other.parts[-5] == "20260102T000000Z-b", "failing that, one with the same data"
+
+
+def test_the_picture_of_the_graph_has_every_step() -> None:
+    shown = {name for column in STEPS for name in column}
+    assert shown == {path.parent.name for path in ROOT.glob("components/*/component.py")}
 
 
 def test_stretches_cover_every_row_once() -> None:

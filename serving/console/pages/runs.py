@@ -14,22 +14,24 @@ from serving.console.evidence import Run, Step
 from serving.console.pages.base import Console
 
 # The graph as pipelines/training.py wires it, in columns of what can run at the same time.
-_COLUMNS = (
+STEPS = (
     ("ingest",),
     ("validate",),
     ("features",),
+    ("guard",),
     ("split",),
     ("train", "automl"),
     ("evaluate", "explain"),
     ("decide",),
     ("register",),
     ("serve_check",),
+    ("deploy",),
     ("promote", "decline"),
     ("report",),
     ("finish",),
 )
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 104, 40, 22, 16
-_ACROSS = 6  # columns in a row of the picture
+_ACROSS = 7  # columns in a row of the picture
 
 
 class RunPages:
@@ -68,7 +70,7 @@ class RunPages:
 
 
 def _table(steps: dict[str, Step]) -> list[Step]:
-    known = [name for column in _COLUMNS for name in column]
+    known = [name for column in STEPS for name in column]
     others = [name for name in steps if name not in known]
     return [steps[name] for name in (*known, *others) if name in steps]
 
@@ -76,7 +78,7 @@ def _table(steps: dict[str, Step]) -> list[Step]:
 def _graph(run: Run, steps: dict[str, Step]) -> Markup:
     """Return the picture of the graph; the table beside it says the same in words."""
     places: dict[str, tuple[float, float]] = {}
-    for number, column in enumerate(_COLUMNS):
+    for number, column in enumerate(STEPS):
         row, across = divmod(number, _ACROSS)
         left = 4 + across * (_WIDTH + _GAP_X)
         for level, name in enumerate(column):
@@ -84,7 +86,7 @@ def _graph(run: Run, steps: dict[str, Step]) -> Markup:
             middle = 50 + row * 120
             places[name] = (left, middle + shift * (_HEIGHT + _GAP_Y) - _HEIGHT / 2)
     parts: list[str] = []
-    for column, following in itertools.pairwise(_COLUMNS):
+    for column, following in itertools.pairwise(STEPS):
         parts += [_edge(places[a], places[b]) for a in column for b in following]
     parts += [_node(steps.get(name), name, *places[name]) for name in places]
     width = _ACROSS * (_WIDTH + _GAP_X)
