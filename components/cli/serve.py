@@ -163,7 +163,8 @@ def _servers(home: Path, port: int, model: str, data: str, trigger: bool) -> lis
         "explainer": (ports.EXPLAINER, at_home),
     }
     urls = [f"--{name}_url=http://{HOST}:{own + shift}" for name, (own, _) in options.items()]
-    urls.append(f"--trigger_url=http://{HOST}:{ports.TRIGGER + shift}")
+    loop = ((TRIGGER, ports.TRIGGER), (MONITOR, ports.MONITOR))
+    urls += [f"--{name}_url=http://{HOST}:{own + shift}" for name, own in loop]
     if trigger:
         recordings = [f"--set=data={Path(data).resolve()}"] if data else []
         options[TRIGGER] = (ports.TRIGGER, [*at_home, *recordings])

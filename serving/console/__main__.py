@@ -32,6 +32,7 @@ def main() -> int:
             transformer=options.transformer_url.rstrip("/"),
             prometheus=options.prometheus_url.rstrip("/"),
             trigger=options.trigger_url.rstrip("/"),
+            monitor=options.monitor_url.rstrip("/"),
         ),
         options.host,
         options.http_port,
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         ("transformer", ports.TRANSFORMER),
         ("prometheus", ports.PROMETHEUS),
         ("trigger", ports.TRIGGER),
+        ("monitor", ports.MONITOR),
     ):
         variable = f"{name.upper()}_URL"
         default = os.environ.get(variable) or f"http://{LOOPBACK}:{port}"

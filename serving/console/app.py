@@ -45,7 +45,7 @@ _WRITTEN = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 )
 _LOCAL = (LOOPBACK, "localhost")
-_WRITTEN_PATHS = ("/data-docs/", "/report/")
+_WRITTEN_PATHS = ("/data-docs/", "/report/", "/drift/")
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
@@ -142,6 +142,8 @@ def _routes(console: Console) -> list[Route | Mount]:
         "/monitoring": monitoring.monitoring,
         "/parts/plots": monitoring.plots,
         "/parts/alerts": monitoring.alerts,
+        "/parts/drift": monitoring.drift,
+        "/drift/{window}": monitoring.drift_report,
         "/operate": actions.operate,
         "/asked/{id}": actions.asked,
         "/parts/asked/{id}": actions.progress,

@@ -49,6 +49,7 @@ class Addresses:
     transformer: str
     prometheus: str
     trigger: str
+    monitor: str
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,20 @@ class Parts:
         found: list[dict[str, Any]] = self._prometheus("/api/v1/query_range", parameters)["result"]
         return found
 
+    def drift(self) -> dict[str, Any]:
+        """Return the monitor's state."""
+        url = f"{self.addresses.monitor}/v1/state"
+        return self._call("monitor", "GET", url, timeout=_STATE_SECONDS)
+
+    def drift_report(self, window: str) -> str | None:
+        """Return the page about a window, None if there is none (any more)."""
+        url = f"{self.addresses.monitor}/reports/{quote(window, safe='')}"
+        try:
+            response = self._http.get(url)
+        except httpx.TransportError as error:
+            raise self._down("monitor", url) from error
+        return response.text if response.is_success else None
+
     def causes(self) -> list[dict[str, Any]]:
         """Return what has started runs, the newest first."""
         found: list[dict[str, Any]] = self._trigger("GET", "/runs")["runs"]
@@ -249,11 +264,7 @@ class Parts:
         try:
             response = self._http.request(method, url, **more)
         except httpx.TransportError as error:
-            raise PartDownError(
-                f"The {part} does not answer at {httpx.URL(url).netloc.decode()}."
-                if part != "Prometheus"
-                else f"Prometheus does not answer at {httpx.URL(url).netloc.decode()}."
-            ) from error
+            raise self._down(part, url) from error
         try:
             body: dict[str, Any] = response.json()
         except ValueError:
@@ -268,3 +279,8 @@ class Parts:
                 raise RefusedError(said, response.status_code)
             raise PartDownError(f"The {part} could not answer: {said}")
         return body
+
+    @staticmethod
+    def _down(part: str, url: str) -> PartDownError:
+        name = part if part == "Prometheus" else f"The {part}"
+        return PartDownError(f"{name} does not answer at {httpx.URL(url).netloc.decode()}.")

@@ -331,6 +331,19 @@ def test_every_answer_has_the_security_headers(stack: Stack) -> None:
         assert headers["x-content-type-options"] == "nosniff"
 
 
+def test_monitoring_shows_what_the_monitor_sees(page: Page, stack: Stack) -> None:
+    kinds = httpx.get(stack.of("monitor") + "/v1/state").json()["kinds"]
+    visit(page, stack, "/monitoring")
+    table = page.get_by_role("group", name="Drift by kind")
+    for kind, seen in kinds.items():
+        expect(table.get_by_role("row", name=re.compile(f"^{kind} "))).to_contain_text(seen["why"])
+    assert httpx.get(stack.url + "/drift/no-such-window").status_code == 404
+    with stack.paused("monitor"):
+        visit(page, stack, "/monitoring")
+        expect(page.locator("#content")).to_contain_text("The monitor does not answer")
+        expect(page.locator("#content")).to_contain_text("Audit log")
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -20,7 +20,9 @@ from serving.console.parts import Addresses
 
 async def test_pages_of_an_empty_home_say_what_to_do(tmp_path: Path) -> None:
     nobody = "http://127.0.0.1:1"
-    app = application(Home(tmp_path), Addresses("toolwear", nobody, nobody, nobody, nobody, nobody))
+    app = application(
+        Home(tmp_path), Addresses("toolwear", nobody, nobody, nobody, nobody, nobody, nobody)
+    )
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://console"
     ) as client:

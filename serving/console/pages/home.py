@@ -225,11 +225,16 @@ class HomePages:
             alerts: list[dict[str, Any]] | None = console.parts.alerts()
         except PartDownError:
             alerts = None
+        try:
+            drift: list[str] | None = console.parts.drift()["alarms"]
+        except PartDownError:
+            drift = None
         return console.page(
             "strip.html.j2",
             champion=pointer.read(console.home.root),
             up={name: console.parts.is_up(name) for name in _SERVERS},
             alerts=alerts,
+            drift=drift,
             latest=latest[0].row() if latest else None,
         )
 

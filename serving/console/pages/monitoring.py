@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
@@ -72,6 +72,24 @@ class MonitoringPages:
             spans=list(_SPANS),
             span=_span(request),
         )
+
+    def drift(self, _request: Request) -> Response:
+        """Show what has drifted, by kind, and the newest windows."""
+        try:
+            state = self._console.parts.drift()
+        except PartDownError as error:
+            return self._console.page("down.html.j2", sentence=str(error))
+        return self._console.page("drift.html.j2", state=state)
+
+    def drift_report(self, request: Request) -> Response:
+        """Give the monitor's page about a window."""
+        try:
+            page = self._console.parts.drift_report(request.path_params["window"])
+        except PartDownError as error:
+            return self._console.page("down.html.j2", 503, sentence=str(error))
+        if page is None:
+            return self._console.page("missing.html.j2", 404)
+        return HTMLResponse(page)
 
     def plots(self, request: Request) -> Response:
         """Show the plots of a span."""
