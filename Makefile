@@ -74,7 +74,7 @@ images-check: $(DEV) ## Start each image without rights and with a read-only roo
 
 .PHONY: kind-up
 kind-up: $(MAIN) ## Make a kind cluster with everything in it (DATA=folder, STEPS="system models" for only these)
-	@$(BIN)/python -m manifests.kind up $(if $(DATA),--data "$(DATA)") $(if $(STEPS),--steps $(STEPS))
+	@$(BIN)/python -m manifests.kind up $(if $(DATA),--data "$(DATA)") $(if $(VERSION),--version "$(VERSION)") $(if $(STEPS),--steps $(STEPS))
 
 .PHONY: kind-down
 kind-down: $(MAIN) ## Take the kind cluster away
@@ -82,7 +82,7 @@ kind-down: $(MAIN) ## Take the kind cluster away
 
 .PHONY: e2e
 e2e: $(MAIN) ## Run the pipeline on the cluster and ask its model (with KUBECONFIG set: on that one)
-	@$(BIN)/python -m manifests.kind e2e $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/python -m manifests.kind e2e $(if $(DATA),--data "$(DATA)") $(if $(VERSION),--version "$(VERSION)")
 
 .PHONY: check
 check: $(DEV) ## Format, lint, strict types, import rules, dead code

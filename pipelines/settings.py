@@ -5,14 +5,18 @@ kfp.local ignores all of it but the names, the cache, the retries and the enviro
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
 from components.core.config import RunParameters
+from components.core.errors import ToolwearError
 from components.core.fingerprint import step_fingerprint
 
 CODE_DIGEST = "TOOLWEAR_CODE_DIGEST"
@@ -35,6 +39,8 @@ ENVIRONMENT = (
     "DO_NOT_TRACK",
     "HOME",
 )
+SITE_VARIABLE = "TOOLWEAR_TASKS"  # names a TOML file, read when the graph is compiled
+SITE_KEYS = ("cpu", "memory", "minutes", "retries", "node", "accelerator")
 _RETRY_AFTER, _RETRY_LONGEST = "10s", "120s"
 
 
@@ -51,6 +57,8 @@ class TaskSettings:
         minutes: after which it is ended.
         retries: how often it is tried again; of use where another server may be away.
         store: whether it gets the object store's key.
+        node: labels of the nodes that it may run on; all if empty.
+        accelerator: resource of which it gets one, such as "nvidia.com/gpu".
     """
 
     says: str
@@ -61,6 +69,8 @@ class TaskSettings:
     minutes: int = 60
     retries: int = 0
     store: bool = False
+    node: Mapping[str, str] = field(default_factory=dict)
+    accelerator: str = ""
 
 
 SETTINGS = {
@@ -93,9 +103,36 @@ SETTINGS = {
 }
 
 
+def settings_of(step: str) -> TaskSettings:
+    """Return a step's settings with what the site's file says of it; see docs/kubernetes.md.
+
+    Raises:
+        ToolwearError: the file is missing, is not TOML, or says what nobody knows.
+    """
+    path = os.environ.get(SITE_VARIABLE)
+    if not path:
+        return SETTINGS[step]
+    try:
+        site = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ToolwearError(f"{path} ({SITE_VARIABLE}) cannot be read as TOML: {error}.") from None
+    strange = [name for name in site if name not in SETTINGS]
+    strange += [
+        f"{one}.{key}" for one, said in site.items() for key in said if key not in SITE_KEYS
+    ]
+    if strange:
+        raise ToolwearError(
+            f"{path} speaks of {strange[0]}, which is none of {', '.join(SITE_KEYS)} of a step."
+        )
+    said: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in site.get(step, {}).items()
+    }
+    return replace(SETTINGS[step], **said)
+
+
 def apply(task: PipelineTask, step: str) -> PipelineTask:
     """Give `task` the settings of `step` and return it."""
-    settings = SETTINGS[step]
+    settings = settings_of(step)
     task.set_display_name(settings.says)
     task.set_cpu_request(settings.cpu[0]).set_cpu_limit(settings.cpu[1])
     task.set_memory_request(settings.memory[0]).set_memory_limit(settings.memory[1])
@@ -115,6 +152,10 @@ def _on_kubernetes(task: PipelineTask, step: str, settings: TaskSettings) -> Non
     kubernetes.set_timeout(task, settings.minutes * 60)
     kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     kubernetes.add_pod_label(task, STEP_LABEL, step)
+    for label, value in settings.node.items():
+        kubernetes.add_node_selector(task, label, value)
+    if settings.accelerator:
+        task.set_accelerator_type(settings.accelerator).set_accelerator_limit(1)
     kubernetes.mount_pvc(task, HOME_CLAIM, HOME_PATH)
     kubernetes.use_config_map_as_env(task, SETTINGS_MAP, {name: name for name in ENVIRONMENT})
     if settings.store:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 from components.cli.graph import compile_training, graph_digest
 from components.core import fingerprint
 from components.core.config import RunParameters
+from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from pipelines.settings import (
     CODE_DIGEST,
@@ -20,8 +23,10 @@ from pipelines.settings import (
     LINEAGE,
     SETTINGS,
     SETTINGS_MAP,
+    SITE_VARIABLE,
     STEP_LABEL,
     STORE_SECRET,
+    settings_of,
 )
 
 NEVER_CACHED = {
@@ -118,6 +123,34 @@ def test_every_task_has_its_place_on_a_cluster(compiled: Path) -> None:
         # The object store's key goes to the one step that writes there.
         secrets = [item["secretName"] for item in task.get("secretAsEnv", [])]
         assert secrets == ([STORE_SECRET] if step == "deploy" else []), label
+
+
+def test_a_site_may_say_where_a_step_runs_and_what_it_gets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "tasks.toml"
+    site.write_text(
+        '[automl]\ncpu = ["2", "8"]\nnode = {pool = "big"}\naccelerator = "nvidia.com/gpu"\n'
+    )
+    monkeypatch.setenv(SITE_VARIABLE, str(site))
+    # In a process of its own: the graph is built when its module is imported.
+    command = [sys.executable, "-m", "components.cli", "compile", str(tmp_path / "training.yaml")]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    spec, platform = yaml.safe_load_all((tmp_path / "training.yaml").read_text())
+    resources = spec["deploymentSpec"]["executors"]["exec-automl"]["container"]["resources"]
+    assert (resources["resourceCpuRequest"], resources["resourceCpuLimit"]) == ("2", "8")
+    assert resources["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert executors["exec-automl"]["nodeSelector"]["labels"] == {"pool": "big"}
+    assert "nodeSelector" not in executors["exec-train"]
+    for text, told in (
+        ("[autml]\n", "autml"),
+        ("[automl]\nlock = 1\n", "automl.lock"),
+        ("[", "TOML"),
+    ):
+        site.write_text(text)
+        with pytest.raises(ToolwearError, match=told):
+            settings_of("train")
 
 
 def test_what_a_task_is_told_stands_in_the_cluster_s_settings() -> None:
