@@ -30,6 +30,7 @@ from components.cli.options import (
 )
 from components.core.config import RunParameters
 from components.core.errors import EXIT_USAGE, ToolwearError
+from components.core.home import Home
 from serving.common.ports import TRANSFORMER, TRIGGER
 
 app = typer.Typer(
@@ -305,6 +306,37 @@ def cancel(
     from components.cli.trigger import cancel as work
 
     work(url, home, cause, why, console)
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write, such as home.tar.gz.")],
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Back up registry, features, packages, audit log and queues to one file, while all runs on.
+
+    Example: `toolwear backup home.tar.gz`
+    """
+    from components.cli.backup import backup as work
+
+    work(Home.at(home), file, console)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `toolwear backup` wrote.")],
+    home: HomeOption = DEFAULT_HOME,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Put what is there aside, instead of refusing.")
+    ] = False,
+) -> None:
+    """Bring a home back from a backup, after every byte of it was checked.
+
+    Example: `toolwear restore home.tar.gz`
+    """
+    from components.cli.backup import restore as work
+
+    work(Home.at(home), file, console, overwrite=overwrite)
 
 
 @app.command("config")

@@ -1,0 +1,231 @@
+"""The rehearsal: a home is backed up while it is written to, destroyed, restored and compared."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tarfile
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from components.cli.backup import PARTS
+from components.core.digest import file_digest
+from components.core.fingerprint import ROOT
+from components.core.home import Home
+from components.core.lock import exclusive
+from components.core.registry import CHAMPION, COMPLETE, PACKAGE, USE, Registry
+from components.promote.registry_state import MODEL_NAME, champion_state, promote_version
+from tests.serving import stack
+from tests.serving.conftest import MODEL, environment
+from tests.serving.stack import Place
+
+RUN = "07"
+
+
+@pytest.fixture
+def home(features: Path, tmp_path: Path) -> Path:
+    """A home with real features and a champion that the registry, the log and the servers know."""
+    found = tmp_path / "home"
+    place = stack.make_place(found, features)
+    package = place.packages[0]
+    registry = Registry(Home(found), "", MODEL_NAME)
+    client = registry.client
+    client.create_registered_model(MODEL_NAME)
+    experiment = client.create_experiment("training", str(found / "mlflow"))
+    run = client.create_run(experiment)
+    client.log_param(run.info.run_id, "seed", "0")
+    client.log_artifacts(run.info.run_id, str(package.folder), "package")
+    tags = {COMPLETE: "true", PACKAGE: package.digest, USE: "known runs"}
+    made = client.create_model_version(
+        MODEL_NAME, f"{run.info.artifact_uri}/package", run.info.run_id, tags=tags
+    )
+    promote_version(registry, registry.version(str(made.version)), "it is the first", "on_demand")
+    return found
+
+
+def toolwear(*arguments: object, code: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "components.cli", *map(str, arguments)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def files(home: Path) -> dict[str, str]:
+    """Return the digest of every file that is backed up, databases excepted."""
+    found = {}
+    for part in PARTS:
+        for path in [home / part, *(home / part).rglob("*")]:
+            if path.is_file() and path.read_bytes()[:6] != b"SQLite":
+                found[path.relative_to(home).as_posix()] = file_digest(path)
+    return found
+
+
+def known(home: Path) -> dict[str, Any]:
+    """Return what the registry, the feature store and the log tell, each asked as it is used."""
+    from components.features.feast_folder import open_folder
+
+    registry = Registry(Home(home), "", MODEL_NAME)
+    champion = registry.at(CHAMPION)
+    assert champion is not None
+    run = registry.client.get_run(champion.run_id)
+    artifacts = sorted(
+        item.path for item in registry.client.list_artifacts(champion.run_id, "package")
+    )
+    store = open_folder(home / "feast" / "current")
+    views = sorted(view.name for view in store.list_feature_views())
+    return {
+        "champion": champion_state(home),
+        "tags": dict(champion.tags),
+        "parameters": dict(run.data.params),
+        "artifacts": artifacts,
+        "views": views,
+        "log": (home / "audit.jsonl").read_text(),
+    }
+
+
+def answer(home: Path, logs: Path) -> Any:
+    """Serve the champion of a home and return its answer about a run."""
+    logs.mkdir()
+    with stack.running(Place(home, []), logs) as servers:
+        url = f"{servers.transformer.url}/v1/models/{MODEL}:predict"
+        told = httpx.post(url, json={"instances": [{"run_id": RUN}]}, timeout=60)
+        assert told.status_code == 200, told.text
+        (prediction,) = told.json()["predictions"]
+    return prediction
+
+
+class Writer:
+    """Logs a metric to the registry, step after step, as a run does."""
+
+    def __init__(self, home: Path) -> None:
+        self.client: Any = Registry(Home(home), "", MODEL_NAME).client
+        experiment = self.client.search_experiments()[0].experiment_id
+        self.run_id = self.client.create_run(experiment).info.run_id
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._write)
+        self.steps = 0
+
+    def _write(self) -> None:
+        while not self.stop.is_set():
+            self.client.log_metric(self.run_id, "loss", 1.0, step=self.steps)
+            self.steps += 1
+
+    def __enter__(self) -> Writer:
+        self.thread.start()
+        stack.wait_for(lambda: self.steps > 3)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop.set()
+        self.thread.join()
+
+
+def test_what_was_destroyed_comes_back_as_it_was(home: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "kept" / "home.tar.gz"
+    before, told, listed = known(home), answer(home, tmp_path / "logs-before"), files(home)
+    with Writer(home) as writer:
+        first = writer.steps
+        toolwear("backup", archive, "--home", home)
+        last = writer.steps
+    assert first < last
+    assert archive.stat().st_mode & 0o077 == 0
+    for part in PARTS:
+        shutil.rmtree(home / part, ignore_errors=True)
+        (home / part).unlink(missing_ok=True)
+    assert champion_state(home) is None
+    assert "is as it was at" in toolwear("restore", archive, "--home", home)
+    assert known(home) == before
+    kept = {name: digest for name, digest in listed.items() if not name.endswith(".log")}
+    assert {"audit.jsonl", "serving/champion.json"} <= kept.keys()
+    assert files(home) == kept
+    # Written meanwhile: all up to one moment, nothing in part.
+    with closing(sqlite3.connect(home / "mlflow.db")) as database:
+        steps = [
+            step
+            for (step,) in database.execute(
+                "SELECT step FROM metrics WHERE run_uuid = ? ORDER BY step", (writer.run_id,)
+            )
+        ]
+    assert steps == list(range(len(steps)))
+    assert first <= len(steps) <= last + 1
+    again = answer(home, tmp_path / "logs-after")
+    assert again["label"] == told["label"]
+    assert np.isclose(again["probability"], told["probability"], atol=1e-12)
+
+
+def test_nothing_is_overwritten_unless_asked_and_then_it_is_put_aside(
+    home: Path, tmp_path: Path
+) -> None:
+    archive = tmp_path / "home.tar.gz"
+    toolwear("backup", archive, "--home", home)
+    assert "is there already" in toolwear("backup", archive, "--home", home, code=2)
+    assert "--overwrite" in toolwear("restore", archive, "--home", home, code=2)
+    log = (home / "audit.jsonl").read_text()
+    (home / "audit.jsonl").write_text("{}\n")
+    # Not under a trigger that is at work.
+    with exclusive(Home(home).lock("trigger"), "the test"):
+        told = toolwear("restore", archive, "--home", home, "--overwrite", code=2)
+    assert "end it first" in told
+    assert (home / "audit.jsonl").read_text() == "{}\n"
+    toolwear("restore", archive, "--home", home, "--overwrite")
+    assert (home / "audit.jsonl").read_text() == log
+    (aside,) = home.glob("replaced-*")
+    assert (aside / "audit.jsonl").read_text() == "{}\n"
+    elsewhere = toolwear("restore", archive, "--home", tmp_path / "other", code=2)
+    assert f"restore it with --home {home}" in elsewhere
+    assert not (tmp_path / "other" / "mlflow.db").exists()
+
+
+def test_a_backup_that_was_cut_off_or_changed_is_refused(home: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "home.tar.gz"
+    toolwear("backup", archive, "--home", home)
+    cut = tmp_path / "cut.tar.gz"
+    cut.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
+    changed, hostile = tmp_path / "changed.tar.gz", tmp_path / "hostile.tar.gz"
+    rewrite(archive, changed, {"audit.jsonl": b'{"chain": "made up"}\n'})
+    rewrite(archive, hostile, {"../outside": b"!"})
+    for bad, sentence in (
+        (cut, "is no whole backup"),
+        (changed, "audit.jsonl is not as listed"),
+        (hostile, "is no whole backup"),
+        (tmp_path / "nowhere", "is not there"),
+    ):
+        told = toolwear("restore", bad, "--home", home, "--overwrite", code=2)
+        assert sentence in told
+    assert not (tmp_path / "outside").exists()
+    assert champion_state(home) is not None
+    assert not list(home.glob("replaced-*"))
+    assert not list(home.glob(".restore-*"))
+
+
+def test_a_home_with_nothing_in_it_is_not_backed_up(tmp_path: Path) -> None:
+    told = toolwear("backup", tmp_path / "x.tar.gz", "--home", tmp_path, code=2)
+    assert "nothing to back up" in told
+
+
+def rewrite(source: Path, target: Path, changes: dict[str, bytes]) -> None:
+    """Copy an archive with the content of some files changed, or added."""
+    with tarfile.open(source) as old, tarfile.open(target, "w:gz") as new:
+        for member in old.getmembers():
+            if member.name not in changes:
+                new.addfile(member, old.extractfile(member) if member.isfile() else None)
+        for name, content in changes.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            new.addfile(member, io.BytesIO(content))
