@@ -36,7 +36,7 @@ class ProgressLines:
             file=console.file, force_terminal=console.is_terminal, soft_wrap=True
         )
         spec = next(yaml.safe_load_all(graph.read_text(encoding="utf-8")))
-        self._total = len(spec["deploymentSpec"]["executors"])
+        self._total = _tasks(spec)
         self._seen: dict[str, str] = {}
         self._read = 0
         self._started = time.monotonic()
@@ -110,3 +110,16 @@ class ProgressLines:
         self._read += len(whole)
         for line in whole.decode(errors="replace").splitlines():
             self._console.print(f"{'':16}{line}", style="dim", highlight=False, markup=False)
+
+
+def _tasks(spec: dict[str, Any]) -> int:
+    """Return how many tasks a run has here: those outside branches, and one of a branch."""
+    parts = spec["components"]
+    graphs = [spec["root"]["dag"]]
+    graphs += [
+        part["dag"]
+        for name, part in parts.items()
+        if "dag" in part and not name.startswith("comp-condition")
+    ]
+    tasks = [task for graph in graphs for task in graph["tasks"].values()]
+    return sum("executorLabel" in parts[task["componentRef"]["name"]] for task in tasks) + 1
