@@ -15,6 +15,7 @@ def automl(
     evaluations: int,
     memory_mb: int,
     cores: int,
+    dask: str,
     outer_folds: int,
     outer_seconds: int,
     automl: Output[Model],
@@ -29,6 +30,7 @@ def automl(
         evaluations: budget of each search in evaluations, for repeatable runs; 0: by time.
         memory_mb: memory limit of one search, MiB.
         cores: processes that may compute at a time.
+        dask: scheduler whose workers try the main search's models; empty: none.
         outer_folds: held-out runs, and settings, with a search of their own; 0: all.
         outer_seconds: budget of each such search, seconds.
         automl: the graph, the predictions on held-out rows, and what the search has tried.
@@ -51,6 +53,7 @@ def automl(
         evaluations=evaluations,
         memory_mb=memory_mb,
         cores=cores,
+        dask=dask,
         outer_folds=outer_folds,
         outer_seconds=outer_seconds,
     )

@@ -6,6 +6,7 @@ one. Standard library only, so that it runs on either side.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,10 +18,12 @@ from typing import Any
 from components.automl import progress
 from components.automl.request import Request
 from components.core.errors import EXIT_USAGE, ToolwearError
+from components.core.home import HOME_VARIABLE
 from components.core.steps import report
 
 PYTHON = "AUTOML_PYTHON"
 _ROOT = Path(__file__).resolve().parents[2]
+_PREFIX = "toolwear-automl-"  # short: the address of a socket below it has some 100 bytes
 _TELL_EVERY = 15.0  # seconds
 
 
@@ -31,7 +34,13 @@ def automl(features: Path, split: Path, output: Path, **settings: Any) -> None:
         ToolwearError: a setting or the data is wrong, or there is no auto-sklearn.
         RuntimeError: the search failed; its traceback is on stderr.
     """
-    with tempfile.TemporaryDirectory(prefix="toolwear-automl-") as folder:
+    with contextlib.ExitStack() as stack:
+        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix=_PREFIX))
+        folder = temporary
+        if settings["dask"] and os.environ.get(HOME_VARIABLE):
+            # Workers elsewhere read and write the same files, so they are on the shared disk.
+            shared = os.environ[HOME_VARIABLE]
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=_PREFIX, dir=shared))
         request = Request(
             features=features.absolute(),
             split=split.absolute(),
@@ -44,7 +53,7 @@ def automl(features: Path, split: Path, output: Path, **settings: Any) -> None:
         request.write(file)
         command = [python, "-m", "components.automl"]
         command += ["--request", str(file), "--parent", str(os.getpid())]
-        code = _run(command, request.scratch)
+        code = _run(command, request.scratch, temporary)
         if code == EXIT_USAGE:
             raise ToolwearError(file.with_name("reason.txt").read_text(encoding="utf-8"))
         if code != 0:
@@ -78,12 +87,12 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _run(command: list[str], scratch: Path) -> int:
+def _run(command: list[str], scratch: Path, temporary: str) -> int:
     # A session of its own, so that evaluations which outlive the search can be ended with it.
     process = subprocess.Popen(
         command,
         cwd=_ROOT,
-        env={**_environment(), "TMPDIR": str(scratch)},
+        env={**_environment(), "TMPDIR": temporary},
         start_new_session=True,
     )
     try:

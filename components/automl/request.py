@@ -24,6 +24,8 @@ class Request:
         evaluations: budget of each search in evaluations, for repeatable runs; 0: by time.
         memory_mb: memory limit of one search, MiB.
         cores: processes that may compute at a time.
+        dask: address of a Dask scheduler whose workers make the main search's evaluations, each
+            with all of `memory_mb`; they need auto-sklearn and see `scratch`; empty: none.
         outer_folds: held-out runs, and settings, with a search of their own; 0: all.
         outer_seconds: budget of each of those.
 
@@ -40,6 +42,7 @@ class Request:
     evaluations: int
     memory_mb: int
     cores: int
+    dask: str
     outer_folds: int
     outer_seconds: int
 
@@ -74,8 +77,8 @@ class Request:
 
     @property
     def jobs(self) -> int:
-        """Evaluations that the main search runs at a time."""
-        return self.cores - 1 if self.concurrent else 1
+        """Evaluations that the main search runs at a time on this machine."""
+        return self.cores - 1 if self.concurrent and not self.dask else 1
 
     def write(self, path: Path) -> None:
         """Write the request as JSON."""

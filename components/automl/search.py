@@ -15,6 +15,7 @@ from ConfigSpace.util import deactivate_inactive_hyperparameters
 from sklearn.model_selection import PredefinedSplit
 
 from components.automl import record, space
+from components.automl.cluster import Workers, cluster
 from components.automl.export.ensemble import Member
 from components.automl.progress import Progress
 from components.core.errors import ToolwearError
@@ -32,13 +33,15 @@ class Budget:
         seconds: of wall time; not used with `evaluations`.
         evaluations: number of models tried; 0: by time.
         memory_mb: memory limit of the evaluations that run at a time, together, MiB.
-        jobs: evaluations that run at a time.
+        jobs: evaluations that run at a time on this machine.
+        dask: address of a Dask scheduler whose workers run them instead, one each; empty: none.
     """
 
     seconds: int
     evaluations: int
     memory_mb: int
     jobs: int = 1
+    dask: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def search(
     found = [Member(float(weight), part) for weight, part in classifier.get_models_with_weights()]
     progress.done()
     history = record.history(classifier, found)
+    history["jobs"] = classifier.n_jobs  # a Dask cluster has its own number
     history["seconds"] = {"search": searched - started, "refit": time.time() - searched}
     return Found(found, history)
 
@@ -101,29 +105,36 @@ def _searched(
     progress: Progress,
 ) -> Any:
     """Return a classifier that has searched, with more time if none was enough to try one model."""
-    for attempt in range(_ATTEMPTS):
-        seconds = budget.seconds * 2**attempt
-        classifier = _classifier(
-            replace(budget, seconds=seconds),
-            folds,
-            seed,
-            folder.with_name(f"{folder.name}-{attempt}"),
-            progress,
-        )
-        progress.tell("starting auto-sklearn", seconds=0 if budget.evaluations else seconds)
-        try:
-            classifier.fit(X, y)
-        except UnboundLocalError:  # what auto-sklearn 0.15 ends with when it has tried nothing
-            report(f"no model was tried within {seconds} s; searching again with twice the time")
-            continue
-        return classifier
+    with cluster(budget.dask) as workers:
+        for attempt in range(_ATTEMPTS):
+            seconds = budget.seconds * 2**attempt
+            classifier = _classifier(
+                replace(budget, seconds=seconds),
+                folds,
+                seed,
+                folder.with_name(f"{folder.name}-{attempt}"),
+                progress,
+                workers,
+            )
+            progress.tell("starting auto-sklearn", seconds=0 if budget.evaluations else seconds)
+            try:
+                classifier.fit(X, y)
+            except UnboundLocalError:  # what auto-sklearn 0.15 ends with when it has tried nothing
+                report(f"no model was tried in {seconds} s; searching again with twice the time")
+                continue
+            return classifier
     raise ToolwearError(
         f"No model could be tried within {seconds} s; raise the seconds of the searches."
     )
 
 
 def _classifier(
-    budget: Budget, folds: np.ndarray | None, seed: int, folder: Path, progress: Progress
+    budget: Budget,
+    folds: np.ndarray | None,
+    seed: int,
+    folder: Path,
+    progress: Progress,
+    workers: Workers | None,
 ) -> Any:
     def told(_smbo: Any, _run: Any, result: Any, _left: float) -> None:
         ensemble = classifier.automl_._backend.load_ensemble(seed)
@@ -138,8 +149,9 @@ def _classifier(
         include=space.search_space(),
         ensemble_nbest=space.ENSEMBLE_CANDIDATES,
         ensemble_kwargs={"ensemble_size": space.ENSEMBLE_VOTES},
-        memory_limit=budget.memory_mb // budget.jobs,
-        n_jobs=budget.jobs,
+        memory_limit=budget.memory_mb if workers else budget.memory_mb // budget.jobs,
+        n_jobs=workers.count if workers else budget.jobs,
+        dask_client=workers.client if workers else None,
         seed=seed,
         tmp_folder=str(folder),
         # float64 stays float64: thresholds of trees coincide with values of the data.

@@ -73,7 +73,7 @@ def _search_main(request: Request, samples: Samples, fold: Fold) -> Found:
         samples.X[fold.train_index],
         samples.y[fold.train_index],
         None,
-        Budget(request.seconds, request.evaluations, request.memory_mb, request.jobs),
+        Budget(request.seconds, request.evaluations, request.memory_mb, request.jobs, request.dask),
         request.seed,
         request.scratch / "main",
         Progress(request.scratch, "main search", request.seconds),

@@ -50,6 +50,12 @@ class RunParameters(BaseModel):
     )
     search_memory_mb: int = Field(6000, ge=2500, description="Memory limit of a search, MiB.")
     search_cores: int = Field(2, ge=1, le=64, description="Searches that may run at a time.")
+    search_dask: str = Field(
+        "",
+        pattern=r"^((tcp|tls)://[^\s/]+:\d+)?$",
+        description="Dask scheduler whose workers try the main search's models, tcp://host:port; "
+        "the memory limit is then of one model, and the result is not repeatable; empty: none.",
+    )
     outer_folds: int = Field(
         4, ge=0, description="Held-out runs, and settings, with a search of their own; 0: all."
     )

@@ -162,7 +162,7 @@ def _learn(timed: Timed, given: dict[str, Any], folder: Path) -> None:
     timed("split", split, telemetry=telemetry, features=table, seed=seed, output=folds)
     inputs = {"features": table, "split": folds, "seed": seed}
     timed("train", train, **inputs, permutations=given["permutations"], output=models)
-    searching = ("seconds", "evaluations", "memory_mb", "cores")
+    searching = ("seconds", "evaluations", "memory_mb", "cores", "dask")
     timed(
         "automl",
         automl,

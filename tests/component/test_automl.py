@@ -35,6 +35,7 @@ REPEATABLE: dict[str, Any] = {
     "evaluations": 4,
     "memory_mb": 6000,
     "cores": 2,
+    "dask": "",
     "outer_folds": 1,
     "outer_seconds": 30,
 }

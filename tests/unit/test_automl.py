@@ -29,6 +29,7 @@ def request(**changes: Any) -> Request:
         "evaluations": 0,
         "memory_mb": 6000,
         "cores": 2,
+        "dask": "",
         "outer_folds": 4,
         "outer_seconds": 30,
     }
@@ -62,6 +63,7 @@ def test_outer_searches_run_beside_the_main_one_unless_the_run_must_be_repeatabl
     assert (request().concurrent, request().jobs) == (True, 1)
     assert (request(cores=3).concurrent, request(cores=3).jobs) == (True, 2)
     assert (request(cores=1).concurrent, request(cores=1).jobs) == (False, 1)
+    assert request(cores=3, dask="tcp://scheduler:8786").jobs == 1
     repeatable = request(cores=4, evaluations=3, seconds=1)
     assert (repeatable.concurrent, repeatable.jobs) == (False, 1)
 
