@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from distributed import Client
 from components.core.errors import ToolwearError
 from components.core.steps import report
 
+_CONNECT: Callable[..., Any] = Client
 _PATIENCE = 10  # seconds for the scheduler to answer
 
 
@@ -43,7 +44,7 @@ def cluster(address: str) -> Iterator[Workers | None]:
         yield None
         return
     try:
-        client = Client(address, timeout=_PATIENCE)  # the default one: SMAC asks for it
+        client = _CONNECT(address, timeout=_PATIENCE)  # the default one: SMAC asks for it
     except (OSError, TimeoutError, ValueError) as error:
         raise ToolwearError(
             f"No Dask scheduler answers at {address} ({error}); start it, or leave search_dask "
