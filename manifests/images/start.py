@@ -25,7 +25,7 @@ _IMPORTS = {
     "components.register.logic, components.validate.logic, mlflow, feast",
     "automl": "autosklearn.classification, components.automl.step, kfp.dsl.executor_main",
     "serving": "serving.predictor.model, serving.transformer.model, serving.explainer.model, "
-    "shap, lime, alibi, feast, boto3, grpc",
+    "components.explain.methods.anchor_rule, shap, lime, feast, boto3, grpc",
 }
 _LOOK = """
 import importlib, json, os, shutil, sys
@@ -102,7 +102,11 @@ def look(environment: Environment) -> dict[str, int | bool | str | list[str]]:
         ToolwearError: a module does not import, or the container does not start.
     """
     code = _LOOK.format(imports=_IMPORTS[environment.name], mark=_MARK)
-    command = ["docker", "run", *LOCKED, environment.image, "python", "-c", code]
+    command = ["docker", "run", *LOCKED]
+    if environment.executor:
+        # As Kubeflow calls its executor: without it the SDK loads what only compiling needs.
+        command += ["--env", "_KFP_RUNTIME=true"]
+    command += [environment.image, "python", "-c", code]
     said = _docker(command, f"{environment.image} does not start")
     (line,) = [line for line in said.splitlines() if line.startswith(_MARK)]
     found: dict[str, int | bool | str | list[str]] = json.loads(line.removeprefix(_MARK))
