@@ -154,7 +154,7 @@ def report(home: HomeOption = DEFAULT_HOME) -> None:
 
 @app.command()
 def status(home: HomeOption = DEFAULT_HOME) -> None:
-    """Tell in one screen: the champion, since when and why, and the last runs."""
+    """Tell in one screen: champion, since when and why, alerts, drift, freshness, last runs."""
     from components.cli.summary import print_status
 
     print_status(home, console)

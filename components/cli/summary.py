@@ -110,7 +110,8 @@ def _number(value: float | None) -> str:
 
 
 def print_status(home: Path, console: Console) -> None:
-    """Print the champion, since when and why, and the last runs."""
+    """Print the champion, since when and why, alerts, drift and freshness, and the last runs."""
+    from components.cli.watching import print_watching
     from components.promote.registry_state import champion_state
 
     champion = champion_state(home, os.environ.get(MLFLOW_VARIABLE, ""))
@@ -122,6 +123,7 @@ def print_status(home: Path, console: Console) -> None:
             f"{champion['since']} ({champion['why']}), sha256 {champion['sha256'][:12]}",
             highlight=False,
         )
+    print_watching(console)
     table = Table(title="Last runs")
     for heading in ("run", "cause", "outcome", "decision", "known runs", "seconds"):
         table.add_column(heading)
