@@ -208,7 +208,7 @@ def serve(
     port: Annotated[
         int,
         typer.Option(
-            "--port", min=1, max=65000, help="Port of the transformer; the next three follow it."
+            "--port", min=1, max=65000, help="Port of the transformer; the others follow it."
         ),
     ] = TRANSFORMER,
     data: TrainOnOption = None,

@@ -3,101 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-import httpx
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from components.cli.candidate_servers import CandidateServers
+from components.cli.server_process import HOST, Server, end, watch
 from components.core import schema
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
-from components.core.fingerprint import ROOT
-from components.core.processes import end_with_parent
 from components.features.names import LATEST_FILE
 from serving.common import champion as pointer
 from serving.common import ports
 
-HOST = "127.0.0.1"
 MODEL_SERVERS = ("predictor", "transformer", "explainer")
-CONSOLE, TRIGGER, MONITOR = "console", "trigger", "monitor"
+CONSOLE, TRIGGER, MONITOR, FRONT = "console", "trigger", "monitor", "front"
 READY_SECONDS = 180.0  # imports and the explainer's warm-up, on a busy machine
-STOP_SECONDS = 25.0  # a little more than a server gives its requests in flight
 _POLL_SECONDS = 0.2
-_BACKOFF_SECONDS = (1, 2, 4, 8, 16, 30)
-_STEADY_SECONDS = 30.0
-
-
-@dataclass
-class Server:
-    """A server as a process of its own.
-
-    Attributes:
-        name: of the server.
-        port: of its HTTP.
-        model: name in the URL.
-        log: file that takes its output.
-        options: further ones.
-        health: path that answers 200 once it is ready.
-    """
-
-    name: str
-    port: int
-    model: str
-    log: Path
-    options: list[str]
-    health: str
-    process: subprocess.Popen[bytes] | None = None
-    failures: int = 0
-    next_start: float = 0.0
-    ready: bool = False
-    since: float = field(default_factory=time.monotonic)
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://{HOST}:{self.port}"
-
-    def start(self) -> None:
-        """Start the process."""
-        command = [sys.executable, "-m", f"serving.{self.name}", "--model_name", self.model]
-        command += ["--host", HOST, "--http_port", str(self.port), *self.options]
-        with self.log.open("a") as stream:
-            self.process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C reaches a whole session; we tell each server ourselves, in order.
-                start_new_session=True,
-                preexec_fn=end_with_parent,
-            )
-        self.ready = False
-
-    def answers(self) -> bool:
-        """Tell whether it is ready."""
-        try:
-            response = httpx.get(f"{self.url}{self.health}", timeout=2)
-        except httpx.TransportError:
-            return False
-        return response.status_code == httpx.codes.OK
-
-    def ended(self) -> int | None:
-        """Return the exit code if the process has ended."""
-        return self.process.poll() if self.process is not None else None
-
-    def last_words(self) -> str:
-        """Return the last line of its log."""
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it logged nothing"
 
 
 def serve(home: Path, port: int, data: str, trigger: bool, console: Console) -> None:
@@ -116,7 +43,8 @@ def serve(home: Path, port: int, data: str, trigger: bool, console: Console) -> 
     """
     home = home.resolve()
     champion, package = pointer.read_package(home)
-    servers = _servers(home, port, champion.name, data, trigger)
+    candidate = CandidateServers.at_free_ports(home, champion.name, console)
+    servers = _servers(home, port, champion.name, data, trigger, candidate)
     _check_ports([*(server.port for server in servers), _grpc_port(port)])
     stopping: list[int] = []
 
@@ -139,9 +67,10 @@ def serve(home: Path, port: int, data: str, trigger: bool, console: Console) -> 
         while not stopping:
             time.sleep(_POLL_SECONDS)
             for server in servers:
-                _watch(server, console)
+                watch(server, console)
+            candidate.follow()
     finally:
-        _end(servers)
+        end([*servers, *candidate.servers])
         for number, handler in before.items():
             signal.signal(number, handler)
     console.print("stopped")
@@ -151,7 +80,9 @@ def _grpc_port(port: int) -> int:
     return ports.PREDICTOR_GRPC + port - ports.TRANSFORMER
 
 
-def _servers(home: Path, port: int, model: str, data: str, trigger: bool) -> list[Server]:
+def _servers(
+    home: Path, port: int, model: str, data: str, trigger: bool, candidate: CandidateServers
+) -> list[Server]:
     logs = home / "serving"
     logs.mkdir(parents=True, exist_ok=True)
     shift = port - ports.TRANSFORMER
@@ -170,6 +101,8 @@ def _servers(home: Path, port: int, model: str, data: str, trigger: bool) -> lis
         options[TRIGGER] = (ports.TRIGGER, [*at_home, *recordings])
     options[CONSOLE] = (ports.CONSOLE, [*at_home, *urls])
     options[MONITOR] = (ports.MONITOR, at_home)
+    behind = [url for url in urls if not url.startswith("--predictor")]
+    options[FRONT] = (ports.FRONT, [*at_home, *behind, *candidate.addresses])
     servers = []
     for name, (own, more) in options.items():
         log = logs / f"{name}-{own + shift}.log"
@@ -246,42 +179,3 @@ def _a_run(home: Path) -> str:
     if not path.exists():
         return schema.run_id(1)
     return str(min(pq.read_table(path, columns=[schema.RUN_ID])[schema.RUN_ID].to_pylist()))
-
-
-def _watch(server: Server, console: Console) -> None:
-    """Start a server again that has died, later each time, and say so."""
-    now = time.monotonic()
-    code = server.ended()
-    if server.process is not None and code is not None:
-        delay = _BACKOFF_SECONDS[min(server.failures, len(_BACKOFF_SECONDS) - 1)]
-        why = f"was killed (signal {-code})" if code < 0 else f"ended with {code}"
-        more = "" if code < 0 else f": {server.last_words()}"
-        console.print(
-            f"{server.name} {why} and is started again in {delay} s{more}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-        server.process, server.failures = None, server.failures + 1
-        server.next_start = now + delay
-    elif server.process is None and now >= server.next_start:
-        server.start()
-    elif server.process is not None and not server.ready and server.answers():
-        server.ready, server.since = True, now
-        console.print(f"{server.name} is ready again", highlight=False)
-    elif server.ready and now - server.since > _STEADY_SECONDS:
-        server.failures = 0
-
-
-def _end(servers: list[Server]) -> None:
-    """End all, those that clients ask first; kill what does not end."""
-    running = [server.process for server in reversed(servers) if server.process is not None]
-    for process in running:
-        process.terminate()
-    deadline = time.monotonic() + STOP_SECONDS
-    for process in running:
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

@@ -36,7 +36,8 @@ def main() -> int:
     host = options.predictor_host
     address = host if ":" in host else f"{host}:{ports.PREDICTOR_GRPC}"
     hop = Hop(address, options.model_name, options.predictor_request_timeout_seconds)
-    model = Transformer(options.model_name, hop, source, PayloadLog(home), home)
+    log = PayloadLog(home)
+    model = Transformer(options.model_name, hop, source, log, home, not options.shadow)
     serve(
         [model],
         Serving(
@@ -84,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
         choices=["flag", "refuse"],
         default="flag",
         help="what becomes of older ones: an answer that says so, or 422",
+    )
+    parser.add_argument(
+        "--shadow", action="store_true", help="answer copies of requests: keep no payload log"
     )
     add_arguments(parser)
     return parser

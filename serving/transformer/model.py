@@ -39,16 +39,24 @@ class Transformer(StagedModel):
         source: of features.
         log: of payloads.
         home: the system's folder, for looking answers up.
+        keeps: whether answers are kept; those to copies of requests are nobody's.
     """
 
     def __init__(
-        self, name: str, hop: Hop, source: FeatureSource, log: PayloadLog, home: Path
+        self,
+        name: str,
+        hop: Hop,
+        source: FeatureSource,
+        log: PayloadLog,
+        home: Path,
+        keeps: bool = True,
     ) -> None:
         super().__init__(name, server="transformer")
         self._hop = hop
         self._log = log
         self._home = home
         self._work = Work(hop, source)
+        self._keeps = keeps
         self._counted = Counted()
         self.ready = True
 
@@ -109,7 +117,8 @@ class Transformer(StagedModel):
             if isinstance(request, InferRequest)
             else result.v1(self.name)
         )
-        self._log.put(result.record(self.name))
+        if self._keeps:
+            self._log.put(result.record(self.name))
         return answer
 
     def response_headers(self, result: Result) -> dict[str, str]:

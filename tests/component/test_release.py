@@ -14,6 +14,7 @@ import pytest
 from components.cli.main import main
 from components.core import jsonfile, registry
 from components.core.errors import ToolwearError
+from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.registry import CANDIDATE, CHAMPION, PREVIOUS, Registry, mlflow_module
 from components.decide.outcomes import Outcome
@@ -527,3 +528,8 @@ def test_a_person_decides_on_the_command_line(
     let(home, "3", Mode.CANARY, "1")
     ended = "rollout ended, the champion stays: version 3 -> version 1\n"
     assert says("rollback", "--why", "no") == ended
+
+
+def test_the_document_names_every_outcome() -> None:
+    document = (ROOT / "docs" / "rollout.md").read_text()
+    assert [outcome for outcome in Promotion if f"`{outcome}`" not in document] == []

@@ -86,7 +86,7 @@ def environment() -> dict[str, str]:
 
 
 def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180  # a busy machine
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:

@@ -76,10 +76,10 @@ class Place:
     home: Path
     packages: list[Package]
 
-    def point(self, number: int) -> pointer.Champion:
-        """Make package `number` the champion, as promotion does."""
+    def champion(self, number: int) -> pointer.Champion:
+        """Return what points to package `number`."""
         package = self.packages[number]
-        champion = pointer.Champion(
+        return pointer.Champion(
             name=MODEL,
             version=str(number + 1),
             package_digest=package.digest,
@@ -87,6 +87,10 @@ class Place:
             model_sha256=package.model_sha256,
             since="2026-01-01T00:00:00+00:00",
         )
+
+    def point(self, number: int) -> pointer.Champion:
+        """Make package `number` the champion, as promotion does."""
+        champion = self.champion(number)
         pointer.write(self.home, champion)
         return champion
 

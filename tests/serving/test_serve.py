@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -21,8 +21,13 @@ import pytest
 from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.operator_token import operator_token
+from components.core.registry import CANDIDATE
+from components.core.thresholds import thresholds
 from serving.client import Client, RequestRefusedError, ServiceDownError
+from serving.common import champion as pointer
 from serving.common import ports
+from serving.common import rollout as state
+from serving.common.rollout import Mode, Rollout
 from tests.serving.conftest import environment
 from tests.serving.stack import Place, expected, wait_for
 from tests.trigger.service import bare_environment
@@ -30,7 +35,7 @@ from tests.trigger.service import bare_environment
 DOCUMENT = (ROOT / "docs" / "serving.md").read_text()
 TAKEN = [
     own - ports.TRANSFORMER
-    for own in (*range(8080, 8084), ports.MONITOR, ports.TRIGGER, ports.CONSOLE)
+    for own in (*range(8080, 8084), ports.MONITOR, ports.TRIGGER, ports.CONSOLE, ports.FRONT)
 ]
 EXAMPLES = re.findall(r"```(bash|python)\n(.*?)```", DOCUMENT, re.DOTALL)
 
@@ -99,7 +104,8 @@ def served(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 def test_it_tells_the_progress_and_two_lines_that_work(served: Served, place: Place) -> None:
     said = served.said()
-    for name in ("predictor", "transformer", "explainer", "trigger", "console", "monitor"):
+    names = ("predictor", "transformer", "explainer", "trigger", "console", "monitor", "front")
+    for name in names:
         assert re.search(rf"s  {name} +ready at http://127\.0\.0\.1:\d+", said)
     assert f"version 1, sha256 {place.packages[0].version}, for known_runs_only" in said
     lines = [line.strip() for line in said.splitlines() if line.strip().startswith("curl")]
@@ -223,9 +229,56 @@ def test_a_run_can_be_asked_for_and_the_answer_says_what_it_lacks(
     assert "give the trigger a folder with --data" in answer.json()["error"]
 
 
+def test_the_candidates_servers_come_with_a_rollout_and_go_with_it(
+    served: Served, place: Place
+) -> None:
+    front = served.here(f"http://127.0.0.1:{ports.FRONT}")
+    path, ask = "/v1/models/toolwear:predict", {"instances": [{"run_id": "07"}]}
+    before = httpx.post(front + path, json=ask)
+    assert before.headers["x-toolwear-track"] == "stable"
+    assert before.json()["receipt"]["version"] == "1"
+    limits = thresholds().rollout.model_dump() | {"minimum_requests": 1_000_000}
+    rollout = Rollout(
+        id="2-test",
+        model="toolwear",
+        mode=Mode.CANARY.value,
+        version="2",
+        package_digest=place.packages[1].digest,
+        champion="1",
+        why="",
+        cause="",
+        started="",
+        stage=1,
+        since="",
+        weights=state.weights(Mode.CANARY, 50),
+        thresholds=limits,
+    )
+    pointer.write(place.home, place.champion(1), CANDIDATE)
+    state.write(place.home, rollout)
+    wait_for(lambda: "canary of version 2 begins" in served.said())
+
+    def from_candidate() -> bool:
+        answer = httpx.post(front + path, json=ask)
+        candidate = answer.headers["x-toolwear-track"] == "candidate"
+        assert answer.json()["receipt"]["version"] == ("2" if candidate else "1")
+        return candidate
+
+    wait_for(from_candidate, 180)
+    assert httpx.get(f"{front}/rollout").json()["weights"]["candidate"] == 50
+
+    def children() -> int:
+        return len(psutil.Process(served.process.pid).children())
+
+    assert children() == 7 + 3
+    state.write(place.home, replace(rollout, result="rolled_back", reason="Enough of it."))
+    wait_for(lambda: "canary of version 2 rolled back: Enough of it." in served.said())
+    wait_for(lambda: children() == 7, 60)
+    assert not from_candidate()
+
+
 def test_ctrl_c_ends_all_and_leaves_nothing(served: Served, place: Place) -> None:
     children = psutil.Process(served.process.pid).children(recursive=True)
-    assert len(children) == 5
+    assert len(children) == 7
     started = time.monotonic()
     served.process.send_signal(signal.SIGINT)
     assert served.process.wait(40) == 0

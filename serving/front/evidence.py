@@ -1,0 +1,146 @@
+"""What has been seen of both tracks in a stage. Kept in a file, so that a restart loses little."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from components.core import jsonfile
+from serving.common.rollout import CANDIDATE, STABLE, Rollout
+
+# Upper edges, in milliseconds, a tenth apart: 0.5 ms to 80 s.
+EDGES = tuple(0.5 * 1.1**n for n in range(127))
+
+
+@dataclass
+class Seen:
+    """What has been seen of a track.
+
+    Attributes:
+        requests: that it was given.
+        failures: of these, not answered, or refused although the other track answers them.
+        unsure: of these, answered "not sure" for most rows.
+        slowness: how many answers took how long, by EDGES, longer ones last.
+    """
+
+    requests: int = 0
+    failures: int = 0
+    unsure: int = 0
+    slowness: list[int] = field(default_factory=lambda: [0] * (len(EDGES) + 1))
+
+    def add(self, seconds: float, *, failed: bool, unsure: bool) -> None:
+        """Count a request."""
+        self.requests += 1
+        self.failures += failed
+        self.unsure += unsure
+        if not failed:
+            self.slowness[bisect_left(EDGES, seconds * 1000)] += 1
+
+    @property
+    def answered(self) -> int:
+        """How many were answered."""
+        return sum(self.slowness)
+
+    def quantile_ms(self, share: float) -> float:
+        """Return the edge below which this share of the answers lies, in milliseconds."""
+        wanted, count = share * self.answered, 0
+        for edge, here in zip(EDGES, self.slowness, strict=False):
+            count += here
+            if count >= wanted:
+                return edge
+        return EDGES[-1]
+
+    def slower_than(self, milliseconds: float) -> int:
+        """Return how many answers certainly took longer."""
+        first = bisect_left(EDGES, milliseconds) + 1
+        return sum(self.slowness[first:])
+
+
+@dataclass
+class Evidence:
+    """What has been seen in one stage of one rollout.
+
+    Attributes:
+        rollout: its id.
+        stage: its number.
+        tracks: by name.
+        rows: of a shadow, of which both are sure.
+        disagreed: of these.
+        requests_compared: of a shadow, with at least one such row.
+        requests_disagreed: of these, most rows otherwise.
+        failures_in_a_row: of the candidate, the latest.
+        looks: how often it was judged.
+    """
+
+    rollout: str = ""
+    stage: int = 0
+    tracks: dict[str, Seen] = field(default_factory=lambda: {STABLE: Seen(), CANDIDATE: Seen()})
+    rows: int = 0
+    disagreed: int = 0
+    requests_compared: int = 0
+    requests_disagreed: int = 0
+    failures_in_a_row: int = 0
+    looks: int = 0
+
+    @classmethod
+    def for_stage(cls, rollout: Rollout) -> Evidence:
+        """Return empty evidence."""
+        return cls(rollout.id, rollout.stage)
+
+    def belongs_to(self, rollout: Rollout) -> bool:
+        """Tell whether it was seen in this stage."""
+        return (self.rollout, self.stage) == (rollout.id, rollout.stage)
+
+    def compare(self, rows: int, disagreed: int) -> None:
+        """Count an answer and its shadow."""
+        if rows:
+            self.rows += rows
+            self.disagreed += disagreed
+            self.requests_compared += 1
+            self.requests_disagreed += 2 * disagreed > rows
+
+    def figures(self) -> dict[str, Any]:
+        """Return the counts without the histograms."""
+        tracks = {
+            name: {
+                "requests": seen.requests,
+                "failures": seen.failures,
+                "unsure": seen.unsure,
+                "p50_ms": round(seen.quantile_ms(0.5), 1) if seen.answered else None,
+                "p95_ms": round(seen.quantile_ms(0.95), 1) if seen.answered else None,
+            }
+            for name, seen in self.tracks.items()
+        }
+        return {"tracks": tracks, "rows": self.rows, "disagreed": self.disagreed}
+
+
+def path(home: Path) -> Path:
+    """Return where it is kept."""
+    return home / "serving" / "rollout-evidence.json"
+
+
+def save(home: Path, value: dict[str, Any]) -> None:
+    """Write it: whoever reads sees the old or the new."""
+    jsonfile.write(path(home), value)
+
+
+def dump(evidence: Evidence) -> dict[str, Any]:
+    """Return it as it is written."""
+    return asdict(evidence)
+
+
+def load(home: Path, rollout: Rollout) -> Evidence:
+    """Return what was seen of this stage before a restart; empty if nothing is known of it."""
+    try:
+        value = jsonfile.read(path(home))
+        tracks = {name: Seen(**value["tracks"][name]) for name in (STABLE, CANDIDATE)}
+        plain = {item.name: value[item.name] for item in fields(Evidence)}
+        found = Evidence(**(plain | {"tracks": tracks}))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        found = Evidence()
+    fits = found.belongs_to(rollout) and all(
+        len(seen.slowness) == len(EDGES) + 1 for seen in found.tracks.values()
+    )
+    return found if fits else Evidence.for_stage(rollout)
