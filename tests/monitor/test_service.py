@@ -209,10 +209,12 @@ def test_killed_again_and_again_it_reports_every_window_once(mill: Mill, home: P
         log.flush()
         before = reports()
         running.start()
-        wait_for(lambda known=before: reports() > known, PATIENCE)  # type: ignore[misc]
         assert running.process is not None
-        running.process.send_signal(signal.SIGKILL)
-        running.process.wait()
+        try:
+            wait_for(lambda known=before: reports() > known, PATIENCE)  # type: ignore[misc]
+        finally:
+            running.process.send_signal(signal.SIGKILL)
+            running.process.wait()
     log.close()
     expected = undisturbed(mill, home)
     with monitor(home) as again:
