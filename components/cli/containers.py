@@ -107,6 +107,9 @@ def docker_runner(place: Place) -> Iterator[Any]:
     )
 
     def run(client: Any, image: str, command: list[str], volumes: Any, **arguments: Any) -> int:
+        for folder in volumes:
+            # The engine would make it, as root.
+            Path(folder).mkdir(parents=True, exist_ok=True)
         if root:
             _hand_over(place.home)
         own = arguments.pop("environment", None) or {}

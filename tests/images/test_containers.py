@@ -108,12 +108,17 @@ def test_runner_is_guarded_and_locked_down_while_in_use(
     theirs = docker_task_handler.run_docker_container
     events = tmp_path / "run" / "events"
     events.mkdir(parents=True)
+    outputs = tmp_path / "run" / "artifacts"  # not there yet: the engine would make it as root's
     with docker_runner(Place(tmp_path, events, "/recordings")) as runner:
         arguments = dict(runner.container_run_args)
         arguments["environment"] = {"CODE": "of the task"}  # as kfp does, dropping the runner's
         fake = Engine(3)
         code = docker_task_handler.run_docker_container(
-            client=fake, image="some:image", command=["false"], volumes={}, **arguments
+            client=fake,
+            image="some:image",
+            command=["false"],
+            volumes={str(outputs): {}},
+            **arguments,
         )
         assert code == 3
     assert docker_task_handler.run_docker_container is theirs
@@ -131,7 +136,8 @@ def test_runner_is_guarded_and_locked_down_while_in_use(
     sources = {mount["Source"]: mount["ReadOnly"] for mount in options["mounts"]}
     assert sources == {str(tmp_path): False, "/recordings": True}
     if os.getuid() == 0:
-        assert events.stat().st_uid == 65532, "its user could not write"
+        for folder in (events, outputs):
+            assert folder.stat().st_uid == 65532, "its user could not write"
 
 
 def _graph(folder: Path, name: str) -> Path:
