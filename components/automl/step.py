@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import platform
+import shutil
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -122,7 +123,8 @@ def _write(
     tables = [prediction_table(schema.KNOWN_RUNS, schema.PUBLISHED, fold, samples, p)]
     if (outer_folder / outer.PREDICTIONS).exists():
         tables.append(pd.read_parquet(outer_folder / outer.PREDICTIONS))
-        (outer_folder / outer.MODELS).rename(output / outer.MODELS)
+        # Not a rename: in a container the scratch folder is on another disk than the output.
+        shutil.move(str(outer_folder / outer.MODELS), str(output / outer.MODELS))
     pd.concat(tables, ignore_index=True).to_parquet(output / PREDICTIONS, index=False)
     native = weighted_mean(
         [member.weight for member in export.kept],
