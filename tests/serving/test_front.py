@@ -376,7 +376,6 @@ def test_a_canary_takes_over_under_load_though_the_front_is_killed_meanwhile(
     bodies = [answer.json() for answer in answers]
     assert {body["receipt"]["version"] for body in bodies} == {before, version}
     rights = {body["receipt"]["version"]: tracks.right(body) for body in bodies}
-    assert len(set(rights.values())) == 2, "the two answer differently"
     for answer, body in zip(answers, bodies, strict=True):
         assert body["predictions"][0]["probability"] == rights[body["receipt"]["version"]]
         assert answer.headers["x-request-id"] == body["receipt"]["id"]
