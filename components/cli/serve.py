@@ -95,11 +95,11 @@ def _servers(
     }
     urls = [f"--{name}_url=http://{HOST}:{own + shift}" for name, (own, _) in options.items()]
     loop = ((TRIGGER, ports.TRIGGER), (MONITOR, ports.MONITOR))
-    urls += [f"--{name}_url=http://{HOST}:{own + shift}" for name, own in loop]
+    beside = [f"--{name}_url=http://{HOST}:{own + shift}" for name, own in loop]
     if trigger:
         recordings = [f"--set=data={Path(data).resolve()}"] if data else []
         options[TRIGGER] = (ports.TRIGGER, [*at_home, *recordings])
-    options[CONSOLE] = (ports.CONSOLE, [*at_home, *urls])
+    options[CONSOLE] = (ports.CONSOLE, [*at_home, *urls, *beside])
     options[MONITOR] = (ports.MONITOR, at_home)
     behind = [url for url in urls if not url.startswith("--predictor")]
     options[FRONT] = (ports.FRONT, [*at_home, *behind, *candidate.addresses])

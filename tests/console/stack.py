@@ -21,7 +21,7 @@ from serving.common import ports
 from tests.programs import program
 from tests.serving.conftest import environment, free_port
 
-_SERVED = ("predictor", "transformer", "explainer", "trigger", "monitor", "console")
+_SERVED = ("predictor", "transformer", "explainer", "trigger", "monitor", "console", "front")
 _OFFSETS = tuple(getattr(ports, name.upper()) - ports.TRANSFORMER for name in _SERVED)
 _READY_SECONDS = 180
 
