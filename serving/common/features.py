@@ -143,7 +143,8 @@ class FeatureSource:
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # Feast sets it; see serving/__init__.py
 
         try:
-            self._current()
+            # A first read imports and connects, which may take longer than a request may.
+            self._current().values(("no-such-run",), next(iter(FEATURE_SETS)))
         except StoreDownError:
             return False
         return True
