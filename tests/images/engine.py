@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-# "1" where an engine was started for the tests, as .ci/run does: then none may be skipped.
+# "1" where an engine was started for the tests, as .ci/images does: then none may be skipped.
 REQUIRE = "TOOLWEAR_REQUIRE_ENGINE"
 
 
