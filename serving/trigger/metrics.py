@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import collections
+import logging
+from collections.abc import Iterator
+from typing import Any
+
 from prometheus_client import Counter, Gauge
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, SummaryMetricFamily
 from prometheus_client.registry import REGISTRY, Collector
 
 from components.core.causes import Cause
+from components.core.errors import ToolwearError
+from components.core.home import Home
+from components.decide.outcomes import Outcome
+from components.promote import audit_log
 from serving.trigger.store import ENDED, State, Store
+
+_log = logging.getLogger("toolwear.trigger")
 
 SERVER = "trigger"
 RESULTS = ("accepted", "duplicate", "merged", "refused")
@@ -27,26 +38,64 @@ APPROVALS = Gauge("toolwear_approvals_waiting", "Promotions that wait for a pers
 
 
 class Runs(Collector):
-    """Counts runs from the database, so that a restart forgets none."""
+    """Counts runs from the database and decisions from the audit log: a restart forgets none."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, home: Home) -> None:
         self._store = store
+        self._home = home
 
-    def collect(self) -> list[CounterMetricFamily]:
-        """Return the one metric."""
-        family = CounterMetricFamily("toolwear_runs", "Runs that ended.", labels=["outcome"])
+    def collect(self) -> Iterator[Any]:
+        """Yield what has become of the runs, how long they took, and what their gates decided."""
+        ended = CounterMetricFamily("toolwear_runs", "Runs that ended.", labels=["outcome"])
         counts = self._store.counts("runs")
         for state in ENDED:
-            family.add_metric([state.value], counts.get(state.value, 0))
-        return [family]
+            ended.add_metric([state.value], counts.get(state.value, 0))
+        seconds = SummaryMetricFamily(
+            "toolwear_run_seconds", "Time that ended runs took.", labels=["cause", "outcome"]
+        )
+        known = {(cause, state): (n, total) for cause, state, n, total in self._store.durations()}
+        for cause in Cause:
+            for state in ENDED:
+                n, total = known.get((cause.value, state.value), (0, 0.0))
+                seconds.add_metric([cause.value, state.value], n, total)
+        yield from (ended, seconds)
+        try:
+            yield _decided(audit_log.entries(self._home.audit_log))
+        except ToolwearError as error:
+            # A log that was changed must not take the other metrics away.
+            _log.error("decisions cannot be counted: %s", error)
 
 
-def prepare(store: Store) -> None:
+def _decided(log: list[dict[str, Any]]) -> CounterMetricFamily:
+    family = CounterMetricFamily(
+        "toolwear_decisions", "What the gate, or a person, has decided.", labels=["outcome"]
+    )
+    found = decisions(log)
+    for outcome in Outcome:
+        family.add_metric([outcome.value], found[outcome])
+    return family
+
+
+def decisions(log: list[dict[str, Any]]) -> collections.Counter[Outcome]:
+    """Return how often each outcome was decided, by the entries of an audit log.
+
+    An entry says it in a field of its own or at the beginning of its reason. What is on the log
+    twice of one version, say because it was held and then released, counts once.
+    """
+    seen = {}
+    for number, entry in enumerate(log):
+        word = entry.get("outcome") or entry["why"].partition(":")[0]
+        if word in Outcome:
+            seen[entry["to"] or f"line {number}", word] = Outcome(word)
+    return collections.Counter(seen.values())
+
+
+def prepare(store: Store, home: Home) -> None:
     """Put every label on /metrics at zero, so that rates and alerts see it."""
     for cause in Cause:
         for result in RESULTS:
             TRIGGERS.labels(cause.value, result)
-    REGISTRY.register(Runs(store))
+    REGISTRY.register(Runs(store, home))
 
 
 def refresh(store: Store, others_at_work: bool, schedule_next: float, approvals: int) -> None:

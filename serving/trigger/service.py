@@ -91,7 +91,7 @@ def serve(options: Options) -> None:
     with exclusive(options.home.lock("trigger"), what, _LOCK_SECONDS):
         token = operator_token(options.home)
         store = Store(options.home.trigger)
-        metrics.prepare(store)
+        metrics.prepare(store, options.home)
         operations = Operations(options.home, options.mlflow_uri, options.model_name)
         dispatcher = _dispatcher(options, settings, store)
         app = application(dispatcher, operations, token)

@@ -341,6 +341,16 @@ class Store:
             )
             return {row["state"]: row["n"] for row in rows}
 
+    def durations(self) -> list[tuple[str, str, int, float]]:
+        """Return cause, state, number and seconds of the ended runs, for each cause and state."""
+        with self._transaction() as sql:
+            rows = sql.execute(
+                "SELECT causes.cause, runs.state, count(*) AS n, sum(ended - started) AS seconds "
+                "FROM runs JOIN causes ON causes.id = runs.cause_id WHERE ended IS NOT NULL "
+                "GROUP BY causes.cause, runs.state"
+            )
+            return [(row["cause"], row["state"], row["n"], row["seconds"]) for row in rows]
+
     def last_end(self, *states: State) -> float:
         """Return when a run last ended like this, seconds since the epoch; 0 for never."""
         marks = ", ".join("?" * len(states))
