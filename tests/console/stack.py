@@ -104,7 +104,8 @@ class Stack:
                 stderr=subprocess.STDOUT,
             )
         url = f"http://127.0.0.1:{self.prometheus_port}/api/v1/query"
-        _wait(lambda: _has_samples(url), 60)
+        targets = len(config["scrape_configs"][0]["static_configs"])
+        _wait(lambda: _up(url) == targets, 60, self.folder / "prometheus.log")
 
     def traffic(self, requests: int) -> None:
         """Ask about every recorded run in turn."""
@@ -164,16 +165,18 @@ def _status(url: str) -> int:
         return 0
 
 
-def _has_samples(url: str) -> bool:
+def _up(url: str) -> int:
+    """Return how many targets Prometheus has had an answer of."""
     try:
         found = httpx.get(url, params={"query": "sum(up)"}).json()["data"]["result"]
     except (httpx.TransportError, ValueError, KeyError):
-        return False
-    return bool(found) and float(found[0]["value"][1]) == 3
+        return 0
+    return int(found[0]["value"][1]) if found else 0
 
 
-def _wait(done: Callable[[], bool], seconds: float) -> None:
+def _wait(done: Callable[[], bool], seconds: float, log: Path | None = None) -> None:
     deadline = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < deadline, f"not ready in {seconds} s"
+        said = f":\n{log.read_text()}" if log is not None else ""
+        assert time.monotonic() < deadline, f"not ready in {seconds} s{said}"
         time.sleep(0.2)

@@ -6,12 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from shutil import copytree
 
 import httpx
 import pytest
@@ -20,7 +17,6 @@ from components.core import jsonfile
 from components.core.fingerprint import ROOT
 from components.core.package import write_package
 from components.core.thresholds import thresholds
-from serving.common import champion as pointer
 from serving.monitor.kinds import Kind, Result
 from serving.monitor.packages import judge as judge_of
 from serving.monitor.service import Service
@@ -28,107 +24,19 @@ from serving.monitor.state import State
 from serving.monitor.watch import Watch
 from serving.payload import segments
 from serving.payload.log import Limits, PayloadLog, read
-from serving.payload.records import Labels, Scored
-from serving.replay.scenarios import SCENARIOS
+from serving.payload.records import Labels
 from tests.monitor.conftest import Mill
+from tests.monitor.service import PATIENCE, Process, answers, furnished, logged, monitor
 from tests.packages import parts
 from tests.serving.conftest import environment, free_port
 from tests.serving.stack import wait_for
 
 LIMITS = thresholds().monitor
-PATIENCE = 240.0  # seconds; only what hangs takes that long
 
 
 @pytest.fixture
 def home(mill: Mill, tmp_path: Path) -> Path:
-    copytree(mill.package.folder, tmp_path / "packages" / mill.package.digest)
-    pointer.write(
-        tmp_path,
-        pointer.Champion(
-            name="toolwear",
-            version="1",
-            package_digest=mill.package.digest,
-            package=f"packages/{mill.package.digest}",
-            model_sha256=mill.package.model_sha256,
-            since="2026-01-01T00:00:00+00:00",
-        ),
-    )
-    return tmp_path
-
-
-@dataclass
-class Process:
-    """A monitor at work."""
-
-    home: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        with (self.home / "monitor.log").open("a") as stream:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "serving.monitor"),
-                    *("--home", str(self.home), "--http_port", str(self.port)),
-                    *("--poll_seconds", "0.1"),
-                ],
-                cwd=ROOT,
-                env=environment(),
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-            )
-
-    def ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def state(self) -> dict:
-        return httpx.get(f"{self.url}/v1/state", timeout=10).raise_for_status().json()
-
-    def value(self, sample: str) -> float:
-        lines = httpx.get(f"{self.url}/metrics", timeout=10).text.splitlines()
-        return next(float(line.split()[-1]) for line in lines if line.startswith(f"{sample} "))
-
-
-@contextmanager
-def monitor(home: Path) -> Iterator[Process]:
-    running = Process(home, free_port())
-    running.start()
-    try:
-        wait_for(running.ready, PATIENCE)
-        yield running
-        assert running.process is not None
-        running.process.terminate()
-        assert running.process.wait(30) == 0, (home / "monitor.log").read_text()
-        assert "Traceback" not in (home / "monitor.log").read_text()
-    finally:
-        if running.process is not None and running.process.poll() is None:
-            running.process.kill()
-            running.process.wait()
-
-
-def answers(mill: Mill, name: str, *runs: str) -> list[Scored]:
-    scenario = SCENARIOS[name]
-    return [
-        scored
-        for number, run in enumerate(runs)
-        for scored in mill.offline.scored(scenario.change(mill.recordings[run]), 1000 * number)
-    ]
-
-
-def logged(home: Path, scored: list[Scored], **limits: float) -> PayloadLog:
-    log = PayloadLog(home, Limits(**limits))  # type: ignore[arg-type]
-    log.start()
-    for one in scored:
-        log.put(one)
-    assert log.flush()
-    return log
+    return furnished(mill, tmp_path)
 
 
 def undisturbed(mill: Mill, home: Path) -> State:

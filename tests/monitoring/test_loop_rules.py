@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,22 @@ from components.core.causes import Cause
 from components.core.fingerprint import ROOT
 from components.core.home import Home
 from manifests.alerting import CLUSTER, local
+from serving.payload.records import Labels, Scored
+from tests.monitor.conftest import Mill, mill
+from tests.monitor.service import answers, furnished, logged
+from tests.monitor.service import monitor as watching
 from tests.monitoring.test_serving_rules import CONFIG, MONITORING, alert_states, prometheus, value
 from tests.programs import program
 from tests.serving.conftest import free_port
+from tests.serving.stack import Server
 from tests.trigger.conftest import service_of
 from tests.trigger.service import TOKEN, Service, wait_for
 
-__all__ = ["service_of"]
+__all__ = ["mill", "service_of"]
 
 RULES = MONITORING / "rules" / "loop.yaml"
 CASES = Path(__file__).with_name("loop_rules_test.yaml")
 SERVING = MONITORING / "rules" / "serving.yaml"
-KINDS = ("data", "prediction", "concept", "quality", "abstention", "attribution", "session")
 
 
 def alerts(path: Path = RULES) -> dict[str, dict[str, Any]]:
@@ -89,48 +92,34 @@ def test_the_triggers_metrics_in_the_rules_are_on_its_live_page(
     of_trigger = {
         name
         for name in named
-        if not re.match(r"toolwear_(drift|monitor|labelled|data_quality|champion)_", name)
+        if not re.match(r"toolwear_(drift|monitor|labelled|data_quality|champion|rollout)", name)
     }
     assert len(of_trigger) >= 6
     for name in of_trigger:
         assert re.search(rf"^{name}[ {{]", text, re.MULTILINE), name
 
 
-class Monitor:
-    """The monitor's metrics as a page, with alarms that the test raises and calls off."""
-
-    def __init__(self) -> None:
-        self.alarms: set[str] = set()
-        monitor = self
-
-        class Page(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                lines = [
-                    f'toolwear_drift_alarm{{kind="{kind}"}} {int(kind in monitor.alarms)}'
-                    for kind in KINDS
-                ]
-                self.send_response(200)
-                self.send_header("content-type", "text/plain; version=0.0.4")
-                self.end_headers()
-                self.wfile.write(("\n".join(lines) + "\n").encode())
-
-            def log_message(self, *_arguments: object) -> None:
-                """Say nothing."""
-
-        self.server = HTTPServer(("127.0.0.1", 0), Page)
-        self.port = int(self.server.server_address[1])
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+def test_the_fronts_metrics_in_the_rules_are_on_its_live_page(tmp_path: Path) -> None:
+    named = set(re.findall(r"\btoolwear_rollout[a-z_]+", RULES.read_text()))
+    assert len(named) == 2
+    front = Server("serving.front", tmp_path / "front.log", [f"--home={tmp_path}"])
+    front.start(ready=False)
+    try:
+        wait_for(lambda: _page(front.url))
+        text = _page(front.url)
+        for name in named:
+            assert re.search(rf"^{name}[ {{]", text, re.MULTILINE), name
+        assert front.stop() == 0, front.log.read_text()
+    finally:
+        if front.process is not None and front.process.poll() is None:
+            front.kill()
 
 
-@pytest.fixture
-def monitor() -> Iterator[Monitor]:
-    made = Monitor()
-    yield made
-    made.close()
+def _page(url: str) -> str:
+    try:
+        return httpx.get(f"{url}/metrics", timeout=5).text
+    except httpx.TransportError:
+        return ""
 
 
 @contextmanager
@@ -163,13 +152,17 @@ def alertmanager(trigger: Service, folder: Path) -> Iterator[int]:
 
 
 def test_an_alarm_becomes_one_run_of_its_cause_and_a_dead_sensor_none(
-    service_of: Callable[..., Service], monitor: Monitor, tmp_path: Path
+    service_of: Callable[..., Service], mill: Mill, tmp_path: Path
 ) -> None:
     trigger = service_of()
-    targets = {"monitor": monitor.port, "trigger": trigger.port}
+    now = datetime.now(UTC).isoformat()
+    log = logged(furnished(mill, tmp_path / "mill", since=now), [])
     with (
+        watching(tmp_path / "mill") as monitor,
         alertmanager(trigger, tmp_path) as port,
-        prometheus(targets, tmp_path, RULES, port) as url,
+        prometheus(
+            {"monitor": monitor.port, "trigger": trigger.port}, tmp_path, RULES, port
+        ) as url,
     ):
 
         def firing() -> set[str]:
@@ -179,20 +172,30 @@ def test_an_alarm_becomes_one_run_of_its_cause_and_a_dead_sensor_none(
             found = httpx.get(f"http://127.0.0.1:{port}/api/v2/alerts?active=false").json()
             return [item["labels"]["alertname"] for item in found]
 
+        def served(number: int, names: str) -> list[Scored]:
+            scored = answers(mill, names, "12", first=10_000 * number)
+            for one in scored:
+                log.put(one)
+            assert log.flush()
+            rows = sum(len(one.values) for one in scored)
+            wait_for(lambda: monitor.state()["rows"] == rows * number)
+            return scored
+
         wait_for(lambda: _scraped(url))
-        # Well: nothing fires. A notice of another session is no alarm.
-        monitor.alarms = {"session"}
-        wait_for(lambda: value(url, 'toolwear_drift_alarm{kind="session"}') == 1)
+        # Well: windows are judged, and nothing fires.
+        known = served(1, "healthy")
+        assert monitor.state()["kinds"]["data"]["last"] == ["ok"] * 3
+        wait_for(lambda: value(url, 'toolwear_monitor_windows_total{kind="data",result="ok"}') == 3)
         assert firing() == set()
         # A dead sensor: two alerts, and no run, as the one holds the other back.
-        monitor.alarms = {"quality"}
+        served(2, "dead_sensor")
         wait_for(lambda: "ToolwearSensorFault" in firing())
-        wait_for(lambda: _active(port) == {"ToolwearSensorFault"})
-        monitor.alarms = {"quality", "data"}
+        wait_for(lambda: "ToolwearSensorFault" in _active(port))
+        served(3, "dead_sensor+other_feed")
         wait_for(lambda: held_back() == ["ToolwearDistributionChanged"])
         assert trigger.runs() == []
-        # Another distribution: one run, although three kinds say so and the alert is sent again.
-        monitor.alarms = {"data", "prediction", "attribution"}
+        # The sensor is mended, the feed rate still new: one run, although it is told again.
+        served(4, "other_feed")
         wait_for(lambda: len(trigger.runs()) == 1)
         (run,) = trigger.runs()
         assert run["cause"] == "distribution_change"
@@ -201,10 +204,13 @@ def test_an_alarm_becomes_one_run_of_its_cause_and_a_dead_sensor_none(
         assert trigger.metric(_ACCEPTED.format("accepted")) == 1
         (started,) = trigger.starts()
         assert started["cause"].startswith("distribution_change: ToolwearDistributionChanged: ")
-        # It goes away and comes back: a new alert. Labels that contradict are another cause.
-        monitor.alarms = {"concept"}
+        # Labels that contradict are another cause.
+        for one in known:
+            truth = (True,) * len(one.values)
+            assert log.put_labels(Labels(one.receipt_id, truth, datetime.now(UTC), "late"))
         wait_for(lambda: {run["cause"] for run in trigger.runs()} >= {"degradation"})
         assert [run["cause"] for run in trigger.runs()].count("distribution_change") == 1
+    log.close()
 
 
 _ACCEPTED = 'toolwear_triggers_total{{cause="distribution_change",result="{}"}}'

@@ -86,6 +86,7 @@ def test_the_targets_are_the_ports_of_the_servers() -> None:
         "explainer": ports.EXPLAINER,
         "monitor": ports.MONITOR,
         "trigger": ports.TRIGGER,
+        "front": ports.FRONT,
     }
     assert found == {name: [f"127.0.0.1:{port}"] for name, port in expected.items()}
 
