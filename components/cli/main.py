@@ -212,19 +212,21 @@ def serve(
         ),
     ] = TRANSFORMER,
     data: TrainOnOption = None,
+    settings: SetOption = None,
     trigger: Annotated[
         bool, typer.Option("--trigger/--no-trigger", help="Whether runs can be asked for here.")
     ] = True,
 ) -> None:
     """Serve the champion here until Ctrl-C: model servers, trigger and console on loopback.
 
-    They follow the champion: after a promotion or a rollback they answer by the new one.
+    They follow the champion: after a promotion or a rollback they answer by the new one. What
+    --data and --set say is of the runs that its trigger starts.
 
-    Example: `toolwear serve --port 9000`
+    Example: `toolwear serve --port 9000 --set rollout=canary`
     """
     from components.cli.serve import serve as work
 
-    work(home, port, data or "", trigger, console)
+    work(home, port, overrides_of(data, settings), trigger, console)
 
 
 @app.command()

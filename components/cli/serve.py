@@ -7,8 +7,10 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pyarrow.parquet as pq
 from rich.console import Console
@@ -27,13 +29,15 @@ READY_SECONDS = 180.0  # imports and the explainer's warm-up, on a busy machine
 _POLL_SECONDS = 0.2
 
 
-def serve(home: Path, port: int, data: str, trigger: bool, console: Console) -> None:
+def serve(
+    home: Path, port: int, settings: Mapping[str, Any], trigger: bool, console: Console
+) -> None:
     """Start the model servers, trigger and console; watch them, and end them when told to stop.
 
     Args:
         home: the system's folder.
         port: of the transformer; the others have the ports behind it.
-        data: folder that the trigger's runs train on; empty for that of the last run.
+        settings: of the runs that the trigger starts; the others are as in the last run.
         trigger: whether to start one.
         console: for what the user is told.
 
@@ -44,7 +48,7 @@ def serve(home: Path, port: int, data: str, trigger: bool, console: Console) -> 
     home = home.resolve()
     champion, package = pointer.read_package(home)
     candidate = CandidateServers.at_free_ports(home, champion.name, console)
-    servers = _servers(home, port, champion.name, data, trigger, candidate)
+    servers = _servers(home, port, champion.name, settings, trigger, candidate)
     _check_ports([*(server.port for server in servers), _grpc_port(port)])
     stopping: list[int] = []
 
@@ -81,7 +85,12 @@ def _grpc_port(port: int) -> int:
 
 
 def _servers(
-    home: Path, port: int, model: str, data: str, trigger: bool, candidate: CandidateServers
+    home: Path,
+    port: int,
+    model: str,
+    settings: Mapping[str, Any],
+    trigger: bool,
+    candidate: CandidateServers,
 ) -> list[Server]:
     logs = home / "serving"
     logs.mkdir(parents=True, exist_ok=True)
@@ -97,8 +106,7 @@ def _servers(
     loop = ((TRIGGER, ports.TRIGGER), (MONITOR, ports.MONITOR))
     beside = [f"--{name}_url=http://{HOST}:{own + shift}" for name, own in loop]
     if trigger:
-        recordings = [f"--set=data={Path(data).resolve()}"] if data else []
-        options[TRIGGER] = (ports.TRIGGER, [*at_home, *recordings])
+        options[TRIGGER] = (ports.TRIGGER, [*at_home, *_of_runs(settings)])
     options[CONSOLE] = (ports.CONSOLE, [*at_home, *urls, *beside])
     options[MONITOR] = (ports.MONITOR, at_home)
     behind = [url for url in urls if not url.startswith("--predictor")]
@@ -109,6 +117,13 @@ def _servers(
         health = f"/v2/models/{model}/ready" if name in MODEL_SERVERS else "/healthz"
         servers.append(Server(name, own + shift, model, log, more, health))
     return servers
+
+
+def _of_runs(settings: Mapping[str, Any]) -> list[str]:
+    values = dict(settings)
+    if values.get("data"):
+        values["data"] = str(Path(values["data"]).resolve())  # a run has another working folder
+    return [f"--set={key}={value}" for key, value in values.items()]
 
 
 def _check_ports(numbers: list[int]) -> None:
