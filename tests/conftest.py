@@ -86,7 +86,12 @@ def trained_home(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
     def train(home: Path) -> None:
         done = subprocess.run(
-            run_command(real_data, home), capture_output=True, text=True, check=False, cwd=ROOT
+            run_command(real_data, home),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            timeout=1800,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -103,7 +103,7 @@ def _servers(
         "explainer": (ports.EXPLAINER, at_home),
     }
     urls = [f"--{name}_url=http://{HOST}:{own + shift}" for name, (own, _) in options.items()]
-    loop = ((TRIGGER, ports.TRIGGER), (MONITOR, ports.MONITOR))
+    loop = ((TRIGGER, ports.TRIGGER), (MONITOR, ports.MONITOR), (FRONT, ports.FRONT))
     beside = [f"--{name}_url=http://{HOST}:{own + shift}" for name, own in loop]
     if trigger:
         options[TRIGGER] = (ports.TRIGGER, [*at_home, *_of_runs(settings)])

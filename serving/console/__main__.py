@@ -33,6 +33,9 @@ def main() -> int:
             prometheus=options.prometheus_url.rstrip("/"),
             trigger=options.trigger_url.rstrip("/"),
             monitor=options.monitor_url.rstrip("/"),
+            front=options.front_url.rstrip("/"),
+            mlflow_ui=options.mlflow_ui_url.rstrip("/"),
+            kfp_ui=options.kfp_ui_url.rstrip("/"),
         ),
         options.host,
         options.http_port,
@@ -57,6 +60,14 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--{name}_url", default=default, help=f"its address (default: ${variable})"
         )
+    for name, what in (
+        ("front", "the front, if it divides the traffic here"),
+        ("mlflow_ui", "MLflow for a browser, to link runs and versions to"),
+        ("kfp_ui", "Kubeflow Pipelines for a browser, to link runs to"),
+    ):
+        variable = f"{name.upper()}_URL"
+        default = os.environ.get(variable, "")
+        parser.add_argument(f"--{name}_url", default=default, help=f"{what} (default: ${variable})")
     add_arguments(parser)
     parser.set_defaults(http_port=ports.CONSOLE)
     return parser

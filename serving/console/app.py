@@ -148,6 +148,7 @@ def _routes(console: Console) -> list[Route | Mount]:
         "/asked/{id}": actions.asked,
         "/parts/asked/{id}": actions.progress,
         "/parts/causes": actions.causes,
+        "/parts/rollout": actions.rollout,
         "/healthz": _healthy,
     }
     forms = {
@@ -158,6 +159,8 @@ def _routes(console: Console) -> list[Route | Mount]:
         "/approvals/{id}": actions.decide,
         "/rollback": actions.rollback,
     }
+    if not console.parts.addresses.front:
+        del pages["/parts/rollout"]
     return [
         *(Route(path, page, methods=["GET"]) for path, page in pages.items()),
         *(Route(path, action, methods=["POST"]) for path, action in forms.items()),

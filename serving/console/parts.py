@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -41,7 +42,13 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the parts answer, and the model's name in their paths."""
+    """Where the parts answer, and the model's name in their paths.
+
+    Attributes:
+        front: divides the traffic of a rollout; empty where something else does.
+        mlflow_ui: where a browser finds MLflow; empty if it is not to be linked.
+        kfp_ui: the same of Kubeflow Pipelines.
+    """
 
     model: str
     predictor: str
@@ -50,6 +57,9 @@ class Addresses:
     prometheus: str
     trigger: str
     monitor: str
+    front: str = ""
+    mlflow_ui: str = ""
+    kfp_ui: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,6 +204,11 @@ class Parts:
             raise self._down("monitor", url) from error
         return response.text if response.is_success else None
 
+    def rollout(self) -> dict[str, Any]:
+        """Return the front's rollout: its stage, its weights, what was seen and compared."""
+        url = f"{self.addresses.front}/rollout"
+        return self._call("front", "GET", url, timeout=_STATE_SECONDS)
+
     def causes(self) -> list[dict[str, Any]]:
         """Return what has started runs, the newest first."""
         found: list[dict[str, Any]] = self._trigger("GET", "/runs")["runs"]
@@ -212,13 +227,15 @@ class Parts:
         found: list[dict[str, Any]] = self._trigger("GET", "/approvals")["approvals"]
         return found
 
-    def retrain(self, detail: str, fast: bool, key: str) -> str:
-        """Ask for a run; return the cause's id. Asked twice with one key, it is one cause.
+    def retrain(self, detail: str, parameters: Mapping[str, Any], key: str) -> str:
+        """Ask for a run with settings of its own; return the cause's id.
+
+        Asked twice with one key, it is one cause.
 
         Raises:
             RefusedError: the trigger says why not.
         """
-        body = {"detail": detail, "parameters": {"fast": True} if fast else {}}
+        body = {"detail": detail, "parameters": dict(parameters)}
         return str(self._trigger("POST", "/retrain", body, {KEY_HEADER: key})["id"])
 
     def decide(self, key: str, decision: str, why: str) -> dict[str, Any]:

@@ -34,14 +34,14 @@ class Stack:
         home: the system's folder.
         port: of the transformer.
         server: `toolwear serve`.
-        prometheus_port: where Prometheus answers, once it is started.
+        reserved: bound to Prometheus' port until it is started, so that nobody else takes it.
         folder: for what the processes write.
     """
 
     home: Path
     port: int
     server: subprocess.Popen[bytes]
-    prometheus_port: int
+    reserved: socket.socket
     folder: Path
     prometheus: subprocess.Popen[bytes] | None = None
 
@@ -85,6 +85,7 @@ class Stack:
 
     def start_prometheus(self) -> None:
         """Start Prometheus with the project's rules, scraping fast."""
+        port = self.reserved.getsockname()[1]
         config = yaml.safe_load((ROOT / "manifests/monitoring/prometheus.yaml").read_text())
         config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = [str(ROOT / "manifests/monitoring/rules/*.yaml")]
@@ -92,18 +93,19 @@ class Stack:
             target["targets"] = [self.of(target["labels"]["server"]).removeprefix("http://")]
         path = self.folder / "prometheus.yaml"
         path.write_text(yaml.safe_dump(config))
+        self.reserved.close()
         with (self.folder / "prometheus.log").open("w") as log:
             self.prometheus = subprocess.Popen(
                 [
                     program("prometheus"),
                     f"--config.file={path}",
                     f"--storage.tsdb.path={self.folder / 'tsdb'}",
-                    f"--web.listen-address=127.0.0.1:{self.prometheus_port}",
+                    f"--web.listen-address=127.0.0.1:{port}",
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        url = f"http://127.0.0.1:{self.prometheus_port}/api/v1/query"
+        url = f"http://127.0.0.1:{port}/api/v1/query"
         targets = len(config["scrape_configs"][0]["static_configs"])
         _wait(lambda: _up(url) == targets, 60, self.folder / "prometheus.log")
 
@@ -120,7 +122,9 @@ class Stack:
 @contextmanager
 def running(home: Path, folder: Path) -> Iterator[Stack]:
     """Start `toolwear serve` and end it and what was started beside it."""
-    port, prometheus_port = _free_ports(), free_port()
+    reserved = socket.socket()
+    reserved.bind(("127.0.0.1", 0))
+    port, prometheus_port = _free_ports(), reserved.getsockname()[1]
     output = folder / "serve.log"
     with output.open("w") as stream:
         server = subprocess.Popen(
@@ -130,7 +134,7 @@ def running(home: Path, folder: Path) -> Iterator[Stack]:
             stdout=stream,
             stderr=subprocess.STDOUT,
         )
-    stack = Stack(home, port, server, prometheus_port, folder)
+    stack = Stack(home, port, server, reserved, folder)
     try:
         _wait(
             lambda: server.poll() is not None or "Ctrl-C stops all" in output.read_text(),
@@ -139,6 +143,7 @@ def running(home: Path, folder: Path) -> Iterator[Stack]:
         assert server.poll() is None, output.read_text()
         yield stack
     finally:
+        reserved.close()
         for process in (stack.prometheus, server):
             if process is not None and process.poll() is None:
                 process.send_signal(signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -39,6 +40,25 @@ async def test_pages_of_an_empty_home_say_what_to_do(tmp_path: Path) -> None:
             "/operate",
         ):
             assert (await client.get(path)).status_code == 200
+
+
+async def test_runs_are_linked_to_where_else_they_are_to_be_seen(tmp_path: Path) -> None:
+    nobody = "http://127.0.0.1:1"
+    nowhere = Addresses("toolwear", nobody, nobody, nobody, nobody, nobody, nobody)
+    linked = replace(nowhere, mlflow_ui="http://mlflow.example", kfp_ui="http://kfp.example")
+    make_run(tmp_path, "20260101T000000Z-a", ("train",))
+    for addresses, expected in ((nowhere, set()), (linked, {_VERSIONS, _KFP_RUNS})):
+        app = application(Home(tmp_path), addresses)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://console"
+        ) as client:
+            page = (await client.get("/runs")).text
+            assert {link for link in (_VERSIONS, _KFP_RUNS) if f'href="{link}"' in page} == expected
+            assert (await client.get("/parts/rollout")).status_code == 404, "there is no front"
+
+
+_VERSIONS = "http://mlflow.example/#/models/toolwear"
+_KFP_RUNS = "http://kfp.example/#/runs"
 
 
 def make_run(root: Path, name: str, steps: tuple[str, ...], **arguments: object) -> evidence.Run:

@@ -18,15 +18,19 @@ from tests.serving.conftest import MODEL
 
 
 def check(package: Package, output: Path, **options: Any) -> tuple[bool, dict[str, Any]]:
+    before = predictors()  # other tests of this process may keep one
     passed = serve_check(package.folder, package.digest, MODEL, output, **options)
     result = jsonfile.read(output / "check.json")
     assert result["passed"] is passed
     assert result["package_digest"] == package.digest
-    predictors = [
-        child for child in psutil.Process().children() if "serving.predictor" in child.cmdline()
-    ]
-    assert predictors == [], "the predictor is still running"
+    assert predictors() == before, "the predictor is still running"
     return passed, result
+
+
+def predictors() -> list[psutil.Process]:
+    """Return the predictors that this process has started and that still run."""
+    children = psutil.Process().children()
+    return [child for child in children if "serving.predictor" in child.cmdline()]
 
 
 def test_a_right_package_passes(package: Package, tmp_path: Path) -> None:

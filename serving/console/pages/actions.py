@@ -53,8 +53,8 @@ class ActionPages:
             return self._console.page("fault.html.j2", error.status, sentence=str(error))
         except PartDownError as error:
             return self._console.page("down.html.j2", sentence=str(error))
-        ended = cause["status"] in _FINISHED
-        return self._console.page("progress.html.j2", cause=cause, ended=ended)
+        ended, kfp_ui = cause["status"] in _FINISHED, self._console.parts.addresses.kfp_ui
+        return self._console.page("progress.html.j2", cause=cause, ended=ended, kfp_ui=kfp_ui)
 
     def causes(self, _request: Request) -> Response:
         """Show the newest causes."""
@@ -62,14 +62,24 @@ class ActionPages:
             causes = self._console.parts.causes()
         except PartDownError as error:
             return self._console.page("down.html.j2", sentence=str(error))
-        return self._console.page("causes.html.j2", causes=causes)
+        return self._console.page(
+            "causes.html.j2", causes=causes, kfp_ui=self._console.parts.addresses.kfp_ui
+        )
+
+    def rollout(self, _request: Request) -> Response:
+        """Show the rollout that is under way, or how the last one ended."""
+        try:
+            state = self._console.parts.rollout()
+        except PartDownError as error:
+            return self._console.page("down.html.j2", sentence=str(error))
+        return self._console.page("rollout.html.j2", state=state)
 
     async def sign_in(self, request: Request) -> Response:
         """Open a session for who knows the token."""
         fields = await self._own_form(request)
         if isinstance(fields, Response):
             return fields
-        kept = urlencode({name: fields[name] for name in ("detail", "why") if fields.get(name)})
+        kept = urlencode({name: fields[name] for name in _TYPED if fields.get(name)})
         answer = RedirectResponse("/operate" + (f"?{kept}" if kept else ""), _SEE_OTHER)
         if not self._console.sessions.open(
             fields.get("token", ""), answer, request.url.scheme == "https"
@@ -92,8 +102,7 @@ class ActionPages:
 
         def ask(fields: Fields) -> Response:
             key = fields.get("key") or secrets.token_hex(16)
-            fast = fields.get("fast") == "yes"
-            found = self._console.parts.retrain(fields.get("detail", ""), fast, key)
+            found = self._console.parts.retrain(fields.get("detail", ""), _parameters(fields), key)
             return RedirectResponse(f"/asked/{found}", _SEE_OTHER)
 
         return await self._done(request, ask)
@@ -164,11 +173,21 @@ class ActionPages:
             said=said,
             down=down,
             held=held,
+            rollout=bool(self._console.parts.addresses.front),
             key=secrets.token_hex(16),
         )
 
 
-_TYPED = ("detail", "why")
+_TYPED = ("detail", "seed", "why")
+
+
+def _parameters(fields: Fields) -> dict[str, Any]:
+    """Return what the form asks of the run; the trigger says what is wrong with it."""
+    asked: dict[str, Any] = {"fast": True} if fields.get("fast") == "yes" else {}
+    seed = fields.get("seed", "").strip()
+    if seed:
+        asked["seed"] = int(seed) if seed.isdecimal() and seed.isascii() else seed
+    return asked
 
 
 def _moved(found: dict[str, Any]) -> Response:

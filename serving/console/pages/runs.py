@@ -43,7 +43,7 @@ class RunPages:
     def runs(self, _request: Request) -> Response:
         """Show the table of runs."""
         rows = [run.row() for run in evidence.runs(self._console.home)]
-        return self._console.page("runs.html.j2", rows=rows)
+        return self._console.page("runs.html.j2", rows=rows, at=self._console.parts.addresses)
 
     def run(self, request: Request) -> Response:
         """Show one run."""
@@ -59,6 +59,7 @@ class RunPages:
             steps=_table(steps),
             summary=run.summary,
             arguments=run.arguments,
+            at=self._console.parts.addresses,
         )
 
     def report(self, request: Request) -> Response:
