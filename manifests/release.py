@@ -20,7 +20,8 @@ from components.core.errors import EXIT_USAGE, ToolwearError
 from manifests.rendered import OVERLAYS, ROOT, everything, workloads
 
 PINS = ROOT / "images" / "kustomization.yaml"
-_OURS = "toolwear/"
+OURS = "toolwear/"  # begins the names of what is built from this repository
+DIGEST = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 _LINE = re.compile(r"(?P<name>toolwear/[a-z]+) (?P<image>\S+@sha256:[0-9a-f]{64})")
 
 
@@ -28,7 +29,7 @@ def names(pins: Path = PINS) -> list[str]:
     """Return the names of the images that are built from this repository."""
     pinned = {entry["name"] for entry in yaml.safe_load(pins.read_text())["images"]}
     used = pinned | {image.rpartition(":")[0] for image in (images.PIPELINE, images.AUTOML)}
-    return sorted(name for name in used if name.startswith(_OURS))
+    return sorted(name for name in used if name.startswith(OURS))
 
 
 def read(path: Path) -> dict[str, str]:
@@ -70,7 +71,7 @@ def pin(released: Mapping[str, str], pins: Path = PINS) -> None:
 def environment(released: Mapping[str, str]) -> list[str]:
     """Return the variables with which the graph is compiled to the release's images."""
     return [
-        f"TOOLWEAR_{name.removeprefix(_OURS).upper()}_IMAGE={image}"
+        f"TOOLWEAR_{name.removeprefix(OURS).upper()}_IMAGE={image}"
         for name, image in sorted(released.items())
     ]
 
@@ -78,7 +79,10 @@ def environment(released: Mapping[str, str]) -> list[str]:
 def strays(
     released: Mapping[str, str], spec: Mapping[str, Any], overlays: Sequence[str]
 ) -> list[str]:
-    """Return which images the graph and the overlays name that the release did not push."""
+    """Return which images the graph and the overlays name that the release did not push.
+
+    Those of others have to be named by digest: a tag may be moved after it was tried.
+    """
     pushed = set(released.values())
     registries = {image.rpartition("/")[0] for image in pushed}
     found = [
@@ -88,11 +92,13 @@ def strays(
     ]
     for overlay in overlays:
         for workload in workloads(everything(overlay)):
-            found += [
-                f"{overlay}: {workload.name} names {image}"
-                for image in (container["image"] for container in workload.containers)
-                if image not in pushed and image.rpartition("/")[0] in registries | {"toolwear"}
-            ]
+            for image in (container["image"] for container in workload.containers):
+                if image in pushed:
+                    continue
+                if image.rpartition("/")[0] in registries | {OURS.rstrip("/")}:
+                    found.append(f"{overlay}: {workload.name} names {image}")
+                elif not DIGEST.fullmatch(image):
+                    found.append(f"{overlay}: {workload.name} names {image} without a digest")
     return found
 
 
@@ -109,7 +115,7 @@ def main(arguments: Sequence[str]) -> None:
     for name, what in (
         ("pin", "write the digests into manifests/images"),
         ("environment", "print the variables for `toolwear compile`"),
-        ("check", "fail if the graph or an overlay names an image of another release"),
+        ("check", "fail if the graph or an overlay names another image, or one without a digest"),
     ):
         command = commands.add_parser(name, help=what)
         command.add_argument("release", type=Path)
@@ -128,8 +134,14 @@ def main(arguments: Sequence[str]) -> None:
         spec = next(yaml.safe_load_all(given.graph.read_text(encoding="utf-8")))
         found = strays(released, spec, OVERLAYS)
         if found:
-            raise ToolwearError("; ".join(found) + ": pin and compile with this release's images.")
-        print(f"the graph and {', '.join(OVERLAYS)} name images of this release only")
+            raise ToolwearError(
+                "; ".join(found) + ": pin and compile with this release's images, and name those "
+                f"of others by digest in {PINS.relative_to(ROOT.parent)}."
+            )
+        print(
+            f"the graph and {', '.join(OVERLAYS)} name images of this release, "
+            "and those of others by digest"
+        )
 
 
 if __name__ == "__main__":

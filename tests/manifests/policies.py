@@ -8,29 +8,28 @@ from typing import Any
 
 import yaml
 
+from manifests.release import DIGEST, OURS
 from manifests.rendered import ROOT, Object, Workload, named, of_kind, workloads
 from pipelines.settings import SETTINGS, STEP_LABEL
 
 Policy = Callable[[Sequence[Object]], list[str]]
-_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 _VERSION = re.compile(r"v?\d+\.\d+(\.\d+)?([.-][\w.]+)?|dev|[0-9a-f]{40}")
 # Pods of other people's controllers that our policies speak of; the pipeline's tasks too.
 FOREIGN = {"app": {"seaweedfs", "ml-pipeline", "cache-server"}, STEP_LABEL: set(SETTINGS)}
 
 
 def pinned_images() -> dict[str, str]:
-    """Return the images of the one file that pins them, with the tag or digest of each."""
+    """Return the images of the one file that pins them, with the tag and digest of each."""
     pins = yaml.safe_load((ROOT / "images" / "kustomization.yaml").read_text())["images"]
     return {
-        pin.get("newName", pin["name"]): f"@{pin['digest']}"
-        if "digest" in pin
-        else f":{pin['newTag']}"
+        pin.get("newName", pin["name"]): (f":{pin['newTag']}" if "newTag" in pin else "")
+        + (f"@{pin['digest']}" if "digest" in pin else "")
         for pin in pins
     }
 
 
 def images(objects: Sequence[Object]) -> list[str]:
-    """Each image is one that we build or pin, and no tag floats."""
+    """Each image is one that we build or pin; no tag floats, and others' have a digest."""
     pins = pinned_images()
     allowed = {f"{name}{pin}" for name, pin in pins.items()}
     found = []
@@ -39,8 +38,10 @@ def images(objects: Sequence[Object]) -> list[str]:
         if image not in allowed:
             found.append(f"{workload.name}: {image} is not in manifests/images")
         tag = image.rpartition(":")[2]
-        if not (_DIGEST.fullmatch(image) or _VERSION.fullmatch(tag)):
+        if not (DIGEST.fullmatch(image) or _VERSION.fullmatch(tag)):
             found.append(f"{workload.name}: {image} has a tag that floats")
+        if not image.startswith(OURS) and not DIGEST.fullmatch(image):
+            found.append(f"{workload.name}: {image} has no digest")
     return found
 
 

@@ -31,6 +31,11 @@ def floating(objects: list[Object]) -> None:
     container(objects)["image"] = "toolwear/pipeline:latest"
 
 
+def version_only(objects: list[Object]) -> None:
+    redis = one(objects, "StatefulSet", "redis")["spec"]["template"]["spec"]["containers"][0]
+    redis["image"] = redis["image"].partition("@")[0]
+
+
 def no_limit(objects: list[Object]) -> None:
     del container(objects)["resources"]["limits"]["memory"]
 
@@ -102,6 +107,7 @@ def unknown_peer(objects: list[Object]) -> None:
 # Two ways to break a policy where it speaks of two things.
 FAULTS: list[tuple[str, Callable[[list[Object]], None]]] = [
     ("images", floating),
+    ("images", version_only),
     ("resources", no_limit),
     ("probes", no_probe),
     ("security", writable),

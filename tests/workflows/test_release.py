@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from components.core.fingerprint import ROOT
 from tests.programs import program
@@ -84,6 +85,18 @@ def test_the_graph_and_the_manifests_name_what_was_pushed_and_nothing_else(
     pins = (checkout.folder / "manifests" / "images" / "kustomization.yaml").read_text()
     assert pins.startswith("# Every image of the cluster")
     assert "kind, staging, production" in checkout.release("check", "images.txt", "graph.yaml")
+    # An image of others by its tag alone is no release.
+    path = checkout.folder / "manifests" / "images" / "kustomization.yaml"
+    content = yaml.safe_load(pins)
+    for entry in content["images"]:
+        if entry["name"] == "redis":
+            del entry["digest"]
+    path.write_text(yaml.safe_dump(content))
+    done = checkout.run(*check)
+    assert done.returncode == 2
+    assert "production: StatefulSet toolwear/redis names docker.io/library/redis:" in done.stderr
+    assert "without a digest" in done.stderr
+    path.write_text(pins)
     # The next release is not what this one has pinned.
     checkout.write("b")
     done = checkout.run(*check)
