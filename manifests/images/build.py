@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
 import time
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +27,10 @@ from manifests.images.wheels import wheelhouse
 
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 _LAST_LINES = 15
+_WIDE = 100  # characters of an instruction that are shown
+# What Docker's old builder and BuildKit say when they begin an instruction.
+_BEGINS = re.compile(r"Step \d+/\d+ : |#\d+ \[.*?\d+/\d+\] ")
+_NO_DOCKER = "Docker is not installed; install docker.io and start it."
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ def build(environment: Environment, repository: str = "") -> Built:
         for name, value in arguments.items():
             command += ["--build-arg", f"{name}={value}"]
         print(f"{environment.name}: building {environment.image} on {base}", flush=True)
-        _called([*command, str(context)], f"{environment.image} was not built")
+        _told([*command, str(context)], f"{environment.image} was not built")
     facts = inspect(environment.image)
     return Built(environment.image, facts["Id"], facts["Size"], time.monotonic() - started)
 
@@ -128,11 +134,29 @@ def _provenance() -> dict[str, str]:
     }
 
 
+def _told(command: list[str], failure: str) -> None:
+    """Call the engine, and tell each instruction that it begins: the great ones take minutes."""
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    try:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+    except FileNotFoundError:
+        raise ToolwearError(_NO_DOCKER) from None
+    with process:
+        for line in process.stdout or ():
+            last.append(line.rstrip())
+            if _BEGINS.match(line):
+                print(f"  {time.strftime('%H:%M:%S')} {last[-1][:_WIDE]}", flush=True)
+    if process.returncode != 0:
+        raise ToolwearError(f"{failure}: " + "\n".join(last))
+
+
 def _called(command: list[str], failure: str) -> str:
     try:
         done = subprocess.run(command, check=False, capture_output=True, text=True)
     except FileNotFoundError:
-        raise ToolwearError("Docker is not installed; install docker.io and start it.") from None
+        raise ToolwearError(_NO_DOCKER) from None
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip().splitlines()[-_LAST_LINES:]
         raise ToolwearError(f"{failure}: " + "\n".join(said))

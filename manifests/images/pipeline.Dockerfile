@@ -11,6 +11,15 @@ COPY app /opt/toolwear/app
 RUN /opt/toolwear/venv/bin/python -m compileall -q /opt/toolwear/app
 
 FROM ${BASE}
+# What installs packages is of no use in a container that nobody may change.
+RUN rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ensurepip \
+      /usr/local/bin/pip* \
+    && echo 'toolwear:x:65532:65532::/tmp:/usr/sbin/nologin' >> /etc/passwd \
+    && echo 'toolwear:x:65532:' >> /etc/group \
+    && mkdir -p /var/lib/toolwear && chown 65532:65532 /var/lib/toolwear
+COPY --from=build /opt/toolwear/venv /opt/toolwear/venv
+COPY --from=build /opt/toolwear/sbom.cdx.json /usr/share/sbom/toolwear.cdx.json
+# What changes with every commit comes last, so that a build of new code copies the code only.
 ARG BASE
 ARG COMMIT
 ARG CREATED
@@ -24,14 +33,6 @@ LABEL org.opencontainers.image.title="toolwear/pipeline" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.base.name="${BASE}" \
       toolwear.code="${CODE}"
-# What installs packages is of no use in a container that nobody may change.
-RUN rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ensurepip \
-      /usr/local/bin/pip* \
-    && echo 'toolwear:x:65532:65532::/tmp:/usr/sbin/nologin' >> /etc/passwd \
-    && echo 'toolwear:x:65532:' >> /etc/group \
-    && mkdir -p /var/lib/toolwear && chown 65532:65532 /var/lib/toolwear
-COPY --from=build /opt/toolwear/venv /opt/toolwear/venv
-COPY --from=build /opt/toolwear/sbom.cdx.json /usr/share/sbom/toolwear.cdx.json
 COPY --from=build /opt/toolwear/app /opt/toolwear/app
 ENV PATH=/opt/toolwear/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONPATH=/opt/toolwear/app \
