@@ -58,7 +58,7 @@ def training(
     graph_digest: str = "unknown",
 ) -> None:
     """Wire the steps; the parameters are described where they are configured."""
-    finished = apply(finish(), "finish")
+    finished = apply(finish(cause=cause, model_name=model_name, data_digest=data_digest), "finish")
     with dsl.ExitHandler(finished, name="training"):
         read = apply(
             ingest(data=data, data_digest=data_digest, allow_simulator=allow_simulator), "ingest"

@@ -203,6 +203,24 @@ def refuse(key: ApprovalArgument, why: WhyOption, home: HomeOption = DEFAULT_HOM
 
 
 @app.command()
+def vouch(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs, or 'all'.")],
+    why: Annotated[str, typer.Option("--why", help="How you know, kept in the audit log.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder of recordings that has them.")],
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Say that recordings and labels of new runs were checked, so that they may teach.
+
+    It holds for these recordings with these labels, in every run to come.
+
+    Example: `toolwear vouch 19 20 --data recordings --why "measured the flank wear"`
+    """
+    from components.cli.vouch import vouch as work
+
+    work(home, data, runs, why, console)
+
+
+@app.command()
 def serve(
     home: HomeOption = DEFAULT_HOME,
     port: Annotated[

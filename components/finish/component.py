@@ -7,16 +7,29 @@ from components.core import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
-def finish(status: PipelineTaskFinalStatus, outcome: Output[HTML]) -> None:
+def finish(
+    status: PipelineTaskFinalStatus,
+    outcome: Output[HTML],
+    cause: str = "",
+    model_name: str = "toolwear",
+    data_digest: str = "",
+    home: str = "",
+) -> None:
     """Say how the run ended; for a failed one, which step failed, why, and what to do.
 
     Args:
         status: how the tasks before ended; given by Kubeflow Pipelines.
         outcome: a page for a person.
+        cause: why the run was started.
+        model_name: name of the registered model.
+        data_digest: of the recordings, as far as it was known at the start.
+        home: folder of the system's state; by default $TOOLWEAR_HOME.
     """
     from pathlib import Path
 
+    from components.core.home import Home
     from components.core.steps import run_step
+    from components.finish.step import Run
     from components.finish.step import finish as work
 
     run_step(
@@ -25,5 +38,6 @@ def finish(status: PipelineTaskFinalStatus, outcome: Output[HTML]) -> None:
         state=status.state,
         failed_task=status.pipeline_task_name,
         message=status.error_message,
+        run=Run(Home.at(home), model_name, cause, data_digest),
         output=Path(outcome.path),
     )

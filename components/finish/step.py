@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.core import jsonfile
+from components.core.home import Home
 from components.core.steps import EVENTS_FOLDER
+from components.decide.outcomes import Outcome
 from components.finish.logic import SUCCEEDED, page
+from components.promote import audit_log
+from components.promote.entries import note
+
+VALIDATE = "validate"
 
 
-def finish(state: str, failed_task: str, message: str, output: Path) -> None:
+@dataclass(frozen=True)
+class Run:
+    """The run that ended.
+
+    Attributes:
+        home: the system's folder.
+        model: name of the registered model.
+        cause: why it was started.
+        data_digest: of the recordings; empty if it was not known at the start.
+    """
+
+    home: Home
+    model: str
+    cause: str
+    data_digest: str
+
+
+def finish(state: str, failed_task: str, message: str, run: Run, output: Path) -> None:
     """Write the page that says how the run ended.
+
+    Data that validation refused gets its entry on the audit log: that step comes from the cache,
+    and does not know for which run it works.
 
     Args:
         state: state of the tasks before, in Kubeflow Pipelines' words.
         failed_task: the task or group that ended the run.
         message: what Kubeflow Pipelines knows of the failure; may be empty.
+        run: what ended.
         output: the HTML file to write.
     """
     if state == SUCCEEDED:
@@ -29,6 +57,11 @@ def finish(state: str, failed_task: str, message: str, output: Path) -> None:
     for failure in failures:
         print(f"{failure['step']} failed: {failure.get('reason')}", flush=True)
     jsonfile.write_text(output, page("The run failed", failures))
+    for failure in failures:
+        # What is no defect of ours is the data's; a cluster does not tell them apart.
+        if failure["step"] == VALIDATE and failure.get("user_error", True):
+            why = f"{Outcome.REFUSE_DATA}: {failure['reason']}"
+            note(run.home, audit_log.DECLINE, run.model, why, run.cause, run.data_digest)
 
 
 def _local_failures() -> list[dict[str, Any]]:

@@ -14,13 +14,14 @@ from components.guard.runs import Match, RunFacts, matches, pairs
 
 CRITICAL, WARNING = "critical", "warning"
 ALL_RUNS = "all"
+NOBODY_VOUCHES = "nobody_vouches"
 # What a person can know better; rows that are there twice or labelled two ways are wrong anyhow.
 WAIVABLE = (
     "label_changed",
     "recording_changed",
     "shifted_sensor",
     "dominating_run",
-    "nobody_vouches",
+    NOBODY_VOUCHES,
 )
 
 
@@ -62,6 +63,7 @@ def judge(
     known: Sequence[RunFacts] | None,
     limits: Guard,
     accepted: Collection[str] = (),
+    vouched: Collection[str] = (),
 ) -> list[Finding]:
     """Return all findings, what refuses first.
 
@@ -70,7 +72,8 @@ def judge(
         rows: of the training set made from it.
         known: the runs that the champion has learnt from; None if nothing is known of them.
         limits: the thresholds.
-        accepted: runs that a person has checked; ALL_RUNS for every one.
+        accepted: runs that a person lets in; ALL_RUNS for every one.
+        vouched: new runs whose recording and label a person has checked.
     """
     recognised = recognise(runs, known or (), limits)
     findings = [
@@ -82,7 +85,7 @@ def judge(
         *_repeated(runs, limits),
         *_shifted(runs, known, limits),
         *_dominating(runs, limits),
-        *_arriving(runs, known, recognised, limits),
+        *_arriving(runs, known, recognised, vouched, limits),
     ]
     findings = [
         replace(
@@ -257,6 +260,7 @@ def _arriving(
     runs: Sequence[RunFacts],
     known: Sequence[RunFacts] | None,
     recognised: Mapping[str, Match],
+    vouched: Collection[str],
     limits: Guard,
 ) -> Iterator[Finding]:
     if known is None:
@@ -272,12 +276,13 @@ def _arriving(
             limits.arriving_share,
             f"{share:.0%} of the rows are of runs that the champion does not know.",
         )
-    for run in new if limits.vouch_for_new_runs else ():
+    asked = [run for run in new if run.run_id not in vouched]
+    for run in asked if limits.vouch_for_new_runs else ():
         yield Finding(
-            "nobody_vouches",
+            NOBODY_VOUCHES,
             CRITICAL,
             run.run_id,
             0.0,
             1.0,
-            f"Run {run.run_id} is new, and nobody has vouched for its label.",
+            f"Run {run.run_id} is new, and nobody has vouched for its label, {run.condition}.",
         )

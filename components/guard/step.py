@@ -10,16 +10,15 @@ from typing import Any
 from components.core import jsonfile, schema
 from components.core.errors import ToolwearError
 from components.core.home import Home
-from components.core.lock import exclusive
 from components.core.steps import report
 from components.core.thresholds import thresholds
 from components.decide.outcomes import Outcome
 from components.features import dataset
-from components.guard import logic, observe, page, plots, provenance, rows
+from components.guard import logic, observe, page, plots, provenance, rows, vouching
 from components.guard.logic import ALL_RUNS, Finding
 from components.guard.runs import RunFacts
 from components.promote import audit_log
-from components.promote.moves import who
+from components.promote.entries import note
 
 RESULT, PAGE, PICTURE = "guard.json", "guard.html", "guard.png"
 PASSED = "passed"
@@ -78,7 +77,8 @@ def guard(
         logic.recognise(runs, known.runs or (), limits),
         known.disagreement,
     )
-    findings = logic.judge(runs, labels, known.runs, limits, accepted)
+    vouched = vouching.vouched(runs, vouching.read(home), limits)
+    findings = logic.judge(runs, labels, known.runs, limits, accepted, vouched)
     refusing = [finding for finding in findings if finding.refuses]
     manifest = jsonfile.read(telemetry / "manifest.json")
     result = {
@@ -103,6 +103,8 @@ def guard(
     if waived:
         told = " ".join(finding.sentence for finding in waived)
         _log(home, asked, audit_log.ACCEPT, f"accept_runs={asked.accept_runs}: {told}")
+        names = {finding.run for finding in waived if finding.check == logic.NOBODY_VOUCHES}
+        vouching.keep(home, [run for run in runs if run.run_id in names], asked.cause)
     provenance.keep(home, asked.data_digest, result["source"], runs, labels.disagreement, known)
     for finding in findings:
         report(finding.sentence)
@@ -150,22 +152,13 @@ def _refuse(refusing: list[Finding], asked: Asked, home: Home, output: Path) -> 
     _log(home, asked, audit_log.DECLINE, f"{why}{more}")
     waivable = sorted({f.run for f in refusing if f.check in logic.WAIVABLE})
     mend = "mend or leave out what it names"
-    if len(waivable) and all(f.check in logic.WAIVABLE for f in refusing):
+    if all(f.check == logic.NOBODY_VOUCHES for f in refusing):
+        named = " ".join(waivable)
+        mend = f"once a person has checked the labels: toolwear vouch {named} --data FOLDER --why"
+    elif all(f.check in logic.WAIVABLE for f in refusing):
         mend = f"if a person has checked it, run with --set accept_runs={','.join(waivable)}"
     return f"{why}{more} Nothing was trained; {mend}. See {evidence / PAGE}."
 
 
 def _log(home: Home, asked: Asked, action: str, why: str) -> None:
-    with exclusive(home.lock("promote"), "writing the audit log"):
-        audit_log.append(
-            home.audit_log,
-            who=who(),
-            why=why,
-            cause=asked.cause,
-            action=action,
-            model=asked.model_name,
-            **{"from": None},
-            to=None,
-            package=None,
-            data=asked.data_digest,
-        )
+    note(home, action, asked.model_name, why, asked.cause, asked.data_digest)

@@ -23,7 +23,8 @@ BUSY = "rollout_busy"  # nothing was released, because a rollout was under way
 WITHDRAWN = "withdrawn_before"  # nothing was released, because it was rolled back before
 # Of a rollout; each begins with "canary" or "shadow".
 START, STAGE, ROLLED_BACK = "_start", "_stage", "_rolled_back"
-ACCEPT = "accept_runs"  # a person vouched for runs that the guard would refuse
+ACCEPT = "accept_runs"  # a person let a run have what the guard would refuse
+VOUCH = "vouch"  # a person has checked recordings and labels, for all runs to come
 MOVES = (PROMOTE, ROLLBACK, FOUND)
 _START = "0" * 64
 

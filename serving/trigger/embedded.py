@@ -188,6 +188,7 @@ def _of_last_run(root: Path, ours: Path) -> dict[str, Any] | None:
         arguments = path.with_name("arguments.json")
         if arguments.exists() and not (ours / path.parent.name).exists():
             values = jsonfile.read(arguments)
-            known = set(RunParameters.model_fields) - {"cause"}
+            # What a person has checked were the recordings of that run.
+            known = set(RunParameters.model_fields) - {"cause", "accept_runs"}
             return {name: value for name, value in values.items() if name in known}
     return None

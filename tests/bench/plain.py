@@ -23,7 +23,7 @@ from components.evaluate.step import evaluate
 from components.explain.step import explain
 from components.features.step import features
 from components.finish.logic import SUCCEEDED
-from components.finish.step import finish
+from components.finish.step import Run, finish
 from components.ingest.sources import source_digest
 from components.ingest.step import ingest
 from components.promote.step import promote
@@ -132,6 +132,7 @@ def run_steps(given: dict[str, Any], folder: Path) -> dict[str, dict[str, float]
         state=SUCCEEDED,
         failed_task="",
         message="",
+        run=Run(home, given["model_name"], given["cause"], given["data_digest"]),
         output=folder / "finish.html",
     )
     return timed.used

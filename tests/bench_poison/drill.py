@@ -65,7 +65,7 @@ class Attempt:
         outcome: the decision without the guard.
         with_guard: the decision with it.
         found: checks of the guard that refuse the data.
-        with_vouching: the decision with the guard if a person has to vouch for new runs.
+        without_vouching: the decision with the guard if nobody has to vouch for new runs.
         disagreement: share of labels that the guard's forest contradicts.
         clean_accuracy: of the challenger by the clean labels of the judged rows.
         clean_difference: challenger minus champion by clean labels.
@@ -80,7 +80,7 @@ class Attempt:
     outcome: str
     with_guard: str
     found: tuple[str, ...]
-    with_vouching: str
+    without_vouching: str
     disagreement: float
     clean_accuracy: float
     clean_difference: float
@@ -98,9 +98,9 @@ class Attempt:
         return Outcome(self.with_guard).promotes
 
     @property
-    def promoted_with_vouching(self) -> bool:
-        """Whether it is promoted with the guard if a person has to vouch for new runs."""
-        return Outcome(self.with_vouching).promotes
+    def promoted_without_vouching(self) -> bool:
+        """Whether it is promoted with the guard if nobody has to vouch for new runs."""
+        return Outcome(self.without_vouching).promotes
 
 
 def mill(telemetry: Path, features: Path) -> Mill:
@@ -137,12 +137,11 @@ def attempt(on: Mill, attack: str, share: float, seed: int) -> Attempt:
     challenger = learn(on.samples, on.train, y, seed + _OTHER_SEED)
     outcome = judged(on, champion, challenger, y, seed)
     known = [run for run in on.runs if run.run_id not in set(on.samples.run[unknown].tolist())]
-    limits = thresholds().guard
     runs, facts = seen(on, known, y, attack, seed)
     limits = thresholds().guard
-    strict = limits.model_copy(update={"vouch_for_new_runs": True})
+    trusting = limits.model_copy(update={"vouch_for_new_runs": False})
     found = refusing(logic.judge(runs, facts, known, limits))
-    vouching = refusing(logic.judge(runs, facts, known, strict))
+    without = refusing(logic.judge(runs, facts, known, trusting))
     X, truth, run = on.samples.X[on.test], on.samples.y[on.test], on.samples.run[on.test]
     clean = compare(challenger.labels(X) == truth, champion.labels(X) == truth, run, seed)
     return Attempt(
@@ -153,7 +152,7 @@ def attempt(on: Mill, attack: str, share: float, seed: int) -> Attempt:
         outcome=outcome,
         with_guard=Outcome.REFUSE_POISONED if found else outcome,
         found=found,
-        with_vouching=Outcome.REFUSE_POISONED if vouching else outcome,
+        without_vouching=Outcome.REFUSE_POISONED if without else outcome,
         disagreement=facts.disagreement,
         clean_accuracy=clean.challenger,
         clean_difference=clean.difference,

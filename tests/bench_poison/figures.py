@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from components.core.metrics import wilson
-from tests.bench_poison.attacks import ATTACKS, NEW_RUNS, NONE
+from tests.bench_poison.attacks import ATTACKS, NONE
 from tests.bench_poison.drill import Attempt
 
 _COLUMNS = (
@@ -23,22 +23,14 @@ _COLUMNS = (
     "challenger - champion, true labels",
     "guard on: promoted",
     "the guard found",
-    "guard on and `vouch_for_new_runs`: promoted",
+    "guard on without `vouch_for_new_runs`: promoted",
 )
 _COLOURS = ("#2563a8", "#1a7f4b", "#c2570c", "#7b3fa0")
 
 
 def got_past(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Return the poisoned models that were promoted against what the guard promises.
-
-    Labels of runs that nobody has seen before are promised only where a person vouches for them.
-    """
-    return [
-        item
-        for item in attempts
-        if item.share > 0
-        and (item.promoted_with_vouching or (item.attack != NEW_RUNS and item.promoted_with_guard))
-    ]
+    """Return the poisoned models that were promoted with the guard on."""
+    return [item for item in attempts if item.share > 0 and item.promoted_with_guard]
 
 
 def table(attempts: Sequence[Attempt]) -> str:
@@ -62,7 +54,7 @@ def _line(attack: str, share: float, cell: list[Attempt]) -> str:
         f"{_mean(differences):+.4f} ({min(differences):+.4f} to {max(differences):+.4f})",
         _count([item.promoted_with_guard for item in cell]),
         ", ".join(sorted({name for item in cell for name in item.found})) or "nothing",
-        _count([item.promoted_with_vouching for item in cell]),
+        _count([item.promoted_without_vouching for item in cell]),
     )
     return f"| {' | '.join(columns)} |"
 
@@ -84,14 +76,14 @@ def draw(path: Path, attempts: Sequence[Attempt]) -> None:
         attempts: of all attacks.
     """
     figure = Figure(figsize=(11, 6.4), layout="constrained")
-    (off, on), (vouched, worse) = figure.subplots(2, 2)
+    (off, on), (trusting, worse) = figure.subplots(2, 2)
     seeds = len({item.seed for item in attempts})
     _shares(off, attempts, lambda item: item.promoted and item.worse)
     off.set_title("Guard off: worse model promoted", loc="left")
     _shares(on, attempts, lambda item: item.promoted_with_guard and item.worse)
     on.set_title("Guard on: worse model promoted", loc="left")
-    _shares(vouched, attempts, lambda item: item.promoted_with_vouching and item.worse)
-    vouched.set_title("Guard on and vouch_for_new_runs: worse model promoted", loc="left")
+    _shares(trusting, attempts, lambda item: item.promoted_without_vouching and item.worse)
+    trusting.set_title("Guard on, nobody vouches for new runs: worse model promoted", loc="left")
     for attack, colour in zip(ATTACKS, _COLOURS, strict=True):
         cells = _by_share([item for item in attempts if item.attack == attack])
         means = [_mean([item.clean_difference for item in cell]) for cell in cells.values()]
@@ -99,11 +91,11 @@ def draw(path: Path, attempts: Sequence[Attempt]) -> None:
     worse.axhline(0, color="#444", linewidth=0.8)
     worse.set_title("What it costs: challenger - champion by true labels, mean", loc="left")
     worse.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    for axes in (off, on, vouched, worse):
+    for axes in (off, on, trusting, worse):
         axes.set_xticks(sorted({item.share for item in attempts if item.attack != NONE}))
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.spines[["top", "right"]].set_visible(False)
-    for axes in (vouched, worse):
+    for axes in (trusting, worse):
         axes.set_xlabel("share of labels flipped (of the worn rows, where only these are)")
     handles, labels = worse.get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, ncols=4, loc="outside lower center")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,14 @@ import pytest
 
 from components.core import jsonfile, schema
 from components.core.errors import ToolwearError
+from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.thresholds import thresholds
 from components.features import dataset
 from components.features.compute import is_cutting
 from components.features.dataset import Samples
 from components.features.step import features as make_features
-from components.guard import logic, observe, rows
+from components.guard import logic, observe, rows, vouching
 from components.guard.levels import Distance, distances, measurable
 from components.guard.logic import Finding
 from components.guard.rows import RowFacts
@@ -34,7 +37,9 @@ from tests.bench_poison.attacks import RANDOM, TARGETED, WHOLE_RUNS, flipped
 
 pytestmark = pytest.mark.timeout(900)  # the first use of the trained home trains it
 
-LIMITS = thresholds().guard
+DEFAULT = thresholds().guard
+# What figures alone tell; that a person has to vouch for new runs has tests of its own.
+LIMITS = DEFAULT.model_copy(update={"vouch_for_new_runs": False})
 FITTING = RowFacts(rows=100, before=0.0, disagreement=0.0, per_run={}, other_label={})
 CLEAN_DISAGREEMENT = 0.007  # of the recordings
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -344,14 +349,25 @@ def test_many_new_runs_are_told_and_allowed(runs: list[RunFacts]) -> None:
     assert found.value == pytest.approx(0.615, abs=0.01)
 
 
-def test_new_runs_may_need_a_person_to_vouch_for_them(runs: list[RunFacts]) -> None:
-    strict = LIMITS.model_copy(update={"vouch_for_new_runs": True})
-    found = logic.judge(runs, FITTING, runs[:16], strict)
+def test_a_person_has_to_vouch_for_new_runs_but_for_none_of_the_first_data(
+    runs: list[RunFacts],
+) -> None:
+    found = logic.judge(runs, FITTING, runs[:16], DEFAULT)
     assert checks(found) == {("nobody_vouches", "17"), ("nobody_vouches", "18")}
-    assert checks(logic.judge(runs, FITTING, runs[:16], strict, {"17"})) == {
-        ("nobody_vouches", "18")
-    }
-    assert checks(logic.judge(runs, FITTING, None, strict)) == set()
+    for said in ({"accepted": {"17"}}, {"vouched": {"17"}}):
+        assert checks(logic.judge(runs, FITTING, runs[:16], DEFAULT, **said)) == {
+            ("nobody_vouches", "18")
+        }
+    assert checks(logic.judge(runs, FITTING, None, DEFAULT)) == set()
+
+
+def test_a_person_vouches_for_recording_and_label_not_for_a_number(runs: list[RunFacts]) -> None:
+    seventeen, eighteen = runs[16:]
+    renamed = dataclasses.replace(seventeen, run_id="40")
+    flipped_label = dataclasses.replace(eighteen, label=1 - eighteen.label)
+    found = vouching.vouched([renamed, flipped_label, runs[0]], runs[16:], LIMITS)
+    assert found == {"40"}
+    assert vouching.vouched(runs, [], LIMITS) == frozenset()
 
 
 def test_many_copies_are_paired_with_the_first_and_the_one_before(runs: list[RunFacts]) -> None:
@@ -446,6 +462,42 @@ def test_accepted_labels_pass_and_leave_an_entry(
     assert "accepted by a person" in (tmp_path / "out" / "guard.html").read_text()
     kept = jsonfile.read(home / "provenance" / f"{'f' * 64}.json")
     assert {run["run_id"]: run["label"] for run in kept["runs"]}["06"] == 0
+
+
+def test_new_runs_teach_once_a_person_has_vouched(
+    home: Path, telemetry: Path, features: Path, real_data: Path, tmp_path: Path
+) -> None:
+    """The champion is told to know all but two runs; the command line vouches for one of them."""
+    (kept,) = (home / "provenance").glob("*.json")
+    value = jsonfile.read(kept)
+    jsonfile.write(kept, {**value, "runs": value["runs"][:16]})
+    with pytest.raises(ToolwearError, match="Run 17 is new, and nobody has vouched") as told:
+        run_guard(telemetry, features, home, tmp_path / "out")
+    assert "toolwear vouch 17 18 --data FOLDER --why" in str(told.value)
+
+    def vouch(run: str, why: str) -> subprocess.CompletedProcess[str]:
+        options = [f"--data={real_data}", f"--home={home}", f"--why={why}"]
+        return subprocess.run(
+            [sys.executable, "-m", "components.cli", "vouch", run, *options],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = vouch("17", "measured the flank")
+    assert done.returncode == 0, done.stderr
+    entry = audit_log.entries(home / "audit.jsonl")[-1]
+    assert (entry["action"], entry["why"]) == ("vouch", "measured the flank: runs 17 (unworn)")
+    refused = vouch("19", "never seen")
+    assert (refused.returncode, "Run 19 is not in" in refused.stderr) == (2, True)
+    assert "Traceback" not in refused.stderr
+    with pytest.raises(ToolwearError, match=r"^refuse_poisoned: Run 18 is new"):
+        run_guard(telemetry, features, home, tmp_path / "out2")
+    # Let in by a run's setting: remembered too, so that the next run needs nobody.
+    run_guard(telemetry, features, home, tmp_path / "out3", accept_runs="18")
+    jsonfile.write(kept, {**value, "runs": value["runs"][:16]})
+    run_guard(telemetry, features, home, tmp_path / "out4")
 
 
 def test_accepting_a_run_that_is_not_there_is_a_sentence(

@@ -55,17 +55,19 @@ def test_the_guard_finds_what_it_promises_to(
         (NONE, 0.0): (),
         (RANDOM, 0.1): ("label_disagreement", "mixed_labels"),
         (WHOLE_RUNS, 0.1): ("label_changed",),
-        (NEW_RUNS, 0.1): (),
+        (NEW_RUNS, 0.1): ("nobody_vouches",),
     }
     for item in attempts.values():
         assert (item.with_guard == Outcome.REFUSE_POISONED) == bool(item.found)
-        assert (item.with_vouching == Outcome.REFUSE_POISONED) == (item.attack != NONE)
+        assert (item.with_guard == Outcome.REFUSE_POISONED) == (item.attack != NONE)
+        trusting = item.attack in (NONE, NEW_RUNS)
+        assert (item.without_vouching == Outcome.REFUSE_POISONED) != trusting
 
 
 def test_what_got_past_is_counted_told_and_drawn(done: list[Attempt], tmp_path: Path) -> None:
     assert got_past(done) == []
     let_in = [dataclasses.replace(item, with_guard=item.outcome) for item in done]
-    assert [item.attack for item in got_past(let_in)] == [WHOLE_RUNS]
+    assert [item.attack for item in got_past(let_in)] == [WHOLE_RUNS, NEW_RUNS]
     lines = table(done).splitlines()
     assert len(lines) == 2 + len(done)
     assert "| 1 of 1 (21%-100%) | 1 | promote_newer |" in lines[-1]

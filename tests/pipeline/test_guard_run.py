@@ -1,4 +1,4 @@
-"""A run on poisoned data, as a person starts it: refused, named, audited, and nothing trained."""
+"""A run on data that may not teach: refused, named, audited, and nothing trained."""
 
 from __future__ import annotations
 
@@ -52,3 +52,26 @@ def test_a_flipped_run_ends_the_run_before_anything_is_trained(
         env={**os.environ, "COLUMNS": "200"},
     )
     assert "refuse_poisoned" in status.stdout, status.stdout + status.stderr
+
+
+def test_data_that_validation_refuses_has_its_entry(real_data: Path, tmp_path: Path) -> None:
+    data, home = tmp_path / "data", tmp_path / "home"
+    data.mkdir()
+    header, *rows = (real_data / schema.RUN_TABLE_FILE).read_text().splitlines()
+    few = [row for row in rows if row.split(",")[0] in ("4", "5", "7")]
+    (data / schema.RUN_TABLE_FILE).write_text("\n".join([header, *few]) + "\n")
+    for row in few:
+        name = schema.RUN_FILE_PATTERN.format(number=int(row.split(",")[0]))
+        shutil.copyfile(real_data / name, data / name)
+    command = run_command(data, home, cause="new_data: a test")
+    for _ in range(2):  # whether or not its steps come from the cache
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        told = done.stdout + done.stderr
+        assert done.returncode == 2, told
+        assert "Traceback" not in told
+    entries = audit_log.entries(home / "audit.jsonl")
+    assert [entry["action"] for entry in entries] == [audit_log.DECLINE] * 2
+    assert entries[0]["why"].startswith("refuse_data: the data is refused: ")
+    assert "fewer than 4 runs" in entries[0]["why"]
+    assert (entries[0]["cause"], entries[0]["to"]) == ("new_data: a test", None)
+    assert len(entries[0]["data"]) == 64

@@ -1,0 +1,35 @@
+"""Entries on the audit log that move nothing: data that may not teach, people who vouch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.core.home import Home
+from components.promote import audit_log
+from components.promote.moves import locked, who
+
+
+def note(home: Home, action: str, model: str, why: str, cause: str, data: str) -> dict[str, Any]:
+    """Append an entry of no version, and return it.
+
+    Args:
+        home: the system's folder.
+        action: a word of `audit_log`.
+        model: name of the registered model.
+        why: one sentence, with its numbers.
+        cause: why the run was started; empty for what no run has done.
+        data: digest of the recordings.
+    """
+    with locked(home):
+        return audit_log.append(
+            home.audit_log,
+            who=who(),
+            why=why,
+            cause=cause,
+            action=action,
+            model=model,
+            **{"from": None},
+            to=None,
+            package=None,
+            data=data,
+        )
