@@ -48,6 +48,10 @@ drift-table: $(DEV) ## Measure on real recordings which drift is seen, and how o
 manifests-budget: $(MAIN) ## Print what the kind overlay requests, and whether a laptop has it
 	@$(BIN)/python -m manifests.budget
 
+.PHONY: dashboards
+dashboards: $(DEV) ## Write Grafana's dashboards anew from manifests/dashboards
+	@$(BIN)/python -m manifests.dashboards
+
 .PHONY: bench-console
 bench-console: $(DEV) ## Measure in a browser how long the console's pages take (HOME_FOLDER=runs)
 	@$(BIN)/python -m tests.console.bench $(or $(HOME_FOLDER),runs)

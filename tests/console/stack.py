@@ -36,6 +36,7 @@ class Stack:
         server: `toolwear serve`.
         reserved: bound to Prometheus' port until it is started, so that nobody else takes it.
         folder: for what the processes write.
+        prometheus_url: where Prometheus answers, once it is started.
     """
 
     home: Path
@@ -44,6 +45,7 @@ class Stack:
     reserved: socket.socket
     folder: Path
     prometheus: subprocess.Popen[bytes] | None = None
+    prometheus_url: str = ""
 
     @property
     def url(self) -> str:
@@ -105,7 +107,8 @@ class Stack:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        url = f"http://127.0.0.1:{port}/api/v1/query"
+        self.prometheus_url = f"http://127.0.0.1:{port}"
+        url = f"{self.prometheus_url}/api/v1/query"
         targets = len(config["scrape_configs"][0]["static_configs"])
         _wait(lambda: _up(url) == targets, 60, self.folder / "prometheus.log")
 

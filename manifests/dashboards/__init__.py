@@ -1,0 +1,1 @@
+"""Grafana's dashboards as code; `python -m manifests.dashboards` writes their JSON."""
