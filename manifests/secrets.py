@@ -94,6 +94,11 @@ SECRETS = (
         _redis,
     ),
     Secret(
+        "toolwear-grafana",
+        {"admin-password": "Grafana's user admin"},
+        lambda _access, _secret: {"admin-password": secrets.token_urlsafe(24)},
+    ),
+    Secret(
         "toolwear-operator",
         {"operator-token": "who holds it may start runs, promote and roll back"},
         lambda _access, _secret: {"operator-token": secrets.token_urlsafe(32)},

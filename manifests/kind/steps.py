@@ -245,6 +245,7 @@ PAGES = (
     ("kubeflow", "ml-pipeline-ui", 80, "runs of the pipeline"),
     ("toolwear", "mlflow", 5000, "the registry"),
     ("toolwear", "prometheus", 9090, "metrics"),
+    ("toolwear", "grafana", 3000, "dashboards (user admin, password in secret toolwear-grafana)"),
     ("toolwear", "alertmanager", 9093, "alerts"),
     ("toolwear", "monitor", 8084, "drift (/reports/)"),
 )

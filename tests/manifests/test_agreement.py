@@ -13,13 +13,14 @@ import yaml
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE
 from components.core.fingerprint import ROOT
 from manifests import budget, secrets
-from manifests.rendered import Object, of_kind, workloads
+from manifests.rendered import OVERLAYS, Object, of_kind, workloads
 from serving.common import ports
 from tests.programs import program
 
 Rendered = dict[str, list[Object]]
 MONITORING = ROOT / "manifests" / "monitoring"
 SCRAPE = MONITORING / "cluster" / "scrape.yaml"
+APP = "app.kubernetes.io/name"
 
 
 def servers(objects: list[Object]) -> dict[str, Any]:
@@ -125,20 +126,65 @@ def test_every_rule_file_is_listed() -> None:
     assert rules == sorted(f"rules/{path.name}" for path in (MONITORING / "rules").iterdir())
 
 
-def test_prometheus_asks_the_servers_under_the_name_that_the_rules_know(rendered: Rendered) -> None:
+def targets() -> list[tuple[str, str, int]]:
+    """Job, host and port of all that Prometheus asks in the cluster but itself."""
+    found = []
+    for job in yaml.safe_load(SCRAPE.read_text())["scrape_configs"]:
+        for sd in job.get("dns_sd_configs", []):
+            found += [(job["job_name"], name, sd["port"]) for name in sd["names"]]
+        for static in job.get("static_configs", []):
+            for host, _, port in (target.partition(":") for target in static["targets"]):
+                found += [(job["job_name"], host, int(port))] if host != "localhost" else []
+    return found
+
+
+def test_prometheus_asks_the_servers_under_the_name_that_the_rules_know() -> None:
+    (local,) = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())["scrape_configs"]
     there = yaml.safe_load(SCRAPE.read_text())["scrape_configs"]
-    local = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())["scrape_configs"]
-    job = next(item for item in there if item["job_name"] == local[0]["job_name"])
-    services = {
-        item["metadata"]["name"]: item["spec"]["ports"][0]["port"]
-        for item in of_kind(rendered["kind"], "Service")
-    }
-    asked = {sd["names"][0]: sd["port"] for sd in job["dns_sd_configs"]}
-    assert asked == {name: port for name, port in services.items() if name.endswith("-metrics")}
-    labels = {target["labels"]["server"] for target in local[0]["static_configs"]}
-    asked_there = {name.removesuffix("-metrics") for name in asked}
-    asked_there |= {target["labels"]["server"] for target in job["static_configs"]}
-    assert asked_there == labels - {"front"}, "there an HTTPRoute divides the traffic"
+    (job,) = (item for item in there if item["job_name"] == local["job_name"])
+    assert job["honor_labels"] is local["honor_labels"] is True
+    for static in job["static_configs"]:
+        assert static["targets"][0].partition(":")[0] == static["labels"]["server"]
+    names = {host.removesuffix("-metrics") for name, host, _ in targets() if name == "toolwear"}
+    labels = {target["labels"]["server"] for target in local["static_configs"]}
+    assert names == labels - {"front"}, "there an HTTPRoute divides the traffic"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_prometheus_asks_listens_and_lets_it_in(rendered: Rendered, overlay: str) -> None:
+    objects = rendered[overlay]
+    services = {item["metadata"]["name"]: item["spec"] for item in of_kind(objects, "Service")}
+    asked = set()
+    for job, host, port in targets():
+        (name,) = services[host]["selector"].values()
+        assert [item["port"] for item in services[host]["ports"]] == [port]
+        if job == "toolwear":
+            assert port == getattr(ports, name.upper())
+        behind = [one for one in workloads(objects) if one.labels.get(APP) == name]
+        assert behind
+        for workload in behind:
+            (container,) = workload.containers
+            assert port in {one["containerPort"] for one in container["ports"]}
+        assert ("prometheus", port) in reached(objects, name, "ingress", "from")
+        asked.add((name, port))
+    itself = ("prometheus", 9090)
+    assert set(reached(objects, "prometheus", "egress", "to")) == asked | {itself}
+
+
+def reached(objects: list[Object], name: str, way: str, whom: str) -> list[tuple[str, int]]:
+    """The pods, by name, and ports that the policy of some pods lets them talk with."""
+    (policy,) = (
+        item
+        for item in of_kind(objects, "NetworkPolicy")
+        if item["spec"]["podSelector"].get("matchLabels") == {APP: name}
+    )
+    return [
+        (peer["podSelector"]["matchLabels"].get(APP, ""), port["port"])
+        for rule in policy["spec"][way]
+        for peer in rule[whom]
+        if "podSelector" in peer
+        for port in rule["ports"]
+    ]
 
 
 def test_promtool_takes_the_scrape_configuration() -> None:
