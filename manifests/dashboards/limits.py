@@ -7,24 +7,16 @@ import re
 from functools import cache
 from typing import Any
 
-import yaml
-
 from components.core.errors import ToolwearError
-from manifests.rendered import ROOT
+from manifests.operator_rules import RULES, groups
 
-RULES = ROOT / "monitoring" / "rules"
 _LIMIT = re.compile(r">=?\s*(\d+(?:\.\d+)?(?:\s*\*\s*\d+(?:\.\d+)?)*)")
 
 
 @cache
 def alerts() -> dict[str, dict[str, Any]]:
     """Return the alert rules by their name, in the order of their files."""
-    groups = [
-        group
-        for path in sorted(RULES.glob("*.yaml"))
-        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
-    ]
-    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+    return {rule["alert"]: rule for group in groups() for rule in group["rules"] if "alert" in rule}
 
 
 def factors(alert: str) -> tuple[float, ...]:
