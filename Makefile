@@ -28,6 +28,10 @@ run: $(MAIN) $(AUTOML) ## Train, judge, explain, register and check a model (FAS
 serve: $(MAIN) ## Serve the champion on loopback until Ctrl-C (ARGS="--port 9000")
 	@$(BIN)/toolwear serve $(ARGS)
 
+.PHONY: watch
+watch: $(MAIN) ## Run Prometheus and Alertmanager beside `make serve` until Ctrl-C (ARGS="HOME --port 9000")
+	@$(BIN)/python -m manifests.watch $(ARGS)
+
 .PHONY: test
 test: $(DEV) $(AUTOML) ## Set everything up and run all tests
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)

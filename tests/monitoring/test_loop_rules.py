@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,6 @@ import yaml
 
 from components.core.causes import Cause
 from components.core.fingerprint import ROOT
-from components.core.home import Home
 from manifests.alerting import CLUSTER, local
 from serving.payload.records import Labels, Scored
 from tests.monitor.conftest import Mill, mill
@@ -233,38 +231,3 @@ def _scraped(url: str) -> bool:
 def _active(port: int) -> set[str]:
     found = httpx.get(f"http://127.0.0.1:{port}/api/v2/alerts?inhibited=false").json()
     return {item["labels"]["alertname"] for item in found}
-
-
-def test_the_configuration_for_one_machine_is_the_clusters_with_the_homes_token(
-    tmp_path: Path,
-) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "manifests.alerting", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "--config.file" in done.stdout
-    written = yaml.safe_load((tmp_path / "alertmanager.yaml").read_text())
-    (hook,) = written["receivers"][1]["webhook_configs"]
-    assert hook["url"] == "http://127.0.0.1:8085/alerts"
-    token = Path(hook["http_config"]["authorization"]["credentials_file"])
-    assert token == Home(tmp_path).operator_token
-    assert token.stat().st_mode & 0o077 == 0
-    # The secret itself is in no configuration.
-    assert token.read_text().strip() not in (tmp_path / "alertmanager.yaml").read_text()
-    assert written["route"] == yaml.safe_load(CLUSTER.read_text())["route"]
-
-
-def test_a_home_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "manifests.alerting", str(tmp_path / "nowhere")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "There is no home" in done.stderr
-    assert "Traceback" not in done.stderr
