@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import yaml
 
@@ -152,19 +153,12 @@ def alertmanager(trigger: Service, folder: Path) -> Iterator[int]:
 def test_an_alarm_becomes_one_run_of_its_cause_and_a_dead_sensor_none(
     service_of: Callable[..., Service], mill: Mill, tmp_path: Path
 ) -> None:
+    """With the monitor and then Prometheus killed once the run has been started."""
     trigger = service_of()
     now = datetime.now(UTC).isoformat()
     log = logged(furnished(mill, tmp_path / "mill", since=now), [])
-    with (
-        watching(tmp_path / "mill") as monitor,
-        alertmanager(trigger, tmp_path) as port,
-        prometheus(
-            {"monitor": monitor.port, "trigger": trigger.port}, tmp_path, RULES, port
-        ) as url,
-    ):
-
-        def firing() -> set[str]:
-            return {name for name, state in alert_states(url).items() if state == "firing"}
+    with watching(tmp_path / "mill") as monitor, alertmanager(trigger, tmp_path) as port:
+        targets = {"monitor": monitor.port, "trigger": trigger.port}
 
         def held_back() -> list[str]:
             found = httpx.get(f"http://127.0.0.1:{port}/api/v2/alerts?active=false").json()
@@ -179,39 +173,70 @@ def test_an_alarm_becomes_one_run_of_its_cause_and_a_dead_sensor_none(
             wait_for(lambda: monitor.state()["rows"] == rows * number)
             return scored
 
-        wait_for(lambda: _scraped(url))
-        # Well: windows are judged, and nothing fires.
-        known = served(1, "healthy")
-        assert monitor.state()["kinds"]["data"]["last"] == ["ok"] * 3
-        wait_for(lambda: value(url, 'toolwear_monitor_windows_total{kind="data",result="ok"}') == 3)
-        assert firing() == set()
-        # A dead sensor: no run, whatever else drifts; and Alertmanager would hold it back.
-        served(2, "dead_sensor")
-        wait_for(lambda: "ToolwearSensorFault" in firing())
-        wait_for(lambda: "ToolwearSensorFault" in _active(port))
-        served(3, "dead_sensor+other_feed")
-        wait_for(lambda: value(url, 'toolwear_drift_alarm{kind="data"}') == 1)
-        told_by_hand(port, {"alertname": "ToolwearDistributionChanged", "cause": "by_hand"})
-        wait_for(lambda: held_back() == ["ToolwearDistributionChanged"])
-        assert "ToolwearDistributionChanged" not in firing()
-        assert trigger.runs() == []
-        # The sensor is mended, the feed rate still new: one run, although it is told again.
-        served(4, "other_feed")
-        wait_for(lambda: len(trigger.runs()) == 1)
-        (run,) = trigger.runs()
-        assert run["cause"] == "distribution_change"
-        trigger.ends(str(run["id"]))
-        wait_for(lambda: trigger.metric(_ACCEPTED.format("duplicate")) >= 1)
-        assert trigger.metric(_ACCEPTED.format("accepted")) == 1
-        (started,) = trigger.starts()
-        assert started["cause"].startswith("distribution_change: ToolwearDistributionChanged: ")
-        # Labels that contradict are another cause.
-        for one in known:
-            truth = (True,) * len(one.values)
-            assert log.put_labels(Labels(one.receipt_id, truth, datetime.now(UTC), "late"))
-        wait_for(lambda: {run["cause"] for run in trigger.runs()} >= {"degradation"})
-        assert [run["cause"] for run in trigger.runs()].count("distribution_change") == 1
+        with prometheus(targets, tmp_path, RULES, port) as url:
+            wait_for(lambda: _scraped(url))
+            # Well: windows are judged, and nothing fires.
+            known = served(1, "healthy")
+            assert monitor.state()["kinds"]["data"]["last"] == ["ok"] * 3
+            healthy = 'toolwear_monitor_windows_total{kind="data",result="ok"}'
+            wait_for(lambda: value(url, healthy) == 3)
+            assert firing(url) == set()
+            # A dead sensor: no run, whatever else drifts; and Alertmanager would hold it back.
+            served(2, "dead_sensor")
+            wait_for(lambda: "ToolwearSensorFault" in firing(url))
+            wait_for(lambda: "ToolwearSensorFault" in _active(port))
+            served(3, "dead_sensor+other_feed")
+            wait_for(lambda: value(url, 'toolwear_drift_alarm{kind="data"}') == 1)
+            told_by_hand(port, {"alertname": "ToolwearDistributionChanged", "cause": "by_hand"})
+            wait_for(lambda: held_back() == ["ToolwearDistributionChanged"])
+            assert "ToolwearDistributionChanged" not in firing(url)
+            assert trigger.runs() == []
+            # The sensor is mended, the feed rate still new: one run, although it is told again.
+            served(4, "other_feed")
+            wait_for(lambda: len(trigger.runs()) == 1)
+            (run,) = trigger.runs()
+            assert run["cause"] == "distribution_change"
+            trigger.ends(str(run["id"]))
+            wait_for(lambda: trigger.metric(_ACCEPTED.format("duplicate")) >= 1)
+            # The monitor is killed: the alert does not end meanwhile.
+            assert monitor.process is not None
+            monitor.process.kill()
+            monitor.process.wait()
+            wait_for(lambda: value(url, 'up{server="monitor"}') == 0)
+            assert "ToolwearDistributionChanged" in firing(url)
+            monitor.start()
+            wait_for(lambda: value(url, 'toolwear_drift_alarm{kind="data"}') == 1)
+            _kill(str(tmp_path / "tsdb"))
+        # Prometheus fires anew once it is started again: the same alert, and no second run.
+        with prometheus(targets, tmp_path, RULES, port) as url:
+            wait_for(lambda: _scraped(url))
+            wait_for(lambda: "ToolwearDistributionChanged" in firing(url))
+            before = trigger.metric(_ACCEPTED.format("duplicate"))
+            wait_for(lambda: trigger.metric(_ACCEPTED.format("duplicate")) >= before + 2)
+            assert trigger.metric(_ACCEPTED.format("accepted")) == 1
+            (started,) = trigger.starts()
+            assert started["cause"].startswith("distribution_change: ToolwearDistributionChanged: ")
+            # Labels that contradict are another cause.
+            for one in known:
+                truth = (True,) * len(one.values)
+                assert log.put_labels(Labels(one.receipt_id, truth, datetime.now(UTC), "late"))
+            wait_for(lambda: {run["cause"] for run in trigger.runs()} >= {"degradation"})
+            assert [run["cause"] for run in trigger.runs()].count("distribution_change") == 1
     log.close()
+
+
+def firing(url: str) -> set[str]:
+    return {name for name, state in alert_states(url).items() if state == "firing"}
+
+
+def _kill(named: str) -> None:
+    """Kill the child whose command line has a word."""
+    (child,) = [
+        process
+        for process in psutil.Process().children()
+        if any(named in word for word in process.cmdline())
+    ]
+    child.kill()
 
 
 def told_by_hand(port: int, labels: dict[str, str]) -> None:
