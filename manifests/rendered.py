@@ -1,4 +1,4 @@
-"""The manifests as objects, rendered by the kustomize that `kubectl` brings."""
+"""The manifests as objects, rendered by kustomize or the one that `kubectl` brings."""
 
 from __future__ import annotations
 
@@ -126,10 +126,10 @@ def _components(item: Object, objects: Sequence[Object]) -> Iterator[Workload]:
 
 
 def _kustomize() -> list[str]:
+    if shutil.which("kustomize"):  # first: a kubectl may bring one that is too old
+        return ["kustomize", "build"]
     if shutil.which("kubectl"):
         return ["kubectl", "kustomize"]
-    if shutil.which("kustomize"):
-        return ["kustomize", "build"]
     raise ToolwearError(
         "There is neither kubectl nor kustomize here; install kubectl 1.32 or newer."
     )
