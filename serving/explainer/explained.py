@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from components.core.errors import ToolwearError
 from components.core.package import Package
-from components.explain.methods.subject import Predict, Subject
+from components.explain.methods.subject import Envelope, Predict, Subject
 from serving.common.features import FeatureSpec
 from serving.common.refusal import Refusal
-from serving.explainer.methods import METHODS, SHAP, Task
+from serving.explainer.methods import DEFAULT_SEED, METHODS, SHAP, Task
 from serving.predictor.served import Served
 
 # In standard deviations of the background; beyond it LIME's and ICE's arithmetic ends in
@@ -29,12 +29,15 @@ class Explained:
         spec: the features that it needs.
         subject: the model with the package's background rows.
         background_worn: P(worn) of the background rows.
+        kept: explanations of the model as a whole, by method; the same question has the same
+            answer, so those by the default seed are computed once.
     """
 
     served: Served
     spec: FeatureSpec
     subject: Subject
     background_worn: np.ndarray
+    kept: dict[str, Envelope] = field(default_factory=dict)
 
     @classmethod
     def load(cls, package: Package, version: str = "") -> Explained:
@@ -91,13 +94,18 @@ class Explained:
     def warm_up(self) -> None:
         """Run every method once, for their libraries take seconds at the first call.
 
-        All but SHAP on a rule in the model's place, which is as good for that and costs nothing.
+        The local ones but SHAP on a rule in the model's place, which is as good for that and
+        costs nothing.
         """
         rows = self.subject.background[:_WARM_UP_ROWS]
         middle = float(np.median(rows[:, 0]))
         rule = Subject(
             lambda asked: np.where(asked[:, 0] > middle, 0.9, 0.1), rows, self.subject.names
         )
-        for method in METHODS.values():
-            method.run(Task(rule, rule.predict(rows), rows[:1]))
+        for name, method in METHODS.items():
+            if method.whole:
+                whole = self.task(self.served.onnx.worn, DEFAULT_SEED, None, None)
+                self.kept[name] = method.run(whole)
+            else:
+                method.run(Task(rule, rule.predict(rows), rows[:1]))
         METHODS[SHAP].run(Task(self.subject, self.background_worn, rows[:1]))

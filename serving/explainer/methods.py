@@ -24,6 +24,7 @@ QUICK, SLOW = "quick", "slow"
 # The background's curves give ICE its frame only; the explained row's are complete anyway.
 _ICE = CurveSettings(rows=50)
 MOST_SAMPLES = 1000
+DEFAULT_SEED = 0  # of a question that names none
 
 
 @dataclass(frozen=True, eq=False)

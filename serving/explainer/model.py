@@ -23,8 +23,13 @@ from serving.explainer import metrics, openapi
 from serving.explainer.deadline import Deadline, TooSlowError
 from serving.explainer.explained import Explained
 from serving.explainer.lane import Lane
-from serving.explainer.methods import METHODS, QUICK, SLOW
-from serving.explainer.question import Question, last_row_is_complete, needs_history, parse
+from serving.explainer.methods import DEFAULT_SEED, METHODS, QUICK, SLOW
+from serving.explainer.question import (
+    Question,
+    last_row_is_complete,
+    needs_history,
+    parse,
+)
 
 ENVELOPE_VERSION = 1
 
@@ -151,6 +156,8 @@ class Explainer(StagedModel):
             Refusal: too many are under way, or it took too long.
         """
         question, explained, deadline = asked.question, asked.explained, asked.deadline
+        if question.seed == DEFAULT_SEED and question.name in explained.kept:
+            return Answered(asked, explained.kept[question.name])
 
         def work() -> Envelope:
             predict = deadline.guard(explained.served.onnx.worn)

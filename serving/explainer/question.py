@@ -10,7 +10,7 @@ from serving.common.features import Features
 from serving.common.refusal import Refusal
 from serving.common.rows import RawRows, Rows, parse_instances
 from serving.explainer.explained import Explained
-from serving.explainer.methods import METHODS, MOST_SAMPLES, SHAP, Method
+from serving.explainer.methods import DEFAULT_SEED, METHODS, MOST_SAMPLES, SHAP, Method
 
 LARGEST_SEED = 2**31 - 1
 _KEYS = frozenset({"instances", "method", "seed", "samples", "package_digest"})
@@ -50,7 +50,7 @@ def parse(payload: dict[str, Any], explained: Explained) -> Question:
     name = payload.get("method")
     if type(name) is not str or name not in METHODS:
         raise Refusal("method", f'"method" has to be one of {", ".join(METHODS)}.')
-    seed = payload.get("seed", 0)
+    seed = payload.get("seed", DEFAULT_SEED)
     if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
         raise Refusal("request", f'"seed" has to be a whole number from 0 to {LARGEST_SEED}.')
     _check_digest(payload.get("package_digest"), explained)

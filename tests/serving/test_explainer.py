@@ -440,7 +440,11 @@ def test_swaps_and_bursts_leave_no_question_without_a_right_answer(
 
         with ThreadPoolExecutor(8) as pool:
             burst = list(
-                pool.map(lambda _: httpx.post(url + EXPLAIN, json={"method": "pdp"}), range(8))
+                pool.map(
+                    # Those by the default seed are kept; this one is computed.
+                    lambda _: httpx.post(url + EXPLAIN, json={"method": "pdp", "seed": 5}),
+                    range(8),
+                )
             )
         statuses = {response.status_code for response in burst}
         assert statuses == {200, 503}
@@ -450,6 +454,16 @@ def test_swaps_and_bursts_leave_no_question_without_a_right_answer(
         absent = httpx.post(url + EXPLAIN, json=unknown)
         assert absent.status_code == 503
         assert "feature store does not answer" in absent.json()["error"]
+
+
+def test_the_model_as_a_whole_is_explained_once_for_the_default_seed(
+    client: httpx.Client, rows: np.ndarray
+) -> None:
+    kept, again = (explained(client, "surrogate", rows[0]) for _ in range(2))
+    other = client.post(EXPLAIN, json={"method": "surrogate", "seed": 5}).json()
+    assert kept["data"] == again["data"]
+    assert kept["meta"]["receipt"]["id"] != again["meta"]["receipt"]["id"]
+    assert (kept["meta"]["seed"], other["meta"]["seed"]) == (0, 5)
 
 
 def test_health_is_answered_while_a_slow_method_runs(
