@@ -119,9 +119,9 @@ def application(home: Home, addresses: Addresses, hosts: Sequence[str] = ("*",))
 
 
 def _routes(console: Console) -> list[Route | Mount]:
-    home, data, model = HomePages(console), DataPages(console), ModelPages(console)
-    why, runs, monitoring = WhyPages(console), RunPages(console), MonitoringPages(console)
-    actions = ActionPages(console)
+    data, model, why = DataPages(console), ModelPages(console), WhyPages(console)
+    runs, monitoring, actions = RunPages(console), MonitoringPages(console), ActionPages(console)
+    home = HomePages(console, why.ahead)
     pages = {
         "/": home.home,
         "/parts/strip": home.strip,

@@ -264,7 +264,8 @@ def _path(xs: np.ndarray, ys: np.ndarray, x: Scale, y: Scale) -> str:
         if not np.isfinite(b):
             move = "M"
             continue
-        drawn.append(f"{move}{x(a):.1f} {y(b):.1f}")
+        dot = "h0" if move == "M" else ""  # so that a value between two gaps is seen
+        drawn.append(f"{move}{x(a):.1f} {y(b):.1f}{dot}")
         move = "L"
     return "".join(drawn)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -157,10 +159,16 @@ def _stretches(seen: Look) -> list[dict[str, Any]]:
 
 
 class HomePages:
-    """The routes of Home."""
+    """The routes of Home.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: what pages need.
+        ahead: told the run that somebody looks at, once the page is on its way.
+    """
+
+    def __init__(self, console: Console, ahead: Callable[[str], None]) -> None:
         self._console = console
+        self._ahead = ahead
 
     def home(self, request: Request) -> Response:
         """Show the page; what it has to ask for follows."""
@@ -176,7 +184,9 @@ class HomePages:
             seen = look(self._console, recording)
         except PartDownError as error:
             return self._console.page("down.html.j2", sentence=str(error))
-        return self._console.page("result.html.j2", result=result(seen, run_id))
+        page = self._console.page("result.html.j2", result=result(seen, run_id))
+        page.background = BackgroundTask(self._ahead, run_id)
+        return page
 
     async def drop(self, request: Request) -> Response:
         """Judge a dropped file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from serving.explainer.methods import METHODS
 
 LOCAL = tuple(name for name, method in METHODS.items() if not method.whole)
 WHOLE = tuple(name for name, method in METHODS.items() if method.whole)
+_SLOWEST = "anchor"
 _SHOWN = 4  # curves of the features that matter most
 
 
@@ -88,6 +90,11 @@ class WhyPages:
         except PartDownError as error:
             return self._console.page("down.html.j2", sentence=str(error))
         return self._console.page("explanation.html.j2", shown=shown)
+
+    def ahead(self, run_id: str) -> None:
+        """Compute what takes longest of the page that opens for a run, and keep it."""
+        with suppress(NoSuchRowError, PartDownError):  # the page itself will say so
+            self._explanation(_SLOWEST, self._point(run_id, None))
 
     def report(self, request: Request) -> Response:
         """Return all explanations as one self-contained file."""
