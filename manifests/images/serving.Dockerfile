@@ -39,6 +39,7 @@ ENV PATH=/opt/toolwear/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
+    USER=toolwear \
     MPLCONFIGDIR=/tmp/matplotlib \
     TOOLWEAR_HOME=/var/lib/toolwear \
     TOOLWEAR_COMMIT=${COMMIT} \

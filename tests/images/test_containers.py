@@ -201,3 +201,12 @@ def test_real_containers_that_fail_at_once_are_all_seen_to_fail() -> None:
             )
         assert codes == [3] * 12
         assert run_container(client, name, ["true"], {}, network_mode="none") == 0
+
+
+@pytest.mark.parametrize("name", [images.PIPELINE, images.AUTOML, images.SERVING])
+def test_a_user_whom_no_image_knows_has_a_name_all_the_same(name: str) -> None:
+    """Whoever calls the runner without being root is one; MLflow writes the name down."""
+    with engine() as client:
+        command = ["python", "-c", "import getpass; assert getpass.getuser() == 'toolwear'"]
+        options = {"user": "1234:1234", "network_mode": "none", "read_only": True}
+        assert run_container(client, image(client, name), command, {}, **options) == 0
