@@ -80,6 +80,10 @@ images-base: ## Make toolwear/base from Debian's packages, for sites that reach 
 images-check: $(DEV) ## Start each image without rights and with a read-only root, and look inside (PACKAGE=folder to serve)
 	@$(BIN)/python -m manifests.images --check $(if $(PACKAGE),--package "$(PACKAGE)") $(ARGS)
 
+.PHONY: parity
+parity: $(DEV) $(AUTOML) ## Run the graph as processes and in the images, and compare every artifact (DATA=folder, KFP=host)
+	@$(BIN)/python -m manifests.parity $(if $(DATA),--data "$(DATA)") $(if $(KFP),--kfp "$(KFP)") $(ARGS)
+
 .PHONY: kind-up
 kind-up: $(MAIN) ## Make a kind cluster with everything in it (DATA=folder, STEPS="system models" for only these)
 	@$(BIN)/python -m manifests.kind up $(if $(DATA),--data "$(DATA)") $(if $(VERSION),--version "$(VERSION)") $(if $(STEPS),--steps $(STEPS))
