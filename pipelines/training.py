@@ -177,7 +177,16 @@ def training(
         with dsl.Elif(decided.outputs["promotes"] == False, name="champion stays"):  # noqa: E712
             lost = apply(decline(**ending), "decline")
         with dsl.Elif(approval == True, name="a person is asked"):  # noqa: E712
-            held = apply(promote(**ending, rollout=rollout, approval=True), "promote")
+            held = apply(
+                promote(
+                    **ending,
+                    telemetry=telemetry,
+                    rollout=rollout,
+                    approval=True,
+                    weights=deploy_weights,
+                ),
+                "promote",
+            )
         with dsl.Elif(deploy_model == True, name="challenger wins on a cluster"):  # noqa: E712
             # What does not serve there cannot become champion: this task then ends the run.
             deployed = apply(

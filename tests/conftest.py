@@ -109,3 +109,14 @@ def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path]
             make(folder)
             done.touch()
     return folder
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a registry without models, which MLflow needs seconds to lay out."""
+    from components.core.home import Home
+    from components.core.registry import CHAMPION, Registry
+
+    home = Home.at(tmp_path_factory.mktemp("registry"))
+    assert Registry(home, "", "toolwear").at(CHAMPION) is None
+    return home.root / "mlflow.db"

@@ -85,9 +85,14 @@ def object_store(folder: Path, bucket: str) -> Iterator[str]:
 
 def _make_bucket(url: str, bucket: str) -> None:
     deadline = time.monotonic() + 60
+    store = client(url)
     while True:
         try:
-            client(url).create_bucket(Bucket=bucket)
+            if bucket not in [found["Name"] for found in store.list_buckets()["Buckets"]]:
+                store.create_bucket(Bucket=bucket)
+            # It makes buckets before it has a volume to put anything into.
+            store.put_object(Bucket=bucket, Key="probe", Body=b"x")
+            store.delete_object(Bucket=bucket, Key="probe")
         except (BotoCoreError, ClientError):
             assert time.monotonic() < deadline
             time.sleep(0.5)

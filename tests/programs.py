@@ -34,3 +34,9 @@ def program(name: str) -> str:
             pytest.fail(sentence)
         pytest.skip(sentence)
     return found
+
+
+def renders() -> None:
+    """Skip or fail as `program` does, unless there is something that renders manifests."""
+    if shutil.which("kubectl") is None:
+        program("kustomize")

@@ -11,6 +11,7 @@ from rich.table import Table
 from components.core.home import MLFLOW_VARIABLE, Home
 from components.promote import approvals
 from components.promote.registry_state import NOTHING
+from components.promote.served import served_by
 
 _LAST = 10
 
@@ -52,7 +53,13 @@ def print_approvals(home: Path, console: Console) -> None:
 
 def print_allow(home: Path, key: str, why: str, console: Console) -> None:
     """Allow and print what was released."""
-    entry = approvals.allow(Home.at(home), key, why, mlflow_uri=os.environ.get(MLFLOW_VARIABLE, ""))
+    entry = approvals.allow(
+        Home.at(home),
+        key,
+        why,
+        mlflow_uri=os.environ.get(MLFLOW_VARIABLE, ""),
+        served=served_by(Home.at(home)),
+    )
     done = "was released before" if entry["action"] == NOTHING else entry["action"]
     console.print(
         f"allowed: version {entry['to']}: {done.replace('_', ' ')}, from version {entry['from']}",
@@ -63,7 +70,11 @@ def print_allow(home: Path, key: str, why: str, console: Console) -> None:
 def print_refuse(home: Path, key: str, why: str, console: Console) -> None:
     """Refuse and print who stays champion."""
     entry = approvals.refuse(
-        Home.at(home), key, why, mlflow_uri=os.environ.get(MLFLOW_VARIABLE, "")
+        Home.at(home),
+        key,
+        why,
+        mlflow_uri=os.environ.get(MLFLOW_VARIABLE, ""),
+        served=served_by(Home.at(home)),
     )
     console.print(
         f"refused: version {entry['to']}; the champion stays version {entry['from']}",

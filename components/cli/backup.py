@@ -36,6 +36,7 @@ PARTS = (
     "audit.jsonl",
     "serving",
     "approvals",
+    "asked.parquet",
     "rollout.json",
     "candidate.json",
     "provenance",

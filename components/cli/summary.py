@@ -12,7 +12,7 @@ from rich.table import Table
 
 from components.core import jsonfile, schema
 from components.core.errors import ToolwearError
-from components.core.home import MLFLOW_VARIABLE
+from components.core.home import MLFLOW_VARIABLE, Home
 from components.finish.logic import page
 
 SUMMARY_FILE, REPORT_FILE, FAILURE_FILE = "summary.json", "report.html", "failure.html"
@@ -162,7 +162,9 @@ def print_rollback(home: Path, why: str, console: Console) -> None:
     """Go back and print from where to where."""
     from components.promote.audit_log import ROLLBACK
     from components.promote.registry_state import roll_back
+    from components.promote.served import served_by
 
-    move = roll_back(home, why, os.environ.get(MLFLOW_VARIABLE, ""))
+    mlflow_uri = os.environ.get(MLFLOW_VARIABLE, "")
+    move = roll_back(home, why, mlflow_uri, served=served_by(Home.at(home)))
     what = "champion" if move["action"] == ROLLBACK else "rollout ended, the champion stays"
     console.print(f"{what}: version {move['from']} -> version {move['to']}", highlight=False)

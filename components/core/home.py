@@ -63,6 +63,11 @@ class Home:
         return self.root / "approvals"
 
     @property
+    def asked(self) -> Path:
+        """Recorded rows that a model is asked about before a cluster serves it to clients."""
+        return self.root / "asked.parquet"
+
+    @property
     def operator_token(self) -> Path:
         """The secret of whoever may change what is served; read by its owner only."""
         return self.root / "secrets" / "operator-token"

@@ -35,7 +35,7 @@ def deploy(
 
     from components.core.home import Home
     from components.core.steps import run_step
-    from components.deploy.step import Request
+    from components.deploy.step import Request, Target
     from components.deploy.step import deploy as work
 
     run_step(
@@ -50,6 +50,6 @@ def deploy(
             cause=cause,
             weights=weights,
         ),
-        home=Home.at(home),
+        target=Target(Home.at(home)),
         output=Path(deployment.path),
     )

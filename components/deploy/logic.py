@@ -82,7 +82,7 @@ class Deployment:
             ClusterDownError: the Kubernetes API fails for long.
         """
         templates = self.cluster.templates()
-        self._mend()
+        mend(self.cluster, self.tell)
         services = {colour: self.cluster.service(colour) for colour in colours.COLOURS}
         there = [colour for colour, service in services.items() if service is not None]
         weights = colours.weights_of(self.cluster.route())
@@ -96,7 +96,7 @@ class Deployment:
         target = colours.other(live)
         manifest = colours.filled(templates.services[target], self.digest)
         with ExitStack() as undo:
-            undo.callback(self._put_back, target, services[target])
+            undo.callback(_put_back, self.cluster, target, services[target], self.tell)
             self.tell(f"putting up the package {self.digest[:12]} as {target}")
             self.cluster.apply_service(colours.unsettled(manifest, services[target]))
             self._wait(target)
@@ -125,31 +125,6 @@ class Deployment:
                 time.sleep(self.pace.hold)
                 self._wait(target)
                 self._checked(target)
-
-    def _mend(self) -> None:
-        """Settle what a deployment that was killed has left."""
-        weights = colours.weights_of(self.cluster.route())
-        for colour in colours.COLOURS:
-            service = self.cluster.service(colour)
-            if service is None or not colours.previous_of(service)[0]:
-                continue
-            if weights[colour] == ALL:  # it had been asked everything and got the traffic
-                self.cluster.apply_service(colours.applicable(service))
-                continue
-            self.tell(f"a deployment to {colour} was cut off: putting back what was there")
-            if weights[colour]:
-                route = self.cluster.templates().route
-                parts = {colour: 0, colours.other(colour): ALL}
-                self.cluster.apply_route(colours.weighted(route, parts))
-            self._put_back(colour, colours.previous_of(service)[1])
-
-    def _put_back(self, colour: str, previous: colours.Manifest | None) -> None:
-        if previous is None:
-            self.tell(f"taking {colour} away: nothing was there before")
-            self.cluster.delete_service(colour)
-        else:
-            self.tell(f"putting back what was {colour} before")
-            self.cluster.apply_service(colours.applicable(previous))
 
     def _wait(self, colour: str) -> None:
         """Wait for the three Deployments of a colour.
@@ -193,6 +168,38 @@ class Deployment:
             raise NotDeployedError(f"{colour} answered wrongly: {' '.join(wrong)}")
         self.tell(f"{colour} answered {len(answers)} questions rightly")
         return answers
+
+
+def mend(cluster: Cluster, tell: Callable[[str], None]) -> None:
+    """Settle what a deployment that was killed has left; needs that none is at work."""
+    weights = colours.weights_of(cluster.route())
+    for colour in colours.COLOURS:
+        service = cluster.service(colour)
+        if service is None or not colours.previous_of(service)[0]:
+            continue
+        if weights[colour] == ALL:  # it had been asked everything and got the traffic
+            cluster.apply_service(colours.applicable(service))
+            continue
+        tell(f"a deployment to {colour} was cut off: putting back what was there")
+        if weights[colour]:
+            route = cluster.templates().route
+            parts = {colour: 0, colours.other(colour): ALL}
+            cluster.apply_route(colours.weighted(route, parts))
+        _put_back(cluster, colour, colours.previous_of(service)[1], tell)
+
+
+def _put_back(
+    cluster: Cluster,
+    colour: str,
+    previous: colours.Manifest | None,
+    tell: Callable[[str], None],
+) -> None:
+    if previous is None:
+        tell(f"taking {colour} away: nothing was there before")
+        cluster.delete_service(colour)
+    else:
+        tell(f"putting back what was {colour} before")
+        cluster.apply_service(colours.applicable(previous))
 
 
 def record(done: Deployed | None, digest: str, error: Exception | None) -> dict[str, Any]:

@@ -6,8 +6,9 @@ over features that the training's own function makes.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from components.features.compute import compute
 
 TOLERANCE = 1e-9  # of a probability: the same graph on the same features
 _ROWS = 200  # in a request
+_KEPT_RUNS, _KEPT_ROWS = 3, 12_000  # more rows than the longest window
 _POLL_SECONDS = 0.5
 _COLUMNS = (*schema.NUMERIC_COLUMNS, *schema.SETTING_COLUMNS)
 
@@ -62,29 +64,74 @@ class Address:
 
 
 def known_rows(telemetry: Path, package: Package) -> Known:
-    """Return rows of the first run that the package can answer.
+    """Return rows of the first run of the recordings that the package can answer.
+
+    Raises:
+        ToolwearError: there is none.
+    """
+    return known_among(_recorded(telemetry), package)
+
+
+def known_among(runs: Iterable[pd.DataFrame], package: Package) -> Known:
+    """Return rows of the first of some runs that the package can answer.
+
+    Args:
+        runs: a run's rows each, as a client sends them.
+        package: that is asked.
 
     Raises:
         ToolwearError: there is none.
     """
     model = OnnxModel(package.model)
+    for frame in runs:
+        table = compute(frame, package.description["window"])
+        X = table[list(package.features)].to_numpy(dtype=np.float64)
+        complete = np.flatnonzero(np.isfinite(X).all(axis=1))
+        if not len(complete):
+            continue
+        # All before the last complete row, as many as fit into a request.
+        end = int(complete[min(_ROWS, len(complete)) - 1]) + 1
+        start = max(0, end - _ROWS)
+        asked = frame.iloc[start:end].reset_index(drop=True)
+        worn = _answers(asked, package, model)
+        if np.isfinite(worn).any():
+            return Known(package.digest, _records(asked), worn)
+    raise ToolwearError("No run of the recordings has a row that the model can answer.")
+
+
+def keep_rows(telemetry: Path, path: Path) -> None:
+    """Keep rows of a few runs in one file, to ask models about when no recordings are at hand."""
+    frames = []
+    for number, frame in enumerate(_recorded(telemetry)):
+        frames.append(frame.head(_KEPT_ROWS).assign(**{schema.RUN_ID: number}))
+        if len(frames) == _KEPT_RUNS:
+            break
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    pd.concat(frames).to_parquet(partial, index=False)
+    partial.replace(path)
+
+
+def kept_rows(path: Path) -> Iterator[pd.DataFrame]:
+    """Yield the runs that `keep_rows` has kept.
+
+    Raises:
+        ToolwearError: it never was called for this file.
+    """
+    if not path.exists():
+        raise ToolwearError(
+            f"There are no recorded rows in {path} to ask a model about; a run with "
+            "deploy_model=true or approval=true leaves them there."
+        )
+    for _, rows in pd.read_parquet(path).groupby(schema.RUN_ID, sort=True):
+        yield rows.drop(columns=schema.RUN_ID).reset_index(drop=True)
+
+
+def _recorded(telemetry: Path) -> Iterator[pd.DataFrame]:
     settings = pd.read_parquet(telemetry / "runs.parquet").set_index(schema.RUN_ID)
     for path in sorted(telemetry.glob("part-*.parquet")):
         for run_id, rows in pd.read_parquet(path).groupby(schema.RUN_ID, sort=False):
-            frame = _sent(rows, settings.loc[str(run_id)].to_dict())
-            table = compute(frame, package.description["window"])
-            X = table[list(package.features)].to_numpy(dtype=np.float64)
-            complete = np.flatnonzero(np.isfinite(X).all(axis=1))
-            if not len(complete):
-                continue
-            # All before the last complete row, as many as fit into a request.
-            end = int(complete[min(_ROWS, len(complete)) - 1]) + 1
-            start = max(0, end - _ROWS)
-            asked = frame.iloc[start:end].reset_index(drop=True)
-            worn = _answers(asked, package, model)
-            if np.isfinite(worn).any():
-                return Known(package.digest, _records(asked), worn)
-    raise ToolwearError("No run of the recordings has a row that the model can answer.")
+            yield _sent(rows, settings.loc[str(run_id)].to_dict())
 
 
 def _sent(rows: pd.DataFrame, settings: Mapping[Hashable, Any]) -> pd.DataFrame:

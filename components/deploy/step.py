@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -14,13 +14,13 @@ from components.core import jsonfile
 from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
-from components.core.package import load_package
+from components.core.package import Package, load_package
 from components.core.steps import report
 from components.deploy import store
 from components.deploy.cluster import Cluster, ClusterDownError
 from components.deploy.colours import name_of
 from components.deploy.logic import ALL, Deployment, NotDeployedError, Pace, record
-from components.deploy.questions import Address, ask, known_rows
+from components.deploy.questions import Address, Answer, Known, ask, keep_rows, known_rows
 from components.promote import audit_log
 from components.promote.moves import locked, who
 
@@ -53,23 +53,57 @@ class Request:
     weights: str = str(ALL)
 
 
-def deploy(
-    request: Request,
-    home: Home,
-    output: Path,
-    cluster: Cluster | None = None,
-    address: Callable[[str, str], str] | None = None,
-    pace: Pace | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Target:
+    """Where and how a package is brought into service.
+
+    Attributes:
+        home: the system's folder, for its lock and its audit log.
+        cluster: where; by default that of the pod, else of kubeconfig.
+        address: returns the URL of a component of a colour; by default that of its Service.
+        pace: how long things may take.
+    """
+
+    home: Home
+    cluster: Cluster | None = None
+    address: Callable[[str, str], str] | None = None
+    pace: Pace = field(default_factory=Pace)
+
+    @contextmanager
+    def alone(self, seconds: float = _LOCK_SECONDS) -> Iterator[Cluster]:
+        """Hold the lock on deployments and give the cluster; wait for another one's end."""
+        with exclusive(self.home.lock("deploy"), "deploying a model", seconds):
+            yield self.cluster or Cluster()
+
+    def url(self, colour: str, part: str, namespace: str) -> str:
+        """Return where a component of a colour answers."""
+        if self.address is not None:
+            return self.address(colour, part)
+        return f"http://{name_of(colour)}-{part}.{namespace}"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the audit log is to say of a deployment beside what came of it.
+
+    Attributes:
+        model_name: name in the URL.
+        version: of the model in the registry.
+        cause: of the run that made it.
+    """
+
+    model_name: str
+    version: str
+    cause: str
+
+
+def deploy(request: Request, target: Target, output: Path) -> None:
     """Bring the package into service and write `deployment.json`, whatever comes of it.
 
     Args:
         request: what to deploy.
-        home: the system's folder, for its lock and its audit log.
+        target: where.
         output: folder to make.
-        cluster: where; by default that of the pod, else of kubeconfig.
-        address: returns the URL of a component of a colour; by default that of its Service.
-        pace: how long things may take.
 
     Raises:
         ToolwearError: there is no cluster, no right, no bucket, or the package is not whole.
@@ -78,31 +112,57 @@ def deploy(
     """
     steps = traffic_steps(request.weights)
     package = load_package(request.package, request.digest)
-    place = cluster or Cluster()
-    url = address or (lambda colour, part: f"http://{name_of(colour)}-{part}.{place.namespace}")
     known = known_rows(request.telemetry, package)
+    keep_rows(request.telemetry, target.home.asked)
     output.mkdir(parents=True)
-    with exclusive(home.lock("deploy"), "deploying a model", _LOCK_SECONDS), _sigterm_unwinds():
-        sent = store.upload(package)
-        report(f"{store.uri(package.digest)}: {sent} files brought, the others were there")
-        deployment = Deployment(
-            place,
-            package.digest,
-            lambda colour: ask(
-                Address(url(colour, "transformer"), url(colour, "explainer"), request.model_name),
-                known,
-                _ANSWER_SECONDS,
-            ),
-            steps,
-            pace or Pace(),
-            report,
+    said = Said(request.model_name, request.version, request.cause)
+    with target.alone() as cluster, _sigterm_unwinds():
+        bring(package, known, steps, target, cluster, said, output)
+
+
+def bring(
+    package: Package,
+    known: Known,
+    steps: tuple[int, ...],
+    target: Target,
+    cluster: Cluster,
+    said: Said,
+    output: Path | None = None,
+) -> None:
+    """Bring a package into service, for who holds the lock; log what came of it.
+
+    Args:
+        package: is whole.
+        known: rows with the package's answers.
+        steps: percent of the traffic, one after the other.
+        target: where and how.
+        cluster: that `target.alone` gave.
+        said: of it on the audit log.
+        output: folder for `deployment.json`.
+
+    Raises:
+        ToolwearError: there is no right or no bucket.
+        NotDeployedError: the model did not come up or answered wrongly; the one before serves on.
+        ClusterDownError: the Kubernetes API fails for long.
+    """
+
+    def asked(colour: str) -> list[Answer]:
+        transformer, explainer = (
+            target.url(colour, part, cluster.namespace) for part in ("transformer", "explainer")
         )
-        try:
-            done = deployment.run()
-        except (NotDeployedError, ClusterDownError) as error:
-            _keep(request, home, output, record(None, package.digest, error), NOT_DEPLOYED)
-            raise
-        _keep(request, home, output, record(done, package.digest, None), DEPLOY)
+        return ask(Address(transformer, explainer, said.model_name), known, _ANSWER_SECONDS)
+
+    sent = store.upload(package)
+    report(f"{store.uri(package.digest)}: {sent} files brought, the others were there")
+    deployment = Deployment(cluster, package.digest, asked, steps, target.pace, report)
+    try:
+        done = deployment.run()
+    except (NotDeployedError, ClusterDownError) as error:
+        result = record(None, package.digest, error)
+        _keep(target.home, said, result, NOT_DEPLOYED, output)
+        raise
+    result = record(done, package.digest, None)
+    _keep(target.home, said, result, DEPLOY, output)
 
 
 def traffic_steps(text: str) -> tuple[int, ...]:
@@ -124,21 +184,22 @@ def traffic_steps(text: str) -> tuple[int, ...]:
 
 
 def _keep(
-    request: Request, home: Home, output: Path, result: dict[str, object], action: str
+    home: Home, said: Said, result: dict[str, object], action: str, output: Path | None
 ) -> None:
-    jsonfile.write(output / DEPLOYMENT_FILE, result)
+    if output is not None:
+        jsonfile.write(output / DEPLOYMENT_FILE, result)
     report(str(result["reason"]))
     with locked(home):
         audit_log.append(
             home.audit_log,
             who=who(),
             why=result["reason"],
-            cause=request.cause,
+            cause=said.cause,
             action=action,
-            model=request.model_name,
+            model=said.model_name,
             **{"from": result.get("before") or None},
-            to=request.version,
-            package=request.digest,
+            to=said.version,
+            package=result["package_digest"],
         )
 
 

@@ -6,6 +6,7 @@ file; the audit log tells who decided and why.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,6 +26,7 @@ from components.promote.registry_state import (
     champion_moved,
     release_locked,
 )
+from components.promote.served import AT_ONCE, Served, serve
 from serving.common.rollout import Mode
 
 
@@ -32,6 +34,7 @@ class Status(StrEnum):
     """What has become of a held promotion."""
 
     WAITING = "waiting"
+    RELEASING = "releasing"  # allowed, and on its way into service; it waits again if that fails
     ALLOWED = "allowed"
     REFUSED = "refused"
     OUTDATED = "outdated"  # what was judged is not what would be promoted any more
@@ -52,7 +55,8 @@ class Held:
         cause: of the run.
         since: when, ISO 8601.
         status: a `Status`.
-        said: what the person said, or what has made it outdated.
+        said: what the person said, what has made it outdated, or why its release failed.
+        weights: percent of a cluster's traffic that it gets, one step after the other.
     """
 
     id: str
@@ -66,10 +70,17 @@ class Held:
     since: str
     status: str = Status.WAITING.value
     said: str = ""
+    weights: str = AT_ONCE
 
 
 def hold(
-    registry: Registry, version: Version, judged_against: str, mode: Mode, why: str, cause: str
+    registry: Registry,
+    version: Version,
+    judged_against: str,
+    mode: Mode,
+    why: str,
+    cause: str,
+    weights: str = AT_ONCE,
 ) -> dict[str, Any]:
     """Hold a promotion; return the log's entry. Holding it twice changes nothing.
 
@@ -80,6 +91,7 @@ def hold(
         mode: how it is released once allowed.
         why: the reason of the decision.
         cause: why the run was started.
+        weights: percent of a cluster's traffic that it gets then, one step after the other.
 
     Raises:
         ToolwearError: the package is gone or was changed, or the log was.
@@ -110,6 +122,7 @@ def hold(
                 why=why,
                 cause=cause,
                 since=entry["when"],
+                weights=weights,
             ),
         )
         return entry
@@ -134,8 +147,12 @@ def allow(
     mlflow_uri: str = "",
     name: str = MODEL_NAME,
     by: str = "",
+    served: Served | None = None,
 ) -> dict[str, Any]:
     """Release a held version in the mode that its run asked for; return the release's entry.
+
+    On a cluster the version gets its traffic first, step by step, and becomes champion once it has
+    all of it; whatever goes wrong, it waits again and the champion serves on.
 
     Args:
         home: the system's folder.
@@ -144,41 +161,34 @@ def allow(
         mlflow_uri: registry; empty for the local one.
         name: of the registered model.
         by: who the person is; by default whoever runs this.
+        served: who serves versions on a cluster; None where servers follow the champion's pointer.
 
     Raises:
         ToolwearError: it does not wait, or the champion or the package is another one than was
-            judged; then it waits no longer.
+            judged; then it waits no longer. Or the cluster does not serve it.
         RolloutBusyError: a rollout is under way; it goes on waiting.
     """
-    registry, more = _prepared(home, mlflow_uri, name, why, by)
-    with moving(registry) as champion:
-        item = _the(home, name, key)
-        chosen = registry.version(item.version)
-        fault = _fault(registry, item, chosen, champion)
-        if fault is not None:
-            _close(registry, item, chosen, audit_log.OUTDATED, Status.OUTDATED, fault, more)
-            raise ToolwearError(fault)
-        rollouts.under_way(registry, chosen)
-        if _logged(registry, item, audit_log.ALLOW) is None:
-            start = champion.number if champion else None
-            write_entry(
-                registry,
-                audit_log.ALLOW,
-                start,
-                chosen,
-                why,
-                item.cause,
-                approval=item.id,
-                **more,
-            )
+    registry = _prepared(home, mlflow_uri, name, why)
+    said = _Said(why, {"who": by} if by else {})
+    if served is None:
+        return _release(registry, key, said, None)
+    with served.alone():
+        with moving(registry) as champion:
+            item, chosen = _releasable(registry, key, champion, said)
+            _write(home, replace(item, status=Status.RELEASING.value, said=why))
         try:
-            mode = Mode(item.mode)
-            entry = release_locked(registry, champion, chosen, mode, item.why, item.cause)
-        except WithdrawnError as error:  # released, cut off before this was written, rolled back
-            _close(registry, item, chosen, audit_log.OUTDATED, Status.OUTDATED, str(error), more)
+            serve(served, registry, chosen, item.cause, item.weights)
+        except ToolwearError as error:
+            _write(home, replace(item, said=str(error)))
             raise
-        _write(home, replace(item, status=Status.ALLOWED.value, said=why))
-        return entry
+        try:
+            # Servers have it already, all of it: it becomes champion at once.
+            return _release(registry, key, said, Mode.DIRECT)
+        except ToolwearError:
+            back = registry.at(CHAMPION)
+            if back is not None:
+                serve(served, registry, back, item.cause, AT_ONCE)
+            raise
 
 
 def refuse(
@@ -189,31 +199,92 @@ def refuse(
     mlflow_uri: str = "",
     name: str = MODEL_NAME,
     by: str = "",
+    served: Served | None = None,
 ) -> dict[str, Any]:
     """Leave the champion as it is; return the log's entry. Arguments as of `allow`.
 
     Raises:
-        ToolwearError: the version does not wait.
+        ToolwearError: the version does not wait, or the cluster does not serve the champion again.
     """
-    registry, more = _prepared(home, mlflow_uri, name, why, by)
-    with moving(registry):
-        item = _the(home, name, key)
-        if _logged(registry, item, audit_log.ALLOW) is not None:
-            raise ToolwearError(
-                f"Version {item.version} was allowed, and its release was cut off; allow it again "
-                "to finish it, then roll it back."
-            )
-        chosen = registry.version(item.version)
-        more = {"outcome": Outcome.REFUSE_BY_PERSON, **more}
-        return _close(registry, item, chosen, audit_log.REFUSE, Status.REFUSED, why, more)
+    registry = _prepared(home, mlflow_uri, name, why)
+    more = {"outcome": Outcome.REFUSE_BY_PERSON, **({"who": by} if by else {})}
+    with served.alone() if served is not None else nullcontext():
+        if served is not None:
+            _take_back(served, registry, key)
+        with moving(registry):
+            item = _the(home, name, key)
+            if _logged(registry, item, audit_log.ALLOW) is not None:
+                raise ToolwearError(
+                    f"Version {item.version} was allowed, and its release was cut off; allow it "
+                    "again to finish it, then roll it back."
+                )
+            chosen = registry.version(item.version)
+            return _close(registry, item, chosen, audit_log.REFUSE, Status.REFUSED, why, more)
 
 
-def _prepared(
-    home: Home, mlflow_uri: str, name: str, why: str, by: str
-) -> tuple[Registry, dict[str, str]]:
+def _take_back(served: Served, registry: Registry, key: str) -> None:
+    """Serve the champion again where a release was cut off after it had got traffic, perhaps."""
+    with moving(registry) as champion:
+        item = _the(registry.home, registry.name, key)
+    if champion is not None and item.status == Status.RELEASING:
+        serve(served, registry, champion, item.cause, AT_ONCE)
+
+
+@dataclass(frozen=True)
+class _Said:
+    why: str
+    more: dict[str, str]  # for the log
+
+
+def _prepared(home: Home, mlflow_uri: str, name: str, why: str) -> Registry:
     if not why.strip():
         raise ToolwearError("A decision needs a reason for the audit log; say why.")
-    return Registry(home, mlflow_uri, name), ({"who": by} if by else {})
+    return Registry(home, mlflow_uri, name)
+
+
+def _release(registry: Registry, key: str, said: _Said, mode: Mode | None) -> dict[str, Any]:
+    """Allow and release; by default in the mode that its run asked for."""
+    with moving(registry) as champion:
+        item, chosen = _releasable(registry, key, champion, said)
+        if _logged(registry, item, audit_log.ALLOW) is None:
+            start = champion.number if champion else None
+            write_entry(
+                registry,
+                audit_log.ALLOW,
+                start,
+                chosen,
+                said.why,
+                item.cause,
+                approval=item.id,
+                **said.more,
+            )
+        try:
+            entry = release_locked(
+                registry, champion, chosen, mode or Mode(item.mode), item.why, item.cause
+            )
+        except WithdrawnError as error:  # released, cut off before this was written, rolled back
+            _outdate(registry, item, chosen, str(error), said)
+            raise
+        _write(registry.home, replace(item, status=Status.ALLOWED.value, said=said.why))
+        return entry
+
+
+def _releasable(
+    registry: Registry, key: str, champion: Version | None, said: _Said
+) -> tuple[Held, Version]:
+    """Return what waits and its version, if it still is what was judged; needs the lock."""
+    item = _the(registry.home, registry.name, key)
+    chosen = registry.version(item.version)
+    fault = _fault(registry, item, chosen, champion)
+    if fault is not None:
+        _outdate(registry, item, chosen, fault, said)
+        raise ToolwearError(fault)
+    rollouts.under_way(registry, chosen)
+    return item, chosen
+
+
+def _outdate(registry: Registry, item: Held, version: Version, fault: str, said: _Said) -> None:
+    _close(registry, item, version, audit_log.OUTDATED, Status.OUTDATED, fault, said.more)
 
 
 def _fault(
@@ -260,7 +331,7 @@ def _the(home: Home, name: str, key: str) -> Held:
 
 
 def _waits(item: Held) -> bool:
-    return item.status == Status.WAITING
+    return item.status in (Status.WAITING, Status.RELEASING)
 
 
 def _logged(registry: Registry, item: Held, action: str) -> dict[str, Any] | None:
@@ -295,7 +366,8 @@ def _write(home: Home, item: Held) -> None:
 def _read(path: Path) -> Held | None:
     try:
         value = jsonfile.read(path)
-        return Held(**{item.name: str(value[item.name]) for item in fields(Held)})
+        known = {"weights": AT_ONCE} | value  # which was not always written
+        return Held(**{item.name: str(known[item.name]) for item in fields(Held)})
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):

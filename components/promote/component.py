@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from kfp import dsl
-from kfp.dsl import Artifact, Input, Output
+from kfp.dsl import Artifact, Dataset, Input, Output
 
 from components.core import images
 
@@ -15,8 +15,10 @@ def promote(
     check: Input[Artifact],
     cause: str,
     promotion: Output[Artifact],
+    telemetry: Input[Dataset] = None,
     rollout: str = "direct",
     approval: bool = False,
+    weights: str = "100",
     home: str = "",
     mlflow_uri: str = "",
 ) -> NamedTuple("Promoted", [("outcome", str)]):  # type: ignore[valid-type]
@@ -28,8 +30,10 @@ def promote(
         check: answers of the served model.
         cause: why the run was started.
         promotion: promotion.json, the entry of the audit log.
+        telemetry: the recordings, of which a held model is asked before a cluster serves it.
         rollout: "direct", "canary" or "shadow"; the first champion is always promoted directly.
         approval: hold it until a person allows or refuses.
+        weights: percent of a cluster's traffic that it gets once allowed, step by step.
         home: folder of the system's state; by default $TOOLWEAR_HOME.
         mlflow_uri: the registry; by default the local one in the home.
 
@@ -54,5 +58,7 @@ def promote(
         output=Path(promotion.path),
         rollout=rollout,
         approval=approval,
+        telemetry=Path(telemetry.path) if telemetry else None,
+        weights=weights,
     )
     return (outcome.value,)

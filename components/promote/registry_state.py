@@ -10,6 +10,8 @@ from components.core.home import Home
 from components.core.registry import CHAMPION, Registry, Version
 from components.promote import audit_log, rollouts
 from components.promote.moves import before, move, moves_of, moving, who
+from components.promote.served import AT_ONCE, Served, serve
+from serving.common import rollout
 from serving.common.rollout import Mode
 
 MODEL_NAME = "toolwear"
@@ -143,13 +145,18 @@ def _withdrawn(
 
 
 def roll_back(
-    home: Path, why: str, mlflow_uri: str = "", name: str = MODEL_NAME, by: str = ""
+    home: Path,
+    why: str,
+    mlflow_uri: str = "",
+    name: str = MODEL_NAME,
+    by: str = "",
+    served: Served | None = None,
 ) -> dict[str, Any]:
     """Go back from what was released last; return the log's entry.
 
     That is the candidate of a rollout under way: it is dropped, and the champion stays. Without
     one, the champion before this one is champion again. A second call goes back one further: it
-    never brings back what was rolled back.
+    never brings back what was rolled back. On a cluster the earlier one gets the traffic first.
 
     Args:
         home: the system's folder.
@@ -157,24 +164,56 @@ def roll_back(
         mlflow_uri: registry; empty for the local one.
         name: of the registered model.
         by: who wants it; by default whoever runs this.
+        served: who serves versions on a cluster; None where servers follow the champion's pointer.
 
     Raises:
         ToolwearError: there is nothing to go back to, or it cannot be served any more.
     """
     registry = Registry(Home.at(home), mlflow_uri, name)
     more = {"who": by} if by else {}
+    if served is None:
+        return _back(registry, why, None, more)
+    with served.alone():
+        with moving(registry) as champion:
+            now = rollout.read(registry.home.root)
+            earlier = None if now is not None and now.running else _earlier(registry, champion)
+        if earlier is not None:
+            serve(served, registry, earlier, "", AT_ONCE)
+        try:
+            return _back(registry, why, earlier, more)
+        except ToolwearError:
+            present = registry.at(CHAMPION)
+            if earlier is not None and present is not None:
+                serve(served, registry, present, "", AT_ONCE)
+            raise
+
+
+def _back(
+    registry: Registry, why: str, wanted: Version | None, more: dict[str, str]
+) -> dict[str, Any]:
+    """Go back, to the wanted version if one is given, or not at all."""
     with moving(registry) as champion:
         ended = rollouts.stop(registry, champion, why, **more)
         if ended is not None:
             return ended
-        earlier = before(registry)
-        if champion is None or earlier is None:
+        earlier = _earlier(registry, champion)
+        if wanted is not None and earlier.number != wanted.number:
             raise ToolwearError(
-                f"There is no champion of {name} before this one to go back to; "
-                "`toolwear status` shows what there is."
+                f"The champion was moved meanwhile; `toolwear status` shows it. Version "
+                f"{wanted.number} would not be the one before it any more."
             )
-        registry.package(earlier)
         return move(registry, audit_log.ROLLBACK, champion, earlier, why, "", **more)
+
+
+def _earlier(registry: Registry, champion: Version | None) -> Version:
+    earlier = before(registry)
+    if champion is None or earlier is None:
+        raise ToolwearError(
+            f"There is no champion of {registry.name} before this one to go back to; "
+            "`toolwear status` shows what there is."
+        )
+    registry.package(earlier)
+    return earlier
 
 
 def champion_state(

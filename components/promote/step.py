@@ -21,6 +21,7 @@ from components.promote.registry_state import (
     release,
 )
 from components.promote.rollouts import RolloutBusyError
+from components.promote.served import AT_ONCE
 from serving.common.rollout import Mode
 
 _DONE = {
@@ -41,6 +42,8 @@ def promote(
     output: Path,
     rollout: str = Mode.DIRECT.value,
     approval: bool = False,
+    telemetry: Path | None = None,
+    weights: str = AT_ONCE,
 ) -> Promotion:
     """Release the registered version or hold it; write `promotion.json`, return what was done.
 
@@ -57,6 +60,8 @@ def promote(
         output: folder to make.
         rollout: a `Mode`.
         approval: hold it until a person allows or refuses.
+        telemetry: folder of the recordings; a few are kept to ask a held model about later.
+        weights: percent of a cluster's traffic that a held model gets later.
 
     Raises:
         ToolwearError: the decision is not to promote, or the check is not of this package.
@@ -68,7 +73,13 @@ def promote(
     judged_against = (decided["champion"] or {}).get("version", "")
     champion = registry.at(CHAMPION)
     if approval and (champion is None or champion.number != version.number):
-        entry = approvals.hold(registry, version, judged_against, Mode(rollout), why, cause)
+        if telemetry is not None:
+            from components.deploy.questions import keep_rows  # which loads much
+
+            keep_rows(telemetry, home.asked)
+        entry = approvals.hold(
+            registry, version, judged_against, Mode(rollout), why, cause, weights
+        )
         outcome = Promotion.HELD
     else:
         outcome, entry = _released(registry, version, Mode(rollout), why, cause, judged_against)

@@ -222,10 +222,10 @@ class Parts:
         """
         return self._trigger("GET", f"/runs/{quote(key, safe='')}")
 
-    def approvals(self) -> list[dict[str, Any]]:
-        """Return what was held for a person, the newest first."""
-        found: list[dict[str, Any]] = self._trigger("GET", "/approvals")["approvals"]
-        return found
+    def approvals(self) -> tuple[list[dict[str, Any]], dict[str, str] | None]:
+        """Return what was held for a person, the newest first; and the trigger's newest move."""
+        found = self._trigger("GET", "/approvals")
+        return found["approvals"], found["move"]
 
     def retrain(self, detail: str, parameters: Mapping[str, Any], key: str) -> str:
         """Ask for a run with settings of its own; return the cause's id.

@@ -9,12 +9,10 @@ import sys
 
 from components.core.config import parsed
 from components.core.errors import EXIT_USAGE, ToolwearError
-from components.core.home import Home
+from components.core.home import MLFLOW_VARIABLE, Home
 from components.core.kubeflow import HOST_VARIABLE, TOKEN_VARIABLE
 from serving.common.arguments import add_arguments
 from serving.common.ports import TRIGGER
-
-MLFLOW_VARIABLE = "TOOLWEAR_MLFLOW"
 
 
 def main() -> int:

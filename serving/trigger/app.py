@@ -98,19 +98,21 @@ class _Face:
         return _json({"causes": causes, "ignored": told.ignored})
 
     async def approvals(self, _request: Request) -> Response:
-        """Tell what was held, and what has become of it."""
-        return _json({"approvals": await asyncio.to_thread(self._operations.approvals)})
+        """Tell what was held, what has become of it, and of the newest move."""
+        move = self._operations.last()  # first: what it did is then in what was held
+        held = await asyncio.to_thread(self._operations.approvals)
+        return _json({"approvals": held, "move": move})
 
     async def decide(self, request: Request) -> Response:
         """Allow or refuse what is held."""
         body = json_object(await read_body(request))
         key = request.path_params["id"]
-        return _json(await asyncio.to_thread(self._operations.decide, key, body))
+        return _moved(await asyncio.to_thread(self._operations.decide, key, body))
 
     async def rollback(self, request: Request) -> Response:
         """Go back from what was released last."""
         body = json_object(await read_body(request))
-        return _json(await asyncio.to_thread(self._operations.roll_back, body))
+        return _moved(await asyncio.to_thread(self._operations.roll_back, body))
 
     async def runs(self, _request: Request) -> Response:
         """Tell of the newest causes and their runs."""
@@ -183,6 +185,10 @@ def _answered(handler: Handler) -> Handler:
             return _json({"error": "The trigger failed at this request; its log says why."}, 500)
 
     return answered
+
+
+def _moved(move: dict[str, Any]) -> Response:
+    return _json(move, 202 if "state" in move else 200)
 
 
 def _number(request: Request) -> int:

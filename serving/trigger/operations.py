@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from components.core.errors import ToolwearError
@@ -11,43 +15,63 @@ from components.core.home import Home
 from components.core.registry import mlflow_module
 from components.promote import approvals
 from components.promote.registry_state import roll_back
+from components.promote.served import Served
 from serving.common.refusal import Refusal
 from serving.trigger.alerts import one_line
 
-_DECISIONS = {"allow": approvals.allow, "refuse": approvals.refuse}
+ALLOW, REFUSE, ROLL_BACK = "allow", "refuse", "rollback"
+_DECISIONS = {ALLOW: approvals.allow, REFUSE: approvals.refuse}
 _WHY = 200  # characters
 _BY = "operator, over HTTP"  # on the audit log: the token says no more of who it was
+_ANSWER_SECONDS = 45.0  # that a caller waits for a move; on a cluster it may take minutes
+AT_WORK, DONE, FAILED = "at work", "done", "failed"
+_log = logging.getLogger("toolwear.trigger")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Operations:
-    """What can be done to the champion of a home.
+    """What can be done to the champion of a home, one move at a time.
 
     Attributes:
         home: the system's folder.
         mlflow_uri: registry; empty for the local one.
         name: of the registered model.
+        served: who serves versions on a cluster; None where servers follow the champion's pointer.
+        answer_seconds: that a caller waits for a move.
     """
 
     home: Home
     mlflow_uri: str
     name: str
+    served: Served | None = None
+    answer_seconds: float = _ANSWER_SECONDS
+    _one: threading.Lock = field(default_factory=threading.Lock)
+    _last: dict[str, str] | None = None
 
     def warm(self) -> None:
-        """Begin to load the registry's client, if there is one: it takes seconds once."""
+        """Begin to load the registry's client, if there is one: it takes seconds once.
+
+        On a cluster, also put back what a deployment of ours that was killed has left.
+        """
         if self.mlflow_uri or self.home.root.joinpath("mlflow.db").exists():
             threading.Thread(target=mlflow_module, name="warm", daemon=True).start()
+        if self.served is not None:
+            threading.Thread(target=self._mend, args=(self.served,), daemon=True).start()
 
     def approvals(self) -> list[dict[str, Any]]:
         """Return all that were ever held, the newest first, each with its status."""
         return [asdict(item) for item in reversed(approvals.held(self.home))]
+
+    def last(self) -> dict[str, str] | None:
+        """Return the newest move since our start: `what`, `state` and what there is to say."""
+        return self._last
 
     def waiting(self) -> int:
         """Return how many promotions wait for a person."""
         return len(approvals.waiting(self.home))
 
     def decide(self, key: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Allow or refuse what is held; return what that led to.
+        """Allow or refuse what is held; return what that led to, or that it is at work.
 
         Raises:
             Refusal: there is no such approval, or it does not wait, or can't be released now.
@@ -58,26 +82,69 @@ class Operations:
         if type(decision) is not str or decision not in _DECISIONS:
             raise Refusal("request", f'"decision" has to be one of {", ".join(_DECISIONS)}.')
         why = why_of(body)
-        try:
-            entry = _DECISIONS[decision](
-                self.home, key, why, mlflow_uri=self.mlflow_uri, name=self.name, by=_BY
-            )
-        except ToolwearError as error:
-            raise Refusal("request", str(error), 409) from None
-        return _move(entry)
+        return self._moved(
+            decision,
+            lambda: _DECISIONS[decision](
+                self.home,
+                key,
+                why,
+                mlflow_uri=self.mlflow_uri,
+                name=self.name,
+                by=_BY,
+                served=self.served,
+            ),
+        )
 
     def roll_back(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Go back from what was released last; return what that led to.
+        """Go back from what was released last; return what that led to, or that it is at work.
 
         Raises:
             Refusal: there is nothing to go back to.
         """
         why = why_of(body)
+        return self._moved(
+            ROLL_BACK,
+            lambda: roll_back(self.home.root, why, self.mlflow_uri, self.name, _BY, self.served),
+        )
+
+    def _moved(self, what: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        if not self._one.acquire(blocking=False):
+            raise Refusal("request", "Another move is at work; GET /approvals tells of it.", 409)
+        told: Future[dict[str, Any]] = Future()
+        self._last = {"what": what, "state": AT_WORK, "said": ""}
+        # Not the server's own thread: the move goes on when the caller has gone.
+        threading.Thread(target=self._do, args=(what, work, told), name=what, daemon=True).start()
         try:
-            entry = roll_back(self.home.root, why, self.mlflow_uri, self.name, _BY)
+            return told.result(self.answer_seconds)
+        except NotYet:
+            return {"action": what, "state": AT_WORK, "from": None, "to": None}
         except ToolwearError as error:
             raise Refusal("request", str(error), 409) from None
-        return _move(entry)
+
+    def _do(
+        self, what: str, work: Callable[[], dict[str, Any]], told: Future[dict[str, Any]]
+    ) -> None:
+        try:
+            entry = work()
+        except BaseException as error:  # noqa: BLE001 - handed on to who asked
+            user_error = isinstance(error, ToolwearError)
+            said = str(error) if user_error else "The trigger failed at it; its log says why."
+            self._last = {"what": what, "state": FAILED, "said": said}
+            _log.error("%s failed: %s", what, error, exc_info=None if user_error else error)
+            self._one.release()
+            told.set_exception(error)
+        else:
+            move = {name: entry[name] for name in ("action", "from", "to")}
+            said = f"From version {move['from']} to version {move['to']}."
+            self._last = {"what": what, "state": DONE, "said": said}
+            self._one.release()
+            told.set_result(move)
+
+    def _mend(self, served: Served) -> None:
+        try:
+            served.mend()
+        except ToolwearError as error:
+            _log.warning("nothing was mended on the cluster: %s", error)
 
 
 def why_of(body: dict[str, Any]) -> str:
@@ -90,7 +157,3 @@ def why_of(body: dict[str, Any]) -> str:
     if type(why) is not str or not why.strip() or len(why) > _WHY:
         raise Refusal("request", f'"why" has to be a text of 1 to {_WHY} characters.')
     return one_line(why)
-
-
-def _move(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: entry[name] for name in ("action", "from", "to")}

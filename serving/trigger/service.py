@@ -20,6 +20,7 @@ from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.operator_token import operator_token
 from components.core.thresholds import thresholds
+from components.promote.served import served_by
 from serving.common.arguments import LOOPBACK
 from serving.common.limits import CONNECTIONS, GRACE_SECONDS
 from serving.common.ports import TRIGGER
@@ -92,7 +93,9 @@ def serve(options: Options) -> None:
         token = operator_token(options.home)
         store = Store(options.home.trigger)
         metrics.prepare(store, options.home)
-        operations = Operations(options.home, options.mlflow_uri, options.model_name)
+        operations = Operations(
+            options.home, options.mlflow_uri, options.model_name, served_by(options.home)
+        )
         dispatcher = _dispatcher(options, settings, store)
         app = application(dispatcher, operations, token)
         config = uvicorn.Config(

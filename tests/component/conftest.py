@@ -8,16 +8,6 @@ from pathlib import Path
 import pytest
 
 from components.core.home import Home
-from components.core.registry import CHAMPION, Registry
-from components.promote.registry_state import MODEL_NAME
-
-
-@pytest.fixture(scope="session")
-def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the file of a registry without models."""
-    home = Home.at(tmp_path_factory.mktemp("registry"))
-    assert Registry(home, "", MODEL_NAME).at(CHAMPION) is None
-    return home.root / "mlflow.db"
 
 
 @pytest.fixture

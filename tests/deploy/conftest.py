@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from manifests.models import templates
 from manifests.rendered import Object
 from tests.deploy.kubernetes_stub import Api, serving
 from tests.object_store import credentials, object_store
-from tests.programs import program
-from tests.serving.conftest import free_port
+from tests.programs import renders
+from tests.serving.conftest import free_port, wait_ready
 from tests.serving.stack import Server, real_package
 
 HERE = "127.0.0.1"
@@ -45,8 +46,23 @@ def packages(features: Path, tmp_path_factory: pytest.TempPathFactory) -> list[P
 def answering(
     packages: list[Package], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Answering]:
-    home, logs = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("logs")
-    model, grpc = str(packages[0].folder), str(free_port())
+    with _answering(packages[0], tmp_path_factory) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def other_answering(
+    packages: list[Package], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Answering]:
+    """Servers of the second package."""
+    with _answering(packages[1], tmp_path_factory) as found:
+        yield found
+
+
+@contextmanager
+def _answering(package: Package, paths: pytest.TempPathFactory) -> Iterator[Answering]:
+    home, logs = paths.mktemp("home"), paths.mktemp("logs")
+    model, grpc = str(package.folder), str(free_port())
     servers = [
         Server("serving.predictor", logs / "p", ["--model_dir", model, "--grpc_port", grpc]),
         Server(
@@ -59,7 +75,10 @@ def answering(
     try:
         for server in servers:
             server.start(ready=False)
-        yield Answering(packages[0], servers[1], servers[2])
+        for server in servers:
+            assert server.process is not None
+            wait_ready(server.url, server.process, server.log)
+        yield Answering(package, servers[1], servers[2])
     finally:
         for server in servers:
             if server.process is not None:
@@ -75,7 +94,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def config_map() -> Object:
     """The real manifests, as `python -m manifests.models kind` prints them."""
-    program("kustomize")
+    renders()
     return templates("kind")
 
 

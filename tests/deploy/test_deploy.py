@@ -26,7 +26,7 @@ from components.deploy import store
 from components.deploy.cluster import Cluster, ClusterDownError, retries
 from components.deploy.colours import PREVIOUS, filled
 from components.deploy.logic import NotDeployedError, Pace
-from components.deploy.step import DEPLOYMENT_FILE, Request, deploy, traffic_steps
+from components.deploy.step import DEPLOYMENT_FILE, Request, Target, deploy, traffic_steps
 from components.promote import audit_log
 from manifests.rendered import Object
 from serving.predictor.storage import fetched
@@ -50,11 +50,13 @@ def run(
         with kubernetes.ApiClient(configuration) as client:
             deploy(
                 request_for(package, telemetry, weights),
-                Home(tmp_path / "home"),
+                Target(
+                    Home(tmp_path / "home"),
+                    Cluster(client),
+                    answering.url,
+                    more.get("pace", QUICK),
+                ),
                 output,
-                Cluster(client),
-                answering.url,
-                more.get("pace", QUICK),
             )
         return json.loads((output / DEPLOYMENT_FILE).read_text())
 
@@ -279,10 +281,10 @@ def begin(api: Api, package: Package, telemetry: Path, home: Path) -> subprocess
     (home / "kubeconfig").write_text(yaml.safe_dump(config))
     program = (
         "import sys; from pathlib import Path; from components.core.home import Home;"
-        "from components.deploy.step import Request, deploy;"
+        "from components.deploy.step import Request, Target, deploy;"
         "package, digest, telemetry, home = sys.argv[1:];"
         "deploy(Request(Path(package), digest, '7', Path(telemetry), 'toolwear', 'on_demand'),"
-        " Home(Path(home)), Path(home) / 'out')"
+        " Target(Home(Path(home))), Path(home) / 'out')"
     )
     arguments = [str(package.folder), package.digest, str(telemetry), str(home)]
     process = subprocess.Popen(

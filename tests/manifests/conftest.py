@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from manifests.rendered import OVERLAYS, Object, everything
-from tests.programs import program
+from tests.programs import renders
 
 
 @pytest.fixture(scope="session")
 def rendered() -> dict[str, list[Object]]:
     """The objects of each overlay, the InferenceServices included."""
-    if shutil.which("kubectl") is None:
-        program("kustomize")
+    renders()
     return {overlay: everything(overlay) for overlay in OVERLAYS}

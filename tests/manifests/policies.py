@@ -13,6 +13,7 @@ from manifests.rendered import ROOT, Object, Workload, named, of_kind, workloads
 from pipelines.settings import SETTINGS, STEP_LABEL
 
 Policy = Callable[[Sequence[Object]], list[str]]
+_RESTRICTED = {"emptyDir", "configMap", "secret", "persistentVolumeClaim", "projected"}
 _VERSION = re.compile(r"v?\d+\.\d+(\.\d+)?([.-][\w.]+)?|dev|[0-9a-f]{40}")
 # Pods of other people's controllers that our policies speak of; the pipeline's tasks too.
 FOREIGN = {"app": {"seaweedfs", "ml-pipeline", "cache-server"}, STEP_LABEL: set(SETTINGS)}
@@ -85,7 +86,7 @@ def security(objects: Sequence[Object]) -> list[str]:
         found += [
             f"{workload.name}: the volume {volume['name']} is of a kind that is not restricted"
             for volume in workload.pod.get("volumes", [])
-            if not {"emptyDir", "configMap", "secret", "persistentVolumeClaim"} & set(volume)
+            if not _RESTRICTED & set(volume)
         ]
         for container in workload.containers:
             found += _container_security(workload, container)
@@ -141,6 +142,37 @@ def rights(objects: Sequence[Object]) -> list[str]:
     return found
 
 
+def tokens(objects: Sequence[Object]) -> list[str]:
+    """A pod asks for a token of the Kubernetes API by its own account, which has a role."""
+    bound = {
+        (subject["namespace"], subject["name"])
+        for binding in of_kind(objects, "RoleBinding")
+        for subject in binding["subjects"]
+        if subject["kind"] == "ServiceAccount"
+    }
+    made = {
+        (item["metadata"]["namespace"], item["metadata"]["name"])
+        for item in of_kind(objects, "ServiceAccount")
+    }
+    found, asking = [], set()
+    for workload in workloads(objects):
+        account = (workload.namespace, workload.pod.get("serviceAccountName", "default"))
+        if any("serviceAccountToken" in source for source in _projected(workload)):
+            asking.add(account)
+            if account not in bound:
+                found.append(f"{workload.name} has a token of {account[1]}, which has no role")
+    # Accounts of others, such as the one of Kubeflow Pipelines' tasks, are not made here.
+    return found + [
+        f"{account[1]} has a role, and no pod of it has a token"
+        for account in sorted((bound & made) - asking)
+    ]
+
+
+def _projected(workload: Workload) -> Iterator[Mapping[str, Any]]:
+    for volume in workload.pod.get("volumes", []):
+        yield from volume.get("projected", {}).get("sources", [])
+
+
 def references(objects: Sequence[Object]) -> list[str]:
     """Each ConfigMap, claim and service account that a pod names is there."""
     there = {(x["kind"], x["metadata"].get("namespace"), x["metadata"]["name"]) for x in objects}
@@ -156,11 +188,7 @@ def _named_by(workload: Workload) -> Iterator[tuple[str, str]]:
     account = workload.pod.get("serviceAccountName")
     if account:
         yield "ServiceAccount", account
-    for volume in workload.pod.get("volumes", []):
-        if "configMap" in volume:
-            yield "ConfigMap", volume["configMap"]["name"]
-        if "persistentVolumeClaim" in volume:
-            yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
+    yield from _mounted_by(workload)
     for container in workload.containers:
         for source in container.get("envFrom", []):
             if "configMapRef" in source:
@@ -169,6 +197,18 @@ def _named_by(workload: Workload) -> Iterator[tuple[str, str]]:
             reference = variable.get("valueFrom", {}).get("configMapKeyRef")
             if reference:
                 yield "ConfigMap", reference["name"]
+
+
+def _mounted_by(workload: Workload) -> Iterator[tuple[str, str]]:
+    for volume in workload.pod.get("volumes", []):
+        if "configMap" in volume:
+            yield "ConfigMap", volume["configMap"]["name"]
+        if "persistentVolumeClaim" in volume:
+            yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
+    for source in _projected(workload):
+        # Kubernetes itself puts the authority of its API into each namespace.
+        if "configMap" in source and source["configMap"]["name"] != "kube-root-ca.crt":
+            yield "ConfigMap", source["configMap"]["name"]
 
 
 def mounts(objects: Sequence[Object]) -> list[str]:
@@ -312,6 +352,7 @@ POLICIES: dict[str, Policy] = {
         default_deny,
         restricted_namespaces,
         rights,
+        tokens,
         references,
         mounts,
         services,

@@ -72,6 +72,15 @@ def all_rights(objects: list[Object]) -> None:
     objects.append({"kind": "Role", "metadata": {"name": "all"}, "rules": [rule]})
 
 
+def token_without_role(objects: list[Object]) -> None:
+    objects.remove(one(objects, "RoleBinding", "toolwear-deployer"))
+
+
+def role_without_token(objects: list[Object]) -> None:
+    spec = one(objects, "Deployment", "trigger")["spec"]["template"]["spec"]
+    spec["serviceAccountName"] = "default"
+
+
 def no_settings(objects: list[Object]) -> None:
     for settings in of_kind(objects, "ConfigMap"):
         settings["metadata"]["name"] += "-elsewhere"
@@ -116,6 +125,8 @@ FAULTS: list[tuple[str, Callable[[list[Object]], None]]] = [
     ("default_deny", open_namespace),
     ("restricted_namespaces", baseline),
     ("rights", all_rights),
+    ("tokens", token_without_role),
+    ("tokens", role_without_token),
     ("references", no_settings),
     ("mounts", no_volume),
     ("services", wrong_port),

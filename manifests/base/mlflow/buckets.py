@@ -4,7 +4,7 @@ import os
 
 import boto3
 
-client = boto3.client("s3", endpoint_url=os.environ["MLFLOW_S3_ENDPOINT_URL"])
+client = boto3.client("s3")  # at AWS_ENDPOINT_URL
 there = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
 for name in os.environ["BUCKETS"].split():
     if name not in there:

@@ -159,9 +159,9 @@ class ActionPages:
         session: Session | None = self._console.sessions.of(request)
         typed = {name: fields.get(name, request.query_params.get(name, "")) for name in _TYPED}
         held: list[dict[str, Any]] = []
-        down = ""
+        down, move = "", None
         try:
-            held = self._console.parts.approvals()
+            held, move = self._console.parts.approvals()
         except PartDownError as error:
             down = str(error)
         return self._console.page(
@@ -174,6 +174,7 @@ class ActionPages:
             down=down,
             held=held,
             rollout=bool(self._console.parts.addresses.front),
+            move=move,
             key=secrets.token_hex(16),
         )
 
@@ -191,6 +192,9 @@ def _parameters(fields: Fields) -> dict[str, Any]:
 
 
 def _moved(found: dict[str, Any]) -> Response:
+    if "state" in found:
+        said = f"It takes a while, as on a cluster: {found['action']} is at work. Look here again."
+        return RedirectResponse("/operate?" + urlencode({"said": said}), _SEE_OTHER)
     origin, target = found["from"] or "no version", found["to"] or "no version"
     said = f"Done: {found['action'].replace('_', ' ')}, from {origin} to {target}."
     return RedirectResponse("/operate?" + urlencode({"said": said}), _SEE_OTHER)
