@@ -14,12 +14,13 @@ from kubernetes import client as kubernetes
 
 from components.cli.main import main
 from components.core import registry
-from components.core.errors import ToolwearError
+from components.core.errors import EXIT_USAGE, ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.package import Package, load_package
 from components.core.registry import CHAMPION, Registry
 from components.deploy import versions as deployed
+from components.deploy.__main__ import main as serve_champion
 from components.deploy.cluster import NAMESPACE_VARIABLE, Cluster, retries
 from components.deploy.colours import PREVIOUS, digest_of
 from components.deploy.logic import Pace
@@ -396,6 +397,20 @@ def test_the_command_line_moves_the_traffic_where_a_namespace_is_named(
         assert ended.value.code == 0
         assert "answered 4 questions rightly" in capsys.readouterr().out
         assert site.colours() == {digest: 100}
+
+    # A champion that has lost its traffic gets it back.
+    registry_now = site.registry
+    registry_now.move(CHAMPION, registry_now.version("2"))
+    monkeypatch.setattr("sys.argv", ["deploy", f"--home={site.home.root}"])
+    assert serve_champion() == 0
+    assert "version 2 is served" in capsys.readouterr().out
+    assert site.colours() == {packages[1].digest: 100}
+    registry_now.move(CHAMPION, None)
+    assert serve_champion() == EXIT_USAGE
+    assert "There is no champion yet" in capsys.readouterr().err
+    monkeypatch.delenv(NAMESPACE_VARIABLE)
+    assert serve_champion() == EXIT_USAGE
+    assert "Set TOOLWEAR_NAMESPACE" in capsys.readouterr().err
 
 
 def test_the_kept_rows_are_those_of_the_recordings(
