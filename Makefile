@@ -92,6 +92,18 @@ kind-up: $(MAIN) ## Make a kind cluster with everything in it (DATA=folder, STEP
 kind-down: $(MAIN) ## Take the kind cluster away
 	@$(BIN)/python -m manifests.kind down
 
+.PHONY: cluster-backup
+cluster-backup: $(MAIN) ## Copy the cluster's databases, objects and home now (PARTS="postgres redis")
+	@$(BIN)/python -m manifests.backups backup $(PARTS)
+
+.PHONY: cluster-backups
+cluster-backups: $(MAIN) ## List the cluster's copies (PARTS=postgres)
+	@$(BIN)/python -m manifests.backups list $(PARTS)
+
+.PHONY: cluster-restore
+cluster-restore: $(MAIN) ## Bring back the newest copies (PARTS=postgres, AT=20260101T012000Z for another)
+	@$(BIN)/python -m manifests.backups restore $(PARTS) $(if $(AT),--at "$(AT)")
+
 .PHONY: e2e
 e2e: $(MAIN) ## Run the pipeline on the cluster and ask its model (with KUBECONFIG set: on that one)
 	@$(BIN)/python -m manifests.kind e2e $(if $(DATA),--data "$(DATA)") $(if $(VERSION),--version "$(VERSION)")

@@ -21,6 +21,7 @@ from pipelines.settings import HOME_PATH, STORE_KEYS, STORE_SECRET, USER
 
 CLUSTER = "toolwear"
 CONTEXT = f"kind-{CLUSTER}"
+_BACKUPS_PATH = f"{HOME_PATH}-backups"  # as in overlays/kind/backups.yaml
 _NODE = f"{CLUSTER}-control-plane"
 _KFP = "github.com/kubeflow/pipelines/manifests/kustomize"
 # Version 2 needs none of these: caches, metadata and viewers of version 1.
@@ -74,9 +75,10 @@ def cluster(_settings: Settings) -> None:
     if CLUSTER not in call(["kind", "get", "clusters"]).split():
         config, image = str(ROOT / "kind-config.yaml"), f"kindest/node:{versions.KUBERNETES}"
         call(["kind", "create", "cluster", "--config", config, "--image", image, "--wait", "5m"])
-    # The volume's folder has to be there before the kubelet makes it, which makes it root's.
-    call(["docker", "exec", _NODE, "mkdir", "-p", HOME_PATH])
-    call(["docker", "exec", _NODE, "chown", f"{USER}:{USER}", HOME_PATH])
+    # The volumes' folders have to be there before the kubelet makes them, which makes them root's.
+    for folder in (HOME_PATH, _BACKUPS_PATH):
+        call(["docker", "exec", _NODE, "mkdir", "-p", folder])
+        call(["docker", "exec", _NODE, "chown", f"{USER}:{USER}", folder])
 
 
 def network(settings: Settings) -> None:
