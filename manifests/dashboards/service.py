@@ -309,5 +309,5 @@ def board() -> Board:
             "Load": _load(),
             "Champion and candidate (the front of one machine)": rollout.panels(),
         },
-        variables={"server": "label_values(toolwear_requests_total, server)"},
+        variables={"server": 'label_values(up{job="toolwear"}, server)'},
     )
