@@ -92,6 +92,10 @@ kind-up: $(MAIN) ## Make a kind cluster with everything in it (DATA=folder, STEP
 kind-down: $(MAIN) ## Take the kind cluster away
 	@$(BIN)/python -m manifests.kind down
 
+.PHONY: cluster-install
+cluster-install: $(MAIN) ## Install everything on kubectl's current cluster (OVERLAY=staging, STEPS="system models")
+	@$(BIN)/python -m manifests.kind install $(OVERLAY) $(if $(STEPS),--steps $(STEPS))
+
 .PHONY: cluster-backup
 cluster-backup: $(MAIN) ## Copy the cluster's databases, objects and home now (PARTS="postgres redis")
 	@$(BIN)/python -m manifests.backups backup $(PARTS)

@@ -1,4 +1,4 @@
-"""`python -m manifests.kind up|down|e2e`: see the Makefile."""
+"""`python -m manifests.kind up|down|e2e|install`: see the Makefile."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from manifests.kind.diagnosis import diagnose
 from manifests.kind.programs import CommandFailedError, Programs, call, is_set, require
-from manifests.kind.steps import CLUSTER, CONTEXT, STEPS, TRIES, Settings, print_pages
+from manifests.kind.steps import CLUSTER, CONTEXT, INSTALLS, STEPS, TRIES, Settings, print_pages
+from manifests.rendered import OVERLAYS
 
-UP = "make kind-up"
+UP, E2E = "make kind-up", "make e2e"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +40,14 @@ def up(options: argparse.Namespace) -> int:
     return 0
 
 
+def install(options: argparse.Namespace) -> int:
+    """Install what an overlay needs, and it, on the cluster of kubectl's current context."""
+    require("kubectl", "helm")
+    command = f"make cluster-install OVERLAY={options.overlay}"
+    settings = Settings(Programs(options.context), options.overlay)
+    return EXIT_FAILURE if _do(options.steps or list(INSTALLS), settings, command) else 0
+
+
 def down(_options: argparse.Namespace) -> int:
     """Take the cluster away, if it is there."""
     require("kind")
@@ -60,9 +69,9 @@ def e2e(options: argparse.Namespace) -> int:
     context = "" if given else CONTEXT
     settings = Settings(Programs(context), "kind", options.data, run_name, options.version)
     if given or CLUSTER in call(["kind", "get", "clusters"]).split():
-        return EXIT_FAILURE if _do(list(TRIES), settings, "make e2e") else 0
+        return EXIT_FAILURE if _do(list(TRIES), settings, E2E) else 0
     try:
-        return EXIT_FAILURE if _do(list(STEPS), settings, "make e2e") else 0
+        return EXIT_FAILURE if _do(list(STEPS), settings, E2E) else 0
     finally:
         call(["kind", "delete", "cluster", "--name", CLUSTER])
 
@@ -79,9 +88,9 @@ def _do(names: Sequence[str], settings: Settings, command: str) -> bool:
             print(f"{name}: {error}", file=sys.stderr)
             for line in diagnose(settings.programs):
                 print(line, flush=True)
-            if command == UP:
+            if command != E2E:  # which has taken its cluster away
                 rest = " ".join(names[number - 1 :])
-                print(f'go on from here with: {UP} STEPS="{rest}"', file=sys.stderr)
+                print(f'go on from here with: {command} STEPS="{rest}"', file=sys.stderr)
             return True
         print(f"    {time.monotonic() - started:.0f} s", flush=True)
     return False
@@ -101,6 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--steps", nargs="+", choices=STEPS, help="only these, in this order")
     make.set_defaults(work=up)
     commands.add_parser("down", help="take the cluster away").set_defaults(work=down)
+    other = commands.add_parser("install", help="install everything on a cluster that is there")
+    other.add_argument("overlay", choices=[name for name in OVERLAYS if name != "kind"])
+    other.add_argument("--steps", nargs="+", choices=INSTALLS, help="only these, in this order")
+    other.add_argument("--context", default="", help="of kubeconfig; default: the current one")
+    other.set_defaults(work=install)
     try_all = commands.add_parser("e2e", help="try everything")
     try_all.set_defaults(work=e2e)
     for command in (make, try_all):

@@ -238,6 +238,8 @@ STEPS: dict[str, Step] = {
     "pipeline": pipeline,
     "ask": ask,
 }
+# Those that fill a cluster of somebody else's, but for the pipeline.
+INSTALLS = ("kubeflow", "cert-manager", "kserve", "gateway", "system", "models")
 # Those that try a cluster which has everything: what `make e2e` does with one that is given.
 TRIES = ("pipeline", "ask")
 

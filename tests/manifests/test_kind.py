@@ -121,6 +121,32 @@ def order(calls: list[str], *parts: str) -> None:
     assert places == sorted(places), list(zip(parts, places, strict=True))
 
 
+def test_another_cluster_gets_everything_but_a_run(
+    machine: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["install", "staging"]) == 0
+    calls = machine.calls()
+    order(
+        calls,
+        f"env/platform-agnostic?ref={versions.KFP}",
+        "helm upgrade --install cert-manager",
+        "helm upgrade --install kserve-crd",
+        "helm upgrade --install envoy-gateway",
+        "kubectl create --filename -",
+        f"--kustomize {ROOT / 'manifests' / 'overlays' / 'staging'}",
+        "rollout status deployment/trigger",
+    )
+    assert calls[-1] == "kubectl apply --server-side --filename -", "the models' manifests"
+    assert set(machine.state("secrets")) == {one.name for one in secrets.SECRETS}
+    assert not any(call.startswith(("kind", "docker")) or "--context" in call for call in calls)
+    machine.tell(fails=["envoy-gateway"])
+    assert main(["install", "production", "--steps", "gateway", "system"]) == EXIT_FAILURE
+    again = 'make cluster-install OVERLAY=production STEPS="gateway system"'
+    assert f"go on from here with: {again}" in capfd.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["install", "kind"])
+
+
 def test_from_nothing_to_an_answer_and_once_more(
     machine: Machine, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
