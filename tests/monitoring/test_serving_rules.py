@@ -179,6 +179,8 @@ def ask(url: str, path: str, **parameters: str) -> Any:
         response = httpx.get(f"{url}/api/v1/{path}", params=parameters, timeout=10)
     except httpx.TransportError:
         return None
+    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # it is still starting
+        return None
     return response.raise_for_status().json()["data"]
 
 
