@@ -68,6 +68,10 @@ screenshots: $(DEV) ## Make pictures of the console's pages, light and dark (HOM
 poison-drill: $(MAIN) ## Measure what share of wrong labels gets a worse model promoted (DATA=folder, ARGS="--seeds 3")
 	@$(BIN)/python -m tests.bench_poison $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+.PHONY: loop-demo
+loop-demo: $(DEV) $(AUTOML) ## Show the loop live: a shift, an alert, a run, a canary (DATA=folder, SCENARIO=tool_lower)
+	@$(BIN)/python -m tests.loop_demo $(if $(DATA),--data "$(DATA)") $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)
+
 .PHONY: images
 images: $(DEV) $(AUTOML) ## Build the container images (BASE=repository with tags 3.12 and 3.9, ARGS="serving")
 	@$(BIN)/python -m manifests.images $(if $(BASE),--base "$(BASE)") $(ARGS)

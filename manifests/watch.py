@@ -32,8 +32,9 @@ _READY_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.2
 # By what names the programs are installed, Debian's first.
-_PROMETHEUS = ("prometheus",)
-_ALERTMANAGER = ("prometheus-alertmanager", "alertmanager")
+PROMETHEUS = ("prometheus",)
+ALERTMANAGER = ("prometheus-alertmanager", "alertmanager")
+WATCHING = "watching"  # below the home
 
 
 @dataclass
@@ -111,9 +112,9 @@ def programs(home: Home, port: int, prometheus: int, alertmanager: int) -> list[
     """
     if not home.root.is_dir():
         raise ToolwearError(f"There is no home {home.root}; give the folder of the runs.")
-    watcher, teller = _installed(_PROMETHEUS), _installed(_ALERTMANAGER)
+    watcher, teller = installed(PROMETHEUS), installed(ALERTMANAGER)
     operator_token(home)  # makes the file if there is none yet
-    folder = home.root / "watching"
+    folder = home.root / WATCHING
     folder.mkdir(exist_ok=True)
     trigger = f"http://{_HOST}:{ports.TRIGGER - ports.TRANSFORMER + port}"
     scrape, tell = folder / "prometheus.yaml", folder / "alertmanager.yaml"
@@ -205,7 +206,12 @@ def _check_port(program: Program) -> None:
             ) from None
 
 
-def _installed(names: tuple[str, ...]) -> str:
+def installed(names: tuple[str, ...]) -> str:
+    """Return the path of a program that has one of these names.
+
+    Raises:
+        ToolwearError: none is installed.
+    """
     for name in names:
         found = shutil.which(name)
         if found is not None:

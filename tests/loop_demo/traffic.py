@@ -1,0 +1,143 @@
+"""Recorded runs, sent to the front one request after the other, as fast as is asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.core import schema
+from serving.client.client import Client
+from serving.client.errors import ServiceError
+from serving.replay.recordings import Recording
+from serving.replay.scenarios import Scenario
+
+_SENDERS = 2
+_BIN_SECONDS = 2.0
+
+
+@dataclass
+class _Bin:
+    """Answers of some seconds."""
+
+    rows: int = 0
+    right: int = 0
+    unsure: int = 0
+
+
+@dataclass
+class Traffic:
+    """Sends what it is told to until it is stopped.
+
+    Attributes:
+        url: of the front.
+        per_second: requests, at most.
+        requests: sent so far.
+        passes: how often the present runs were sent to their end.
+        failures: requests without an answer.
+    """
+
+    url: str
+    per_second: float = 1.0
+    requests: int = 0
+    passes: int = 0
+    failures: int = 0
+    versions: set[str] = field(default_factory=set)
+    _what: Iterator[tuple[list[dict[str, Any]], bool]] = field(default_factory=lambda: iter(()))
+    _labels: bool = False
+    _bins: dict[int, _Bin] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _next: float = 0.0
+
+    def send(self, recordings: Sequence[Recording], scenario: Scenario, rows: int) -> None:
+        """Send these runs from now on, again and again, as the scenario makes them.
+
+        Where a scenario is about labels, each answer is labelled too.
+
+        Args:
+            recordings: as they were recorded.
+            scenario: what goes wrong.
+            rows: of a request.
+        """
+        changed = [(scenario.change(one), scenario.label(one)) for one in recordings]
+        with self._lock:
+            self.passes = 0
+            self._labels = scenario.flips_labels
+            self._what = self._forever(changed, rows)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._threads = [
+            threading.Thread(target=self._run, name=f"mill-{number}", daemon=True)
+            for number in range(_SENDERS)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def right(self, seconds: float) -> tuple[float, float]:
+        """Return the shares of the last seconds' rows that were right, and that were not sure."""
+        since = int((time.time() - seconds) / _BIN_SECONDS)
+        with self._lock:
+            bins = [found for number, found in self._bins.items() if number > since]
+        rows = sum(found.rows for found in bins) or 1
+        return sum(found.right for found in bins) / rows, sum(found.unsure for found in bins) / rows
+
+    def shares(self) -> list[tuple[float, float, float]]:
+        """Return when (seconds since 1970) which shares of rows were right, and were not sure."""
+        with self._lock:
+            return [
+                (number * _BIN_SECONDS, found.right / found.rows, found.unsure / found.rows)
+                for number, found in sorted(self._bins.items())
+            ]
+
+    def _forever(
+        self, changed: Sequence[tuple[Recording, bool]], rows: int
+    ) -> Iterator[tuple[list[dict[str, Any]], bool]]:
+        while True:
+            for recording, label in changed:
+                for instances in recording.requests(rows):
+                    yield instances, label
+            self.passes += 1
+
+    def _run(self) -> None:
+        with Client(self.url) as client:
+            while not self._stop.is_set():
+                with self._lock:
+                    now = time.monotonic()
+                    wait = max(0.0, self._next - now)
+                    self._next = max(now, self._next) + 1 / self.per_second
+                if self._stop.wait(wait):
+                    return
+                with self._lock:
+                    instances, label = next(self._what)
+                    labels, self.requests = self._labels, self.requests + 1
+                try:
+                    self._ask(client, instances, label, labels)
+                except ServiceError:
+                    self.failures += 1
+
+    def _ask(
+        self, client: Client, instances: list[dict[str, Any]], label: bool, labels: bool
+    ) -> None:
+        answer = client.predict_rows(instances)
+        # What late labels claim is the scenario's matter; what is right is not.
+        worn = label != labels
+        truth = schema.WORN if worn else schema.UNWORN
+        with self._lock:
+            self.versions.add(answer.receipt.version)
+            found = self._bins.setdefault(int(time.time() / _BIN_SECONDS), _Bin())
+            found.rows += len(answer.predictions)
+            found.right += sum(one.verdict == truth for one in answer.predictions)
+            found.unsure += sum(one.label is None for one in answer.predictions)
+        if labels:
+            client.label(answer.receipt.id, [label] * len(instances), "inspector")
