@@ -84,7 +84,14 @@ def test_what_to_train_on_is_given_or_as_in_the_last_run_of_a_person(
     by_hand = service.home / "20260101T000000Z-abcdef"
     by_hand.mkdir()
     gone = tmp_path / "gone"
-    arguments = {"data": str(gone), "seed": 5, "cause": "on_demand", "commit": "c"}
+    # What a person has let in were the recordings of that run, and is not handed on.
+    arguments = {
+        "data": str(gone),
+        "seed": 5,
+        "cause": "on_demand",
+        "commit": "c",
+        "accept_runs": "all",
+    }
     (by_hand / "arguments.json").write_text(json.dumps(arguments))
     (by_hand / "summary.json").write_text("{}")
     assert f"in {gone}, and there is no such folder" in service.post("/retrain", {}).json()["error"]
