@@ -7,13 +7,11 @@ processes lose the model, the metrics and the predictor's address. More load: mo
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from kserve import Model, ModelRepository
 from kserve.protocol.dataplane import DataPlane
 from starlette.applications import Starlette
@@ -21,7 +19,8 @@ from starlette.applications import Starlette
 from serving.common import metrics
 from serving.common.arguments import LOOPBACK
 from serving.common.grpc_face import start_grpc
-from serving.common.limits import CONNECTIONS, GRACE_SECONDS
+from serving.common.limits import GRACE_SECONDS
+from serving.common.listen import http_server
 from serving.common.rest import Work, application
 
 KEEP_ALIVE_SECONDS = 65  # longer than a proxy's, so that it is never the server that hangs up
@@ -89,7 +88,7 @@ def serve(models: Sequence[Model], serving: Serving) -> None:
     for model in models:
         repository.update(model)
     dataplane = KnownModels(model_registry=repository)
-    config = uvicorn.Config(
+    http_server(
         application(
             dataplane,
             serving.server,
@@ -100,19 +99,11 @@ def serve(models: Sequence[Model], serving: Serving) -> None:
             serving.published,
             serving.described,
         ),
-        host=serving.host,
-        port=serving.http_port,
-        log_config=None,
+        serving.host,
+        serving.http_port,
         access_log=serving.access_log,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        limit_concurrency=CONNECTIONS,
-    )
-    # uvicorn raises the signal that stopped it once more at its end: an orderly end is no failure.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGINT, lambda *_: None)
-    uvicorn.Server(config).run()
+        keep_alive_seconds=KEEP_ALIVE_SECONDS,
+    ).run()
 
 
 def _with_grpc(dataplane: DataPlane, serving: Serving):  # type: ignore[no-untyped-def]

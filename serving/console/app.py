@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -22,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from components.core.home import Home
 from components.core.operator_token import operator_token
 from serving.common.arguments import LOOPBACK
-from serving.common.limits import CONNECTIONS, GRACE_SECONDS
+from serving.common.listen import http_server
 from serving.console.pages.actions import ActionPages
 from serving.console.pages.base import FOLDER, Console
 from serving.console.pages.data import DataPages
@@ -178,17 +176,5 @@ def serve(home: Home, addresses: Addresses, host: str, port: int, access_log: bo
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    config = uvicorn.Config(
-        application(home, addresses, _LOCAL if host == LOOPBACK else ("*",)),
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=access_log,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        limit_concurrency=CONNECTIONS,
-    )
-    # uvicorn raises the signal that stopped it once more at its end: an orderly end is no failure.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGINT, lambda *_: None)
-    uvicorn.Server(config).run()
+    app = application(home, addresses, _LOCAL if host == LOOPBACK else ("*",))
+    http_server(app, host, port, access_log=access_log).run()

@@ -11,14 +11,12 @@ import os
 import signal
 import sys
 
-import uvicorn
-
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
 from serving.common import ports
 from serving.common.arguments import LOOPBACK, add_arguments
-from serving.common.limits import CONNECTIONS, GRACE_SECONDS
+from serving.common.listen import http_server
 from serving.common.rollout import CANDIDATE, STABLE
 from serving.front import metrics
 from serving.front.app import application
@@ -60,24 +58,17 @@ def main() -> int:
         failures.append(EXIT_FAILURE)
         signal.raise_signal(signal.SIGTERM)
 
-    config = uvicorn.Config(
+    server = http_server(
         application(keeper, stable, candidate, failed),
-        host=options.host,
-        port=options.http_port,
-        log_config=None,
+        options.host,
+        options.http_port,
         access_log=options.access_log,
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        limit_concurrency=CONNECTIONS,
+        keep_alive_seconds=_KEEP_ALIVE_SECONDS,
     )
-    # uvicorn raises the signal that stopped it once more at its end: an orderly end is no failure.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGINT, lambda *_: None)
     try:
         # Two would judge the same candidate, each by half of what there is to see.
         with exclusive(home.lock("front"), "dividing the traffic of this home", _LOCK_SECONDS):
-            uvicorn.Server(config).run()
+            server.run()
     except ToolwearError as error:
         print(f"front: {error}", file=sys.stderr)
         return EXIT_USAGE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from components.core.thresholds import thresholds
 from serving.common import champion as pointer
 from serving.common import ports
 from serving.common.arguments import LOOPBACK
-from serving.common.limits import CONNECTIONS, GRACE_SECONDS
+from serving.common.listen import http_server
 
 _POLL_SECONDS = 2.0
 
@@ -46,7 +45,6 @@ def _check(home: Path) -> None:
 
 def _serve(home: Path, options: argparse.Namespace) -> None:
     # Imported once the home is known to be right: these take seconds.
-    import uvicorn
     from starlette.applications import Starlette
 
     from serving.monitor.app import application
@@ -66,20 +64,7 @@ def _serve(home: Path, options: argparse.Namespace) -> None:
 
     app = application(service, limits)
     app.router.lifespan_context = running
-    config = uvicorn.Config(
-        app,
-        host=options.host,
-        port=options.http_port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        limit_concurrency=CONNECTIONS,
-    )
-    # uvicorn raises the signal that stopped it once more at its end: an orderly end is no failure.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGINT, lambda *_: None)
-    uvicorn.Server(config).run()
+    http_server(app, options.host, options.http_port).run()
 
 
 def _parser() -> argparse.ArgumentParser:

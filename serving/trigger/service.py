@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import uvicorn
 
 from components.core.causes import Cause
 from components.core.config import load
@@ -22,7 +19,7 @@ from components.core.operator_token import operator_token
 from components.core.thresholds import thresholds
 from components.promote.served import served_by
 from serving.common.arguments import LOOPBACK
-from serving.common.limits import CONNECTIONS, GRACE_SECONDS
+from serving.common.listen import http_server
 from serving.common.ports import TRIGGER
 from serving.trigger import metrics
 from serving.trigger.app import application
@@ -98,20 +95,7 @@ def serve(options: Options) -> None:
         )
         dispatcher = _dispatcher(options, settings, store)
         app = application(dispatcher, operations, token)
-        config = uvicorn.Config(
-            app,
-            host=options.host,
-            port=options.http_port,
-            log_config=None,
-            access_log=options.access_log,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            limit_concurrency=CONNECTIONS,
-        )
-        # uvicorn raises the signal that stopped it once more: an orderly end is no failure.
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        signal.signal(signal.SIGINT, lambda *_: None)
-        server = uvicorn.Server(config)
+        server = http_server(app, options.host, options.http_port, access_log=options.access_log)
         dispatcher.start(lambda: setattr(server, "should_exit", True))
         operations.warm()
         server.run()
