@@ -43,7 +43,12 @@ class Asked:
 
     def metrics(self) -> set[str]:
         """Return the names of metrics and of recorded series in it."""
-        return set(_NAMES.findall(_STRINGS.sub('""', self.expression)))
+        return metrics_in(self.expression)
+
+
+def metrics_in(expression: str) -> set[str]:
+    """Return the names of metrics and of recorded series in PromQL."""
+    return set(_NAMES.findall(_STRINGS.sub('""', expression)))
 
 
 def boards() -> dict[str, dict[str, Any]]:

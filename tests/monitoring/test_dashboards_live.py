@@ -15,14 +15,15 @@ from components.core.causes import Cause
 from components.core.home import Home
 from components.core.operator_token import operator_token
 from manifests.dashboards.every import boards as made
+from manifests.operator_rules import groups
 from serving.common import ports
 from serving.monitor.judge import ALL, LARGEST
 from serving.replay.recordings import read
 from serving.trigger.asked import KEY_HEADER
 from serving.trigger.store import Request, State, Store
 from tests.console.stack import Stack, running
-from tests.monitoring.dashboards import Asked, queries
-from tests.monitoring.test_serving_rules import ask, evaluated, rules, value
+from tests.monitoring.dashboards import Asked, metrics_in, queries
+from tests.monitoring.test_serving_rules import ask, evaluated, value
 from tests.serving.conftest import MODEL
 
 SCRAPED = ("transformer", "predictor", "explainer", "monitor", "trigger", "front")
@@ -127,13 +128,18 @@ def test_the_servers_are_told_apart_and_none_is_down(stack: Stack) -> None:
 
 
 def test_every_metric_is_on_a_live_page_or_recorded_by_a_rule(stack: Stack) -> None:
-    named = set().union(*(query.metrics() for query in queries()))
-    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    shown = set().union(*(query.metrics() for query in queries()))
+    rules = [rule for group in groups() for rule in group["rules"]]
+    asked = set().union(*(metrics_in(rule["expr"]) for rule in rules))
+    recorded = {rule["record"] for rule in rules if "record" in rule}
     pages = "\n".join(httpx.get(f"{stack.of(name)}/metrics").text for name in SCRAPED)
     lacking = {
-        name for name in named - recorded if not re.search(rf"^{name}[ {{]", pages, re.MULTILINE)
+        name
+        for name in (shown | asked) - recorded
+        if not re.search(rf"^{name}[ {{]", pages, re.MULTILINE)
     }
-    assert len(named) > 40
+    assert len(shown) > 40
+    assert len(asked) > 20
     assert lacking == set()
 
 
