@@ -24,6 +24,7 @@ WITHDRAWN = "withdrawn_before"  # nothing was released, because it was rolled ba
 # Of a rollout; each begins with "canary" or "shadow".
 START, STAGE, ROLLED_BACK = "_start", "_stage", "_rolled_back"
 ACCEPT = "accept_runs"  # a person let a run have what the guard would refuse
+MOVE_FAILED = "move_failed"  # what a person was told to be at work came to nothing
 VOUCH = "vouch"  # a person has checked recordings and labels, for all runs to come
 MOVES = (PROMOTE, ROLLBACK, FOUND)
 _START = "0" * 64

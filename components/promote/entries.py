@@ -1,4 +1,4 @@
-"""Entries on the audit log that move nothing: data that may not teach, people who vouch."""
+"""Entries on the audit log that move nothing: data that may not teach, people, failed moves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from components.promote import audit_log
 from components.promote.moves import locked, who
 
 
-def note(home: Home, action: str, model: str, why: str, cause: str, data: str) -> dict[str, Any]:
+def note(
+    home: Home, action: str, model: str, why: str, cause: str, data: str, by: str = ""
+) -> dict[str, Any]:
     """Append an entry of no version, and return it.
 
     Args:
@@ -18,12 +20,13 @@ def note(home: Home, action: str, model: str, why: str, cause: str, data: str) -
         model: name of the registered model.
         why: one sentence, with its numbers.
         cause: why the run was started; empty for what no run has done.
-        data: digest of the recordings.
+        data: digest of the recordings; empty for what is not about any.
+        by: whose doing it is; by default whoever runs this.
     """
     with locked(home):
         return audit_log.append(
             home.audit_log,
-            who=who(),
+            who=by or who(),
             why=why,
             cause=cause,
             action=action,

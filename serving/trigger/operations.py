@@ -13,7 +13,8 @@ from typing import Any
 from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.registry import mlflow_module
-from components.promote import approvals
+from components.promote import approvals, audit_log
+from components.promote.entries import note
 from components.promote.registry_state import roll_back
 from components.promote.served import Served
 from serving.common.refusal import Refusal
@@ -84,6 +85,7 @@ class Operations:
         why = why_of(body)
         return self._moved(
             decision,
+            why,
             lambda: _DECISIONS[decision](
                 self.home,
                 key,
@@ -104,41 +106,61 @@ class Operations:
         why = why_of(body)
         return self._moved(
             ROLL_BACK,
+            why,
             lambda: roll_back(self.home.root, why, self.mlflow_uri, self.name, _BY, self.served),
         )
 
-    def _moved(self, what: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _moved(self, what: str, why: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         if not self._one.acquire(blocking=False):
             raise Refusal("request", "Another move is at work; GET /approvals tells of it.", 409)
         told: Future[dict[str, Any]] = Future()
         self._last = {"what": what, "state": AT_WORK, "said": ""}
         # Not the server's own thread: the move goes on when the caller has gone.
-        threading.Thread(target=self._do, args=(what, work, told), name=what, daemon=True).start()
+        threading.Thread(
+            target=self._do, args=(what, why, work, told), name=what, daemon=True
+        ).start()
         try:
-            return told.result(self.answer_seconds)
-        except NotYet:
-            return {"action": what, "state": AT_WORK, "from": None, "to": None}
+            try:
+                return told.result(self.answer_seconds)
+            except NotYet:
+                # From here on nobody waits for the end, unless it comes at this very moment.
+                if told.cancel():
+                    return {"action": what, "state": AT_WORK, "from": None, "to": None}
+                return told.result()
         except ToolwearError as error:
             raise Refusal("request", str(error), 409) from None
 
     def _do(
-        self, what: str, work: Callable[[], dict[str, Any]], told: Future[dict[str, Any]]
+        self, what: str, why: str, work: Callable[[], dict[str, Any]], told: Future[dict[str, Any]]
     ) -> None:
         try:
             entry = work()
-        except BaseException as error:  # noqa: BLE001 - handed on to who asked
+        except BaseException as error:  # noqa: BLE001 - handed on to who asked, or on the audit log
             user_error = isinstance(error, ToolwearError)
             said = str(error) if user_error else "The trigger failed at it; its log says why."
-            self._last = {"what": what, "state": FAILED, "said": said}
             _log.error("%s failed: %s", what, error, exc_info=None if user_error else error)
+            waited_for = told.set_running_or_notify_cancel()
+            if not waited_for:
+                self._note_failure(what, why, said)
+            self._last = {"what": what, "state": FAILED, "said": said}
             self._one.release()
-            told.set_exception(error)
+            if waited_for:
+                told.set_exception(error)
         else:
             move = {name: entry[name] for name in ("action", "from", "to")}
             said = f"From version {move['from']} to version {move['to']}."
             self._last = {"what": what, "state": DONE, "said": said}
             self._one.release()
-            told.set_result(move)
+            if told.set_running_or_notify_cancel():
+                told.set_result(move)
+
+    def _note_failure(self, what: str, why: str, said: str) -> None:
+        """Put a failed move whose caller was told that it is at work on the audit log."""
+        told = f"{what} ({why}): {said}"
+        try:
+            note(self.home, audit_log.MOVE_FAILED, self.name, told, "", "", _BY)
+        except (ToolwearError, OSError) as error:
+            _log.error("it is not on the audit log either: %s", error)
 
     def _mend(self, served: Served) -> None:
         try:

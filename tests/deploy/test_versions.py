@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from components.promote import approvals, audit_log
 from components.promote.registry_state import release, roll_back
 from components.promote.served import serve
 from manifests.rendered import Object
+from serving.common.refusal import Refusal
 from serving.common.rollout import Mode
 from serving.trigger.app import application
 from serving.trigger.operations import Operations
@@ -361,6 +363,43 @@ async def test_over_http_a_move_that_takes_long_is_told_of_later(
         told = (await client.get("/approvals")).json()
         assert told["move"]["state"] == "failed"
         assert "There is no champion of toolwear before" in told["move"]["said"]
+    # Who was answered at once needs no entry.
+    assert site.log()[-1][0] == "rollback"
+
+
+@pytest.mark.parametrize("fault", [ToolwearError("The cluster is full."), RuntimeError("secret")])
+async def test_a_move_that_fails_after_its_answer_is_on_both_logs(
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fault: Exception,
+) -> None:
+    item = site.hold("2")
+    answered = threading.Event()
+
+    def failing(*_arguments: Any) -> None:
+        assert answered.wait(60)
+        raise fault
+
+    monkeypatch.setattr(approvals, "serve", failing)
+    operations = Operations(site.home, "", NAME, site.served, answer_seconds=0.2)
+    told = operations.decide(item.id, {"decision": "allow", "why": WHY})
+    assert told["state"] == "at work"
+    answered.set()
+    while (last := operations.last()) is not None and last["state"] == "at work":
+        pass
+    said = str(fault) if isinstance(fault, ToolwearError) else "The trigger failed at it"
+    assert last is not None
+    assert (last["state"], said in last["said"]) == ("failed", True)
+    assert f"allow failed: {fault}" in caplog.text
+    entry = audit_log.entries(site.home.audit_log)[-1]
+    assert (entry["action"], entry["who"]) == ("move_failed", "operator, over HTTP")
+    assert entry["why"].startswith(f"allow ({WHY}): {said}")
+    assert "secret" not in entry["why"]
+    # The champion serves on, and another move may begin.
+    assert site.champion == "1"
+    with pytest.raises(Refusal, match="There is no champion of toolwear before"):
+        operations.roll_back({"why": "now"})
 
 
 def test_the_command_line_moves_the_traffic_where_a_namespace_is_named(
