@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.serving.conftest import free_port
+from tests.ports import free_port
 
 KEY, SECRET = "reader", "not-a-real-secret"
 _WEED = Path(sys.executable).with_name("weed")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.core.fingerprint import ROOT
+from tests.ports import free_port
 from tests.programs import program
-from tests.serving.conftest import free_port
 
 DATABASES = ROOT / "manifests" / "base" / "postgres" / "databases.sh"
 MLFLOW_PASSWORD = "mlflow-only-in-tests"

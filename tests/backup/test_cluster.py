@@ -21,8 +21,8 @@ from components.promote import audit_log
 from tests.backup.conftest import Copies
 from tests.object_store import credentials, object_store
 from tests.packages import make_package
+from tests.ports import free_port
 from tests.programs import program
-from tests.serving.conftest import free_port
 
 HERE = "127.0.0.1"
 PASSWORD = "a-password-for-tests-only"

@@ -31,9 +31,9 @@ from components.register.step import Registered, register
 from serving.common.rollout import Mode
 from tests.backup.conftest import Copies
 from tests.object_store import credentials, object_store
+from tests.ports import free_port
 from tests.postgres import Postgres, postgres
 from tests.run_artifacts import RunArtifacts, make_run
-from tests.serving.conftest import free_port
 
 NAME, CAUSE = "toolwear", "on_demand: a test"
 MANIFEST = ROOT / "manifests" / "base" / "mlflow" / "deployment.yaml"

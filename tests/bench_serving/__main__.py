@@ -31,7 +31,7 @@ from tests.bench_serving import compare, place, rivals
 from tests.bench_serving.figures import targets
 from tests.bench_serving.rivals import Rival
 from tests.bench_serving.server import HOST, ours
-from tests.serving.conftest import free_port
+from tests.ports import free_port
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:

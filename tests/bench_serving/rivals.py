@@ -21,7 +21,8 @@ from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
 from components.core.package import MODEL_FILE, Package
 from tests.bench_serving.plain import PATH as PLAIN_PATH
 from tests.bench_serving.server import HOST, CannotStartError, Server
-from tests.serving.conftest import MODEL, free_port
+from tests.ports import free_port
+from tests.serving.conftest import MODEL
 
 PREDICTOR, PLAIN, MLSERVER, MLFLOW = "predictor", "plain", "mlserver", "mlflow"
 MLSERVER_PROGRAM = ROOT / ".venv-bench" / "bin" / "mlserver"

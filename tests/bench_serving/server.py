@@ -16,7 +16,8 @@ import psutil
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from tests.bench_serving.figures import Load
-from tests.serving.conftest import MODEL, environment, free_port
+from tests.ports import free_port
+from tests.serving.conftest import MODEL, environment
 
 HOST = "127.0.0.1"
 READY_SECONDS = 120.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from components.core.fingerprint import ROOT
 from components.core.home import HOME_VARIABLE
 from tests.automl import artifacts
 from tests.component.test_automl import REPEATABLE
+from tests.ports import free_port
 
 _PATIENCE = 60.0
 pytestmark = pytest.mark.timeout(600)
@@ -34,13 +34,6 @@ class Cluster:
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return artifacts.write(tmp_path_factory.mktemp("inputs"))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _started(module: str, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
@@ -58,7 +51,7 @@ def _started(module: str, log: Path, *arguments: str) -> subprocess.Popen[bytes]
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """Yield a scheduler with two workers, as `dask worker --no-nanny` starts them."""
-    address = f"tcp://127.0.0.1:{_free_port()}"
+    address = f"tcp://127.0.0.1:{free_port()}"
     scheduler = _started(
         "dask_scheduler", tmp_path / "scheduler.log", "--no-dashboard", f"--port={address[16:]}"
     )
@@ -108,7 +101,7 @@ def test_both_workers_try_models_and_the_step_makes_what_it_always_makes(
 
 
 def test_no_scheduler_is_told_in_a_sentence(inputs: tuple[Path, Path], tmp_path: Path) -> None:
-    address = f"tcp://127.0.0.1:{_free_port()}"
+    address = f"tcp://127.0.0.1:{free_port()}"
     with pytest.raises(ToolwearError, match=f"No Dask scheduler answers at {address}"):
         launch.automl(*inputs, tmp_path / "automl", **{**REPEATABLE, "dask": address})
 

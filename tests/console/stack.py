@@ -18,8 +18,9 @@ import yaml
 
 from components.core.fingerprint import ROOT
 from serving.common import ports
+from tests.ports import free_ports
 from tests.programs import program
-from tests.serving.conftest import environment, free_port
+from tests.serving.conftest import environment
 
 _SERVED = ("predictor", "transformer", "explainer", "trigger", "monitor", "console", "front")
 _OFFSETS = tuple(getattr(ports, name.upper()) - ports.TRANSFORMER for name in _SERVED)
@@ -127,7 +128,7 @@ def running(home: Path, folder: Path) -> Iterator[Stack]:
     """Start `toolwear serve` and end it and what was started beside it."""
     reserved = socket.socket()
     reserved.bind(("127.0.0.1", 0))
-    port, prometheus_port = _free_ports(), reserved.getsockname()[1]
+    port, prometheus_port = free_ports((*_OFFSETS, 2)), reserved.getsockname()[1]
     output = folder / "serve.log"
     with output.open("w") as stream:
         server = subprocess.Popen(
@@ -151,14 +152,6 @@ def running(home: Path, folder: Path) -> Iterator[Stack]:
             if process is not None and process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 process.wait(60)
-
-
-def _free_ports() -> int:
-    for _ in range(50):
-        port = free_port()
-        if port < 60000 and not any(_is_taken(port + shift) for shift in (*_OFFSETS, 2)):
-            return port
-    raise AssertionError("no such ports are free")
 
 
 def _is_taken(port: int) -> bool:

@@ -16,8 +16,9 @@ from manifests.models import templates
 from manifests.rendered import Object
 from tests.deploy.kubernetes_stub import Api, serving
 from tests.object_store import credentials, object_store
+from tests.ports import free_port
 from tests.programs import renders
-from tests.serving.conftest import free_port, wait_ready
+from tests.serving.conftest import wait_ready
 from tests.serving.stack import Server, real_package
 
 HERE = "127.0.0.1"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from components.core.home import Home
 from components.core.processes import end_with_parent
 from manifests.watch import ALERTMANAGER, PROMETHEUS, WATCHING, Program, installed, programs
 from serving.common import ports
+from tests.ports import free_port, free_ports
 
 # Everything real, and as small as it goes; by evaluations, so that it is repeatable.
 BUDGETS: Mapping[str, Any] = {
@@ -34,7 +34,6 @@ BUDGETS: Mapping[str, Any] = {
 SCRAPE_SECONDS = 2
 _HOST = "127.0.0.1"
 _PORTS = tuple(range(8))  # that `toolwear serve` takes from the first one on
-_TRIES = 50
 _READY_SECONDS = 300.0
 _END_SECONDS = 60.0
 _TELL_SECONDS = 10.0
@@ -138,7 +137,7 @@ def running(
         settings: of the trigger's runs, KEY=VALUE.
         tell: is told the progress.
     """
-    parts = Parts(Home.at(home), _free_base(), _free_port(), _free_port())
+    parts = Parts(Home.at(home), free_ports(_PORTS), free_port(), free_port())
     watchers = programs(parts.home, parts.port, parts.prometheus_port, parts.alertmanager_port)
     targets = _quicken(home / WATCHING)
     options = [f"--set={setting}" for setting in settings]
@@ -241,22 +240,3 @@ def _environment() -> dict[str, str]:
 def _last(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
     return lines[-1].strip() if lines else "it has said nothing yet"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def _free_base() -> int:
-    for _ in range(_TRIES):
-        base = _free_port()
-        if base + max(_PORTS) < 60_000 and all(_is_free(base + shift) for shift in _PORTS):
-            return base
-    raise ToolwearError("There are no eight free ports in a row; end some servers.")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((_HOST, port)) != 0

@@ -18,7 +18,8 @@ from serving.payload.log import Limits, PayloadLog
 from serving.payload.records import Scored
 from serving.replay.scenarios import SCENARIOS
 from tests.monitor.conftest import Mill
-from tests.serving.conftest import environment, free_port
+from tests.ports import free_port
+from tests.serving.conftest import environment
 from tests.serving.stack import wait_for
 
 PATIENCE = 240.0  # seconds; only what hangs takes that long

@@ -28,7 +28,8 @@ from serving.payload.records import Labels
 from tests.monitor.conftest import Mill
 from tests.monitor.service import PATIENCE, Process, answers, furnished, logged, monitor
 from tests.packages import parts
-from tests.serving.conftest import environment, free_port
+from tests.ports import free_port
+from tests.serving.conftest import environment
 from tests.serving.stack import wait_for
 
 LIMITS = thresholds().monitor

@@ -23,8 +23,8 @@ from tests.monitor.conftest import Mill, mill
 from tests.monitor.service import answers, furnished, logged
 from tests.monitor.service import monitor as watching
 from tests.monitoring.test_serving_rules import CONFIG, MONITORING, alert_states, prometheus, value
+from tests.ports import free_port
 from tests.programs import program
-from tests.serving.conftest import free_port
 from tests.serving.stack import Server
 from tests.trigger.conftest import service_of
 from tests.trigger.service import TOKEN, Service, wait_for

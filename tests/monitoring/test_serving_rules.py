@@ -16,9 +16,10 @@ import yaml
 
 from components.core.fingerprint import ROOT
 from serving.common import ports
+from tests.ports import free_port
 from tests.programs import program
 from tests.serving import stack
-from tests.serving.conftest import MODEL, free_port
+from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server
 
 MONITORING = ROOT / "manifests" / "monitoring"

@@ -19,8 +19,8 @@ from manifests.alerting import CLUSTER, PROMETHEUS, scraping
 from manifests.dashboards.limits import alerts
 from serving.common import ports
 from tests.monitoring.test_serving_rules import ask
+from tests.ports import free_port
 from tests.programs import program
-from tests.serving.conftest import free_port
 from tests.trigger.service import wait_for
 
 OFFSET = 1000  # of the ports that `toolwear serve --port` was given

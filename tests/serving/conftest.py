@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import pytest
 from components.core.fingerprint import ROOT
 from components.core.package import Package
 from tests.packages import make_package
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from tests.serving.stack import Place
@@ -95,12 +95,6 @@ def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         except httpx.TransportError:
             time.sleep(0.1)
     raise AssertionError(log.read_text())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

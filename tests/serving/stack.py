@@ -32,7 +32,8 @@ from components.features.names import LATEST_FILE
 from components.features.store import HOME_FOLDER, publish_online
 from serving.common import champion as pointer
 from tests.packages import forest, parts
-from tests.serving.conftest import MODEL, environment, free_port, wait_ready
+from tests.ports import free_port
+from tests.serving.conftest import MODEL, environment, wait_ready
 
 _ROWS = 1500
 

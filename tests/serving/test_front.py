@@ -31,7 +31,8 @@ from serving.common import champion as pointer
 from serving.common import rollout as state
 from serving.common.rollout import Mode, Rollout
 from serving.payload.log import find, read
-from tests.serving.conftest import MODEL, free_port
+from tests.ports import free_port
+from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server, expected, is_ready
 from tests.serving.stack import wait_for as wait_seconds_for
 

@@ -14,8 +14,9 @@ import pytest
 
 from components.features.feast_folder import REDIS
 from components.features.store import HOME_FOLDER, publish_online
+from tests.ports import free_port
 from tests.programs import program
-from tests.serving.conftest import MODEL, free_port
+from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server, expected, is_ready, running, wait_for
 from tests.serving.test_transformer import under_load
 

@@ -31,7 +31,8 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 from components.core.abstention import ANSWERS, NOT_SURE
 from components.core.package import Package
 from serving.common.limits import BODY_BYTES, ROWS
-from tests.serving.conftest import MODEL, Served, command, environment, free_port
+from tests.ports import free_port
+from tests.serving.conftest import MODEL, Served, command, environment
 
 V1, V2 = f"/v1/models/{MODEL}:predict", f"/v2/models/{MODEL}/infer"
 JSON = {"content-type": "application/json"}

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from serving.common import champion as pointer
 from serving.common import ports
 from serving.common import rollout as state
 from serving.common.rollout import Mode, Rollout
+from tests.ports import free_ports, is_free
 from tests.serving.conftest import environment
 from tests.serving.stack import Place, expected, wait_for
 from tests.trigger.service import bare_environment
@@ -63,26 +63,10 @@ def toolwear(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "components.cli", *arguments]
 
 
-def free_ports() -> int:
-    """Return a port that is free together with those that `toolwear serve` takes behind it."""
-    for _ in range(50):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 60000 and not any(is_taken(port + n) for n in TAKEN):
-            return port
-    raise AssertionError("no such ports are free")
-
-
-def is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture(scope="module")
 def served(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     place.point(0)
-    output, port = tmp_path_factory.mktemp("serve") / "output", free_ports()
+    output, port = tmp_path_factory.mktemp("serve") / "output", free_ports(TAKEN)
     with output.open("w") as stream:
         process = subprocess.Popen(
             toolwear("serve", "--home", str(place.home), "--port", str(port)),
@@ -285,7 +269,7 @@ def test_ctrl_c_ends_all_and_leaves_nothing(served: Served, place: Place) -> Non
     assert time.monotonic() - started < 20
     assert served.said().rstrip().endswith("stopped")
     assert not any(child.is_running() for child in children)
-    assert not any(is_taken(served.port + n) for n in TAKEN)
+    assert all(is_free(served.port + n) for n in TAKEN)
     assert all(path.suffix == ".parquet" for path in (place.home / "payloads").iterdir())
     assert "Traceback" not in "".join(
         path.read_text() for path in (place.home / "serving").glob("*.log")

@@ -15,7 +15,8 @@ from components.core.errors import EXIT_USAGE
 from components.core.fingerprint import ROOT
 from components.core.package import Package
 from tests.object_store import client, credentials, object_store
-from tests.serving.conftest import MODEL, environment, free_port, wait_ready
+from tests.ports import free_port
+from tests.serving.conftest import MODEL, environment, wait_ready
 
 BUCKET = "models"
 

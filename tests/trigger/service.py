@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 
 from components.core.fingerprint import ROOT
-from tests.serving.conftest import environment, free_port
+from tests.ports import free_port
+from tests.serving.conftest import environment
 
 TOKEN = "a-token-for-tests-only"
 OPERATOR = {"authorization": f"Bearer {TOKEN}"}

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from components.cli.summary import print_status
-from tests.serving.conftest import free_port
+from tests.ports import free_port
 
 PAGES: dict[str, Any] = {}
 
