@@ -150,6 +150,7 @@ class Trigger(_Section):
 
     cooldown_seconds: Cooldown
     settle_seconds: float = Field(ge=0)
+    alert_gap_seconds: float = Field(ge=0)
     retries: int = Field(ge=0, le=1)
     waiting: int = Field(ge=1)
 

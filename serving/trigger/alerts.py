@@ -7,7 +7,6 @@ from typing import Any
 
 from components.core.causes import Cause
 from serving.common.refusal import Refusal
-from serving.trigger.store import Request
 
 VERSION = "4"
 LABEL = "cause"
@@ -17,15 +16,36 @@ _KEY, _NAME = 200, 60  # characters
 
 
 @dataclass(frozen=True)
+class Alert:
+    """An alert that has a cause.
+
+    Attributes:
+        fingerprint: of its labels.
+        start: when it began to fire, as it is told.
+        cause: of the run that it starts.
+        detail: for a reader.
+        firing: False: it has ended.
+    """
+
+    fingerprint: str
+    start: str
+    cause: Cause
+    detail: str
+    firing: bool
+
+
+@dataclass(frozen=True)
 class Told:
     """What a notification says.
 
     Attributes:
-        requests: causes of the firing alerts that have one.
+        firing: alerts that have a cause.
+        ended: fingerprints of those that had one.
         ignored: alerts that start nothing: resolved ones, and those without a known cause.
     """
 
-    requests: list[Request]
+    firing: list[Alert]
+    ended: list[str]
     ignored: int
 
 
@@ -42,17 +62,19 @@ def read(body: dict[str, Any]) -> Told:
         raise Refusal("request", 'The notification needs "alerts": a list of objects.')
     if len(alerts) > ALERTS:
         raise Refusal("too_large", f"The notification has more than {ALERTS} alerts.", 413)
-    found = [request for request in map(_request, alerts) if request is not None]
-    return Told(found, len(alerts) - len(found))
+    found = [alert for alert in map(_alert, alerts) if alert is not None]
+    firing = [alert for alert in found if alert.firing]
+    ended = [alert.fingerprint for alert in found if not alert.firing]
+    return Told(firing, ended, len(alerts) - len(firing))
 
 
-def _request(alert: dict[str, Any]) -> Request | None:
+def _alert(alert: dict[str, Any]) -> Alert | None:
     labels = alert.get("labels")
     if type(labels) is not dict:
         raise Refusal("request", 'Each alert needs "labels": an object.')
     if alert.get("status") not in ("firing", "resolved"):
         raise Refusal("request", 'Each alert needs "status": "firing" or "resolved".')
-    if alert["status"] == "resolved" or labels.get(LABEL) not in CAUSES:
+    if labels.get(LABEL) not in CAUSES:
         return None
     fingerprint, start = alert.get("fingerprint"), alert.get("startsAt")
     if type(fingerprint) is not str or type(start) is not str or not fingerprint or not start:
@@ -63,8 +85,8 @@ def _request(alert: dict[str, Any]) -> Request | None:
     annotations = alert.get("annotations")
     summary = annotations.get("summary", "") if type(annotations) is dict else ""
     detail = f"{name}: {one_line(str(summary))}" if summary else name
-    # An alert that goes on firing is sent again and again; one that fires anew starts anew.
-    return Request(Cause(labels[LABEL]), detail, f"alert:{fingerprint}:{start}", {})
+    firing = alert["status"] == "firing"
+    return Alert(fingerprint, start, Cause(labels[LABEL]), detail, firing)
 
 
 def one_line(text: str) -> str:

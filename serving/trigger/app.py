@@ -93,7 +93,9 @@ class _Face:
     async def alerts(self, request: Request) -> Response:
         """Take a notification of Alertmanager."""
         told = alerts.read(json_object(await read_body(request)))
-        results = [await asyncio.to_thread(self._dispatcher.accept, one) for one in told.requests]
+        for fingerprint in told.ended:
+            await asyncio.to_thread(self._dispatcher.alerts.end, fingerprint)
+        results = [await asyncio.to_thread(self._dispatcher.fires, one) for one in told.firing]
         causes = [{"id": str(one.id), "result": one.result} for one in results]
         return _json({"causes": causes, "ignored": told.ignored})
 

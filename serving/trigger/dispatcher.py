@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from components.core.causes import Cause
 from components.core.run_name import new_run_name
+from serving.trigger.alert_memory import AlertMemory
+from serving.trigger.alerts import Alert
 from serving.trigger.backend import Backend, BackendDownError, Look
 from serving.trigger.metrics import TRIGGERS
 from serving.trigger.schedule import Clock
@@ -37,6 +39,7 @@ class Dispatcher:
         cooldown: seconds between the starts of two runs of a cause.
         retries: further attempts at a run that died.
         waiting: causes that may wait at a time.
+        alert_gap: seconds within which an alert is told again if it goes on.
     """
 
     def __init__(
@@ -48,10 +51,12 @@ class Dispatcher:
         cooldown: Mapping[Cause, float],
         retries: int,
         waiting: int,
+        alert_gap: float,
     ) -> None:
         self.store = store
         self.backend = backend
         self.schedule = schedule
+        self.alerts = AlertMemory(store, alert_gap)
         self._watches = watches
         self._cooldown = cooldown
         self._retries = retries
@@ -99,6 +104,11 @@ class Dispatcher:
         if accepted.result != "duplicate":
             _log.info("%s: cause %d, %s", accepted.result, accepted.id, request.detail)
         return accepted
+
+    def fires(self, alert: Alert) -> Accepted:
+        """Keep the cause of an alert that fires; one that goes on firing is the same cause."""
+        key = self.alerts.key(alert.fingerprint, alert.start, time.time())
+        return self.accept(Request(alert.cause, alert.detail, key, {}))
 
     def _work(self) -> None:
         try:

@@ -148,7 +148,16 @@ def _dispatcher(options: Options, settings: dict[str, Any], store: Store) -> Dis
         watches.append(BucketWatch(options.watch, _copies(options), settle, known))
     elif options.watch:
         watches.append(FolderWatch(Path(options.watch).resolve(), settle, known))
-    return Dispatcher(store, backend, clock, watches, cooldown, limits.retries, limits.waiting)
+    return Dispatcher(
+        store,
+        backend,
+        clock,
+        watches,
+        cooldown,
+        limits.retries,
+        limits.waiting,
+        limits.alert_gap_seconds,
+    )
 
 
 def _place(options: Options, settings: dict[str, Any], store: Store) -> tuple[Backend, Clock]:

@@ -122,16 +122,17 @@ def _page(url: str) -> str:
 
 
 @contextmanager
-def alertmanager(trigger: Service, folder: Path) -> Iterator[int]:
+def alertmanager(trigger: Service, folder: Path, port: int = 0) -> Iterator[int]:
     """Run Alertmanager with the project's configuration for one machine, without its waits."""
     token = folder / "token"
     token.write_text(TOKEN)
     config = local(token, trigger.url)
-    config["route"] |= {"group_wait": "100ms", "group_interval": "1s", "repeat_interval": "2s"}
+    for route in (config["route"], config["route"]["routes"][0]):
+        route |= {"group_wait": "100ms", "group_interval": "1s", "repeat_interval": "2s"}
     path = folder / "alertmanager.yaml"
     path.write_text(yaml.safe_dump(config))
-    port = free_port()
-    with (folder / "alertmanager.log").open("w") as log:
+    port = port or free_port()
+    with (folder / "alertmanager.log").open("a") as log:
         process = subprocess.Popen(
             [
                 program("prometheus-alertmanager"),
@@ -206,7 +207,7 @@ def test_an_alarm_becomes_one_run_of_its_cause_and_a_dead_sensor_none(
             assert "ToolwearDistributionChanged" in firing(url)
             monitor.start()
             wait_for(lambda: value(url, 'toolwear_drift_alarm{kind="data"}') == 1)
-            _kill(str(tmp_path / "tsdb"))
+            kill_child(str(tmp_path / "tsdb"))
         # Prometheus fires anew once it is started again: the same alert, and no second run.
         with prometheus(targets, tmp_path, RULES, port) as url:
             wait_for(lambda: _scraped(url))
@@ -229,7 +230,7 @@ def firing(url: str) -> set[str]:
     return {name for name, state in alert_states(url).items() if state == "firing"}
 
 
-def _kill(named: str) -> None:
+def kill_child(named: str) -> None:
     """Kill the child whose command line has a word."""
     (child,) = [
         process

@@ -164,6 +164,8 @@ def prometheus(
                 f"--config.file={path}",
                 f"--storage.tsdb.path={folder / 'tsdb'}",
                 f"--web.listen-address={address}",
+                # Alertmanager is told again sooner, and holds an alert for over after 20 s.
+                "--rules.alert.resend-delay=5s",
             ],
             stdout=log,
             stderr=subprocess.STDOUT,

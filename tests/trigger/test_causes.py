@@ -15,6 +15,8 @@ from typing import Any
 from components.core.causes import Cause
 from components.core.fingerprint import ROOT
 from components.ingest.simulator import SimulatorSettings, simulate
+from serving.trigger.alert_memory import AlertMemory
+from serving.trigger.store import Store
 from tests.serving.conftest import environment
 from tests.trigger.service import HTTP, OPERATOR, TOKEN, Service, wait_for
 
@@ -224,10 +226,42 @@ def test_alerts_start_one_run_for_each_cause(service_of: ServiceOf) -> None:
     expected = ["distribution_change", "degradation"]
     assert sorted(causes) == sorted(expected + ["distribution_change"] * (results[1] != "merged"))
     assert "Drift: it drifts (trigger 1)" in service.starts()[0]["cause"]
+    # Whoever tells it was started again, and does not know since when it fires: it goes on.
     anew = notification(alert("Worse", "degradation", "2026-01-02T00:00:00Z"))
+    assert service.post("/alerts", anew).json()["causes"][0]["result"] == "duplicate"
+    over = alert("Worse", "degradation", "2026-01-02T00:00:00Z", status="resolved")
+    assert service.post("/alerts", notification(over)).json() == {"causes": [], "ignored": 1}
+    # Told late, after its end.
+    assert service.post("/alerts", anew).json()["causes"][0]["result"] == "duplicate"
+    service.post("/alerts", notification(over))
+    anew = notification(alert("Worse", "degradation", "2026-01-03T00:00:00Z"))
     (again,) = service.post("/alerts", anew).json()["causes"]
     assert again["result"] == "accepted"
     service.ends(again["id"])
+
+
+def test_an_alert_goes_on_while_it_is_told_and_until_it_is_told_to_have_ended(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path)
+    memory = AlertMemory(store, gap=900)
+    first = memory.key("f", "a", 1000)
+    assert first == "alert:f:a"
+    assert memory.key("f", "a", 9000) == first, "by its start, however long it was not told"
+    assert memory.key("f", "b", 9900) == first, "it was told within the gap"
+    assert memory.key("other", "b", 9900) == "alert:other:b"
+    # The next process knows what this one knew.
+    memory = AlertMemory(store, gap=900)
+    assert memory.key("f", "b", 20_000) == first
+    assert memory.key("f", "c", 20_901) == "alert:f:c", "nobody has told it for longer"
+    memory.end("f")
+    memory.end("never told")
+    assert memory.key("f", "c", 20_902) == "alert:f:c"
+    memory.end("f")
+    assert memory.key("f", "d", 20_903) == "alert:f:d"
+    for number in range(200):
+        assert memory.key("f", str(number), 20_904) == "alert:f:d"
+    store.close()
 
 
 def test_a_cause_waits_until_its_kind_has_cooled_down(service_of: ServiceOf) -> None:
