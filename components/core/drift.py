@@ -90,6 +90,8 @@ class HealthyWindow(_Part):
         confidence_psi: of how sure the model is.
         abstention: share of answers "not sure".
         attribution: what `moved` gives.
+        session: of the signal that tells most of another session, what `Span.beyond` gives;
+            packages of before this was measured have 0.
     """
 
     run: str
@@ -99,6 +101,7 @@ class HealthyWindow(_Part):
     confidence_psi: float
     abstention: float
     attribution: float
+    session: float = 0.0
 
 
 class Span(_Part):

@@ -172,7 +172,7 @@ class _Feed:
             runs=tuple(runs),
             rows=len(self._X),
             signals=self._histograms(self._X),
-            session=self._session(),
+            session=self._spans(self._X, [window.X for window in self._windows]),
             confidence=confidence_histogram(self._worn),
             abstention=float(self._unsure.mean()),
             attribution=attribution,
@@ -187,14 +187,15 @@ class _Feed:
     def _histograms(self, X: np.ndarray) -> dict[str, Histogram]:
         return {name: Histogram.of(X[:, place]) for name, place in self._load.items()}
 
-    def _session(self) -> dict[str, Span]:
-        parts = [window.X for window in self._windows] or [self._X]
+    def _spans(self, X: np.ndarray, parts: Sequence[np.ndarray]) -> dict[str, Span]:
+        """Return where the session's signals were on average, in windows of rows (n, features)."""
+        parts = parts or [X]
         found = {}
         for name in self._columns:
             if name in SESSION_COLUMNS:
                 place = self._columns.index(name)
                 means = [float(part[:, place].mean()) for part in parts]
-                spread = float(self._X[:, place].std())
+                spread = float(X[:, place].std())
                 found[name] = Span(low=min(means), high=max(means), spread=spread)
         return found
 
@@ -204,6 +205,9 @@ class _Feed:
         signals = self._histograms(self._X[others])
         sure = confidence_histogram(self._worn[others])
         others_lean = [window.attribution for window in self._windows if window.run != run]
+        spans = self._spans(
+            self._X[others], [window.X for window in self._windows if window.run != run]
+        )
         found = []
         for window in (window for window in self._windows if window.run == run):
             psi = [
@@ -221,9 +225,15 @@ class _Feed:
                     attribution=moved(_mean(others_lean), window.attribution)
                     if others_lean
                     else 0.0,
+                    session=self._beyond(spans, window.X) if others_lean else 0.0,
                 )
             )
         return found
+
+    def _beyond(self, spans: dict[str, Span], X: np.ndarray) -> float:
+        """Return how far the mean of rows (n, features) is outside, of the signal farthest out."""
+        means = {name: float(X[:, self._columns.index(name)].mean()) for name in spans}
+        return max((span.beyond(means[name]) for name, span in spans.items()), default=0.0)
 
 
 def spread(rows: int) -> np.ndarray:

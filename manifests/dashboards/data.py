@@ -28,8 +28,8 @@ def _now() -> list[Panel]:
             Card(
                 title="Alarms",
                 about="data, prediction, attribution: other than in training. concept: labels "
-                "contradict. quality: a sensor. abstention: more often not sure. session: another "
-                "tool length or mains, a notice only.",
+                "contradict. quality: a sensor. abstention: more often not sure. session: tool "
+                "length, mains or program far from all that was learnt.",
                 unit="none",
                 queries={"{{kind}}": "max by (kind) (toolwear_drift_alarm)"},
                 width=18,

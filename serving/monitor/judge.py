@@ -123,7 +123,7 @@ class Judge:
 
     def _session(self, tally: RegimeTally, regime: str) -> Verdict:
         known = self.reference.regimes.get(regime)
-        limit = self.thresholds.session_excess
+        limit = max(self.thresholds.session_excess, self.reference.worst("session"))
         if known is None or not known.calibrated:
             why = f"Too few training runs at {regime} mm/s to tell one session from another."
             return Verdict(result=Result.UNCALIBRATED, score=0.0, threshold=limit, why=why)
@@ -136,9 +136,12 @@ class Judge:
             span = known.session[most]
             why = (
                 f"{most} is {means[most]:.2f} on average; in training windows {span.low:.2f} to "
-                f"{span.high:.2f}."
+                f"{span.high:.2f}: {score:.1f} widths outside (limit {limit:.1f})."
             )
-        return _over(score, limit, why, beyond)
+        found = _over(score, limit, why, beyond)
+        # Every run is a little of a session of its own: that is told, and starts nothing.
+        noted = found.result == Result.OK and score > self.thresholds.session_notice
+        return found.model_copy(update={"result": Result.WARNING}) if noted else found
 
     def quality(self, tally: QualityTally) -> Verdicts:
         """Return what a window of rows says of the sensors."""

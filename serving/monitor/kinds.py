@@ -14,7 +14,7 @@ class Kind(StrEnum):
     QUALITY = "quality"  # sensors
     ABSTENTION = "abstention"  # how often it is "not sure"
     ATTRIBUTION = "attribution"  # what it leans on
-    SESSION = "session"  # tool length, mains, place in the program: a notice, no alarm
+    SESSION = "session"  # tool length, mains, place in the program
 
 
 class Result(StrEnum):

@@ -15,9 +15,12 @@ from pathlib import Path
 
 from components.core.config import RunParameters
 from components.core.errors import EXIT_USAGE, ToolwearError
+from components.core.home import Home
+from components.core.package import Package, load_package
 from components.core.thresholds import thresholds
 from components.features.step import features
 from components.ingest.step import ingest
+from serving.common import champion
 from serving.monitor.judge import Judge
 from serving.monitor.packages import judge as judge_of
 from serving.monitor.state import State
@@ -37,18 +40,44 @@ def main(given: Sequence[str] | None = None) -> int:
     given_data = os.environ.get("TOOLWEAR_DATA")
     parser.add_argument("--data", default=given_data, required=not given_data, help="recordings")
     parser.add_argument("--output", type=Path, help="page whose tables are replaced")
+    parser.add_argument("--home", type=Path, help="measure its champion instead of forests of ours")
     options = parser.parse_args(given)
     try:
         recordings = read(Path(options.data))
+        package = None if options.home is None else champion_of(options.home)
     except ToolwearError as error:
         print(f"bench_drift: {error}", file=sys.stderr)
         return EXIT_USAGE
     with tempfile.TemporaryDirectory() as folder:
-        tables = measured(options.data, recordings, Path(folder))
+        if package is None:
+            tables, marks = measured(options.data, recordings, Path(folder)), pages.FORESTS
+        else:
+            tables, marks = measured_champion(package, recordings, Path(folder)), pages.CHAMPION
     print(tables)
     if options.output:
-        pages.replace_tables(options.output, tables)
+        pages.replace_tables(options.output, tables, marks)
     return 0
+
+
+def champion_of(home: Path) -> Package:
+    """Return the package of a home's champion.
+
+    Raises:
+        ToolwearError: there is none, or it is broken.
+    """
+    found = champion.read(home)
+    if found is None:
+        raise ToolwearError(f"{home} has no champion; give the home of a run that promoted one.")
+    return load_package(Home(home).packages / found.package_digest)
+
+
+def measured_champion(package: Package, recordings: list[Recording], scratch: Path) -> str:
+    """Return the tables of a champion that was trained on all these recordings, as Markdown."""
+    bench = Bench(recordings, scratch, package)
+    # Those with runs of their own are about another model.
+    chosen = {name: one for name, one in SCENARIOS.items() if not one.runs}
+    cells = {name: bench.scenario(scenario) for name, scenario in chosen.items()}
+    return pages.champion_tables(cells, bench.known_runs())
 
 
 def measured(data: str, recordings: list[Recording], scratch: Path) -> str:
@@ -78,12 +107,17 @@ class Bench:
     Args:
         recordings: all runs.
         scratch: folder with the features.
+        package: of a model of all runs; None: a forest is trained.
     """
 
-    def __init__(self, recordings: list[Recording], scratch: Path) -> None:
+    def __init__(
+        self, recordings: list[Recording], scratch: Path, package: Package | None = None
+    ) -> None:
         self._recordings = {item.run_id: item for item in recordings}
         self._scratch = scratch
         self._made: dict[tuple[str, ...], tuple[Offline, Judge]] = {}
+        if package is not None:
+            self._made[tuple(self._recordings)] = _asked(package)
 
     def scenario(self, scenario: Scenario) -> Cell:
         """Return what each detector says of a scenario over all runs that it is about."""
@@ -134,9 +168,13 @@ class Bench:
 
     def _model(self, taught: tuple[str, ...]) -> tuple[Offline, Judge]:
         if taught not in self._made:
-            package = trained(self._scratch / "packages", self._scratch / "features", taught)
-            self._made[taught] = (Offline(package), judge_of(package, thresholds().monitor))
+            made = trained(self._scratch / "packages", self._scratch / "features", taught)
+            self._made[taught] = _asked(made)
         return self._made[taught]
+
+
+def _asked(package: Package) -> tuple[Offline, Judge]:
+    return Offline(package), judge_of(package, thresholds().monitor)
 
 
 def tell(text: str) -> None:

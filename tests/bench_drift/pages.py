@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from serving.monitor.kinds import Kind
 from serving.replay.scenarios import SCENARIOS
 from tests.bench_drift.figures import Cell, Null, Seen
 
-BEGIN, END = "<!-- drift tables: make drift-table -->", "<!-- end of drift tables -->"
+FORESTS = ("<!-- drift tables: make drift-table -->", "<!-- end of drift tables -->")
+CHAMPION = ("<!-- champion: make drift-table ARGS=--home -->", "<!-- end of champion -->")
 REAL_FEEDS = "real_feeds"
 TITLES = {
     **{name: scenario.title for name, scenario in SCENARIOS.items()},
@@ -26,26 +27,11 @@ def tables(cells: Mapping[str, Cell], known: Null, left_out: Null) -> str:
     """Return all tables."""
     kinds = [*Kind]
     lines = [
-        (
-            "Alarms: runs in which the alarm was raised, of those with windows enough for one, and "
-            "the median delay in windows."
-        ),
-        "",
-        f"| scenario | {' | '.join(kinds)} |",
-        f"|---|{'---|' * len(kinds)}",
-        *(
-            f"| {TITLES[name]} | {' | '.join(_told(cell[kind]) for kind in kinds)} |"
-            for name, cell in cells.items()
-        ),
+        *_alarms(cells),
         "",
         "Single windows: those that were alarms, of all that were judged.",
         "",
-        f"| scenario | {' | '.join(kinds)} |",
-        f"|---|{'---|' * len(kinds)}",
-        *(
-            f"| {TITLES[name]} | {' | '.join(_share(cell[kind]) for kind in kinds)} |"
-            for name, cell in cells.items()
-        ),
+        *_by_scenario(cells, _share),
         "",
         (
             "False alarms of healthy windows per 1000 (95 % interval over runs), and runs in which "
@@ -62,17 +48,50 @@ def tables(cells: Mapping[str, Cell], known: Null, left_out: Null) -> str:
     return "\n".join(lines)
 
 
-def replace_tables(page: Path, found: str) -> None:
-    """Put the tables into a page, between its two marks.
+def champion_tables(cells: Mapping[str, Cell], known: Null) -> str:
+    """Return the tables of one model that knows all runs."""
+    judged = "; ".join(
+        f"{kind} {rate.alarming} of {rate.windows}" for kind, rate in known.items() if rate.windows
+    )
+    return "\n".join(
+        [*_alarms(cells), "", f"Healthy windows of known runs that were alarms: {judged}."]
+    )
+
+
+def _alarms(cells: Mapping[str, Cell]) -> list[str]:
+    return [
+        (
+            "Alarms: runs in which the alarm was raised, of those with windows enough for one, and "
+            "the median delay in windows."
+        ),
+        "",
+        *_by_scenario(cells, _told),
+    ]
+
+
+def _by_scenario(cells: Mapping[str, Cell], told: Callable[[Seen], str]) -> list[str]:
+    return [
+        f"| scenario | {' | '.join(Kind)} |",
+        f"|---|{'---|' * len(Kind)}",
+        *(
+            f"| {TITLES[name]} | {' | '.join(told(cell[kind]) for kind in Kind)} |"
+            for name, cell in cells.items()
+        ),
+    ]
+
+
+def replace_tables(page: Path, found: str, marks: tuple[str, str]) -> None:
+    """Put the tables into a page, between two marks.
 
     Raises:
         ToolwearError: the page lacks the marks.
     """
+    begin, end = marks
     text = page.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if not pattern.search(text):
-        raise ToolwearError(f"{page} lacks the marks between which the tables go: {BEGIN}")
-    page.write_text(pattern.sub(f"{BEGIN}\n\n{found}\n\n{END}", text), encoding="utf-8")
+        raise ToolwearError(f"{page} lacks the marks between which the tables go: {begin}")
+    page.write_text(pattern.sub(f"{begin}\n\n{found}\n\n{end}", text), encoding="utf-8")
 
 
 def _told(seen: Seen) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -75,3 +77,14 @@ def test_healthy_runs_left_out_stand_below_the_thresholds(mill: Mill) -> None:
     assert len({window.run for window in windows}) == 14 - 1  # run 04 and 05 are too short
     assert max(window.mean_psi for window in windows) < limits.mean_psi
     assert max(window.max_psi for window in windows) < limits.max_psi
+    assert 0 < max(window.session for window in windows) < limits.session_excess
+
+
+def test_a_reference_from_before_sessions_were_measured_can_be_read(mill: Mill) -> None:
+    reference = Reference.from_bytes(mill.package.contents[DRIFT_FILE])
+    value = json.loads(reference.to_bytes())
+    for regime in value["regimes"].values():
+        for window in regime["windows"]:
+            del window["session"]
+    before = Reference.from_bytes(json.dumps(value).encode())
+    assert reference.worst("session") > before.worst("session") == 0

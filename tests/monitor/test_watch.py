@@ -110,6 +110,7 @@ def test_a_scenario_raises_its_alarms(
     if name in ("healthy", "flipped_labels"):
         assert found == raised
         assert set(results(state, Kind.DATA)) == {Result.OK}
+        assert Result.ALARM not in results(state, Kind.SESSION)
 
 
 def test_a_feed_rate_of_one_run_is_compared_and_not_judged(mill: Mill, judge: Judge) -> None:
@@ -120,6 +121,21 @@ def test_a_feed_rate_of_one_run_is_compared_and_not_judged(mill: Mill, judge: Ju
     verdict = state.windows[0].verdicts[Kind.DATA]
     assert "no calibration: 1 training run at 12 mm/s" in verdict.why
     assert verdict.score > 0
+
+
+@pytest.mark.parametrize(
+    ("volts", "result"), [(0.0, Result.OK), (-0.8, Result.WARNING), (-2.0, Result.ALARM)]
+)
+def test_a_session_a_little_aside_is_noted_and_one_far_off_is_an_alarm(
+    judge: Judge, rows: pd.DataFrame, volts: float, result: Result
+) -> None:
+    state, watch = watching(judge)
+    list(watch.rows(rows.assign(X1_OutputCurrent=rows["X1_OutputCurrent"] + volts)))
+    assert set(results(state, Kind.SESSION)) == {result}
+    verdict = state.windows[0].verdicts[Kind.SESSION]
+    assert (verdict.score > LIMITS.session_notice) == (result != Result.OK)
+    assert verdict.threshold == LIMITS.session_excess, "no healthy run stands further off"
+    assert ("X1_OutputCurrent is 3" in verdict.why) == (result != Result.OK)
 
 
 def test_an_alarm_takes_two_of_three_windows_and_the_latest(judge: Judge) -> None:

@@ -59,18 +59,23 @@ def test_false_alarms_have_an_interval_over_runs() -> None:
 
 def test_the_page_has_the_tables_of_every_scenario_and_detector() -> None:
     page = (ROOT / "docs" / "drift.md").read_text()
-    inside = page.split(pages.BEGIN)[1].split(pages.END)[0]
+    inside, of_champion = (
+        page.split(begin)[1].split(end)[0] for begin, end in (pages.FORESTS, pages.CHAMPION)
+    )
     for scenario in SCENARIOS.values():
         assert inside.count(f"| {pages.TITLES[scenario.name]} |") == 2
+        about_another_model = bool(scenario.runs)
+        assert of_champion.count(f"| {pages.TITLES[scenario.name]} |") == (not about_another_model)
     for kind in Kind:
         assert f"\n| {kind} | " in inside
+        assert f"{kind} 0 of " in of_champion, "known runs raise no alarm"
 
 
 def test_tables_are_put_between_their_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{pages.BEGIN}\nold\n{pages.END}\nafter\n")
-    pages.replace_tables(page, "new")
-    assert page.read_text() == f"before\n{pages.BEGIN}\n\nnew\n\n{pages.END}\nafter\n"
-    page.write_text("no marks")
+    begin, end = pages.FORESTS
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    pages.replace_tables(page, "new", pages.FORESTS)
+    assert page.read_text() == f"before\n{begin}\n\nnew\n\n{end}\nafter\n"
     with pytest.raises(ToolwearError, match="lacks the marks"):
-        pages.replace_tables(page, "new")
+        pages.replace_tables(page, "new", pages.CHAMPION)
