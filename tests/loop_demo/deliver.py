@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from components.core import schema
+from components.guard.observe import row_keys
 from serving.replay.recordings import Recording
 from serving.replay.scenarios import Scenario
 from tests.loop_demo.plans import Delivery
@@ -69,9 +70,12 @@ def deliver(
 
 
 def _record(known: Recording, changed: Recording, row: dict[str, str], folder: Path) -> None:
-    """Write the rows in which a recording is another one; what was there before would be a copy."""
+    """Write the rows in which a recording is another one; what was there before would be a copy.
+
+    To as many digits as a machine records: 118.8 mm at home is 119 mm, as it was.
+    """
     columns = list(schema.RAW_COLUMNS)
-    differs = (changed.rows[columns] != known.rows[columns]).any(axis=1)
+    differs = row_keys(changed.rows) != row_keys(known.rows)
     changed.rows.loc[differs, columns].to_csv(folder / _file(row), index=False)
     row[schema.FEEDRATE] = f"{changed.feedrate:g}"
     if not differs.all():  # it is no whole run any more

@@ -87,13 +87,15 @@ class Story:
         self._send(self.plan.healthy, HEALTHY, _FILLING)
         self.traffic.start()
 
+        kinds = (Kind.QUALITY, *_RATED, *((Kind.CONCEPT,) if self.plan.labelled else ()))
+
         def enough() -> bool:
             windows = self.eyes.windows().values()
-            judged = [sum(kind in window for window in windows) for kind in (Kind.QUALITY, *_RATED)]
+            judged = [sum(kind in window for window in windows) for kind in kinds]
             return self.traffic.passes > 0 and min(judged) >= _HEALTHY_WINDOWS
 
         self._wait(Step.HEALTHY, "enough healthy windows were judged", enough, 600)
-        alarms = [kind for kind in self.eyes.alarms() if kind != Kind.SESSION]
+        alarms = [*self.eyes.alarms()]
         firing = sorted({DRIFT, DEGRADED, SENSOR} & set(self.eyes.firing()))
         if alarms or firing or self.eyes.runs():
             raise MissingStepError(
@@ -245,7 +247,8 @@ class Story:
 
     def _send(self, runs: Sequence[str], scenario: str, pace: tuple[float, int]) -> None:
         self.traffic.per_second, rows = pace
-        self.traffic.send([self.recordings[run] for run in runs], SCENARIOS[scenario], rows)
+        chosen = [self.recordings[run] for run in runs]
+        self.traffic.send(chosen, SCENARIOS[scenario], rows, self.plan.labelled)
 
     def _has_ended(self, cause_id: str) -> bool:
         now = self.eyes.run(cause_id)

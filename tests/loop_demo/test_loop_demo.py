@@ -191,6 +191,23 @@ def test_recordings_are_delivered_as_the_scenario_makes_them(
     assert difference.to_numpy() == pytest.approx(-2.0)
 
 
+def test_what_is_as_it_was_to_the_digits_of_a_recording_is_not_delivered_again(
+    real_data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "recordings"
+    deliver.begin(real_data, folder, ("13",))
+    served = read(real_data, ("13",))
+    (new,) = deliver.deliver(
+        real_data, folder, Delivery.RECORDINGS, SCENARIOS["tool_lower"], served
+    )
+    rows = {item.run_id: item.rows for item in read(folder)}
+    column = "Z1_ActualPosition"
+    home = rows["13"][column] > 100
+    assert 0 < home.sum() < len(rows["13"]) / 10
+    assert (rows["13"][column].max(), rows[new][column].max() < 100) == (119, True)
+    assert len(rows[new]) > 0.9 * (~home).sum()
+
+
 def test_flipped_labels_are_delivered_for_the_runs_that_were_served(
     real_data: Path, tmp_path: Path
 ) -> None:

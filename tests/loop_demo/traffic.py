@@ -27,6 +27,24 @@ class _Bin:
     unsure: int = 0
 
 
+@dataclass(frozen=True)
+class _Served:
+    """A run as it is sent.
+
+    Attributes:
+        recording: what is sent of it.
+        worn: whether its tool was.
+        label: what late labels say of that.
+    """
+
+    recording: Recording
+    worn: bool
+    label: bool
+
+
+_Request = tuple[list[dict[str, Any]], _Served]
+
+
 @dataclass
 class Traffic:
     """Sends what it is told to until it is stopped.
@@ -45,29 +63,32 @@ class Traffic:
     passes: int = 0
     failures: int = 0
     versions: set[str] = field(default_factory=set)
-    _what: Iterator[tuple[list[dict[str, Any]], bool]] = field(default_factory=lambda: iter(()))
-    _labels: bool = False
+    _what: Iterator[_Request] = field(default_factory=lambda: iter(()))
+    _labelled: bool = False
     _bins: dict[int, _Bin] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _next: float = 0.0
 
-    def send(self, recordings: Sequence[Recording], scenario: Scenario, rows: int) -> None:
+    def send(
+        self, recordings: Sequence[Recording], scenario: Scenario, rows: int, labelled: bool
+    ) -> None:
         """Send these runs from now on, again and again, as the scenario makes them.
-
-        Where a scenario is about labels, each answer is labelled too.
 
         Args:
             recordings: as they were recorded.
             scenario: what goes wrong.
             rows: of a request.
+            labelled: each answer is labelled as the scenario has it.
         """
-        changed = [(scenario.change(one), scenario.label(one)) for one in recordings]
+        served = [
+            _Served(scenario.change(one), one.worn, scenario.label(one)) for one in recordings
+        ]
         with self._lock:
             self.passes = 0
-            self._labels = scenario.flips_labels
-            self._what = self._forever(changed, rows)
+            self._labelled = labelled
+            self._what = self._forever(served, rows)
 
     def start(self) -> None:
         """Begin to send."""
@@ -100,13 +121,11 @@ class Traffic:
                 for number, found in sorted(self._bins.items())
             ]
 
-    def _forever(
-        self, changed: Sequence[tuple[Recording, bool]], rows: int
-    ) -> Iterator[tuple[list[dict[str, Any]], bool]]:
+    def _forever(self, served: Sequence[_Served], rows: int) -> Iterator[_Request]:
         while True:
-            for recording, label in changed:
-                for instances in recording.requests(rows):
-                    yield instances, label
+            for one in served:
+                for instances in one.recording.requests(rows):
+                    yield instances, one
             self.passes += 1
 
     def _run(self) -> None:
@@ -119,25 +138,24 @@ class Traffic:
                 if self._stop.wait(wait):
                     return
                 with self._lock:
-                    instances, label = next(self._what)
-                    labels, self.requests = self._labels, self.requests + 1
+                    instances, served = next(self._what)
+                    labelled, self.requests = self._labelled, self.requests + 1
                 try:
-                    self._ask(client, instances, label, labels)
+                    self._ask(client, instances, served, labelled)
                 except ServiceError:
                     self.failures += 1
 
     def _ask(
-        self, client: Client, instances: list[dict[str, Any]], label: bool, labels: bool
+        self, client: Client, instances: list[dict[str, Any]], served: _Served, labelled: bool
     ) -> None:
         answer = client.predict_rows(instances)
         # What late labels claim is the scenario's matter; what is right is not.
-        worn = label != labels
-        truth = schema.WORN if worn else schema.UNWORN
+        truth = schema.WORN if served.worn else schema.UNWORN
         with self._lock:
             self.versions.add(answer.receipt.version)
             found = self._bins.setdefault(int(time.time() / _BIN_SECONDS), _Bin())
             found.rows += len(answer.predictions)
             found.right += sum(one.verdict == truth for one in answer.predictions)
             found.unsure += sum(one.label is None for one in answer.predictions)
-        if labels:
-            client.label(answer.receipt.id, [label] * len(instances), "inspector")
+        if labelled:
+            client.label(answer.receipt.id, [served.label] * len(instances), "inspector")
