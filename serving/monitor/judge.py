@@ -193,6 +193,11 @@ class Judge:
         }
 
 
+def sensor_fails(quality: Verdict) -> bool:
+    """Tell whether a window of rows has a fault that is the sensor's, not another state's."""
+    return any(count > 0 for fault, count in quality.scores.items() if fault != BEYOND)
+
+
 def _over(score: float, limit: float, why: str, scores: dict[str, float]) -> Verdict:
     result = Result.ALARM if score > limit else Result.OK
     return Verdict(result=result, score=score, threshold=limit, why=why, scores=scores)

@@ -17,6 +17,10 @@ class Kind(StrEnum):
     SESSION = "session"  # tool length, mains, place in the program
 
 
+# What a sensor that fails looks like as well.
+IMITATED = (Kind.DATA, Kind.PREDICTION, Kind.ATTRIBUTION, Kind.SESSION)
+
+
 class Result(StrEnum):
     """What a window says of a kind."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,8 @@ import pandas as pd
 from components.core import schema
 from components.core.drift import regime_name
 from components.core.thresholds import Monitor
-from serving.monitor.judge import Judge
-from serving.monitor.kinds import JUDGING, Kind, Result
+from serving.monitor.judge import Judge, sensor_fails
+from serving.monitor.kinds import IMITATED, JUDGING, Kind, Result
 from serving.monitor.state import PackageState, State, Window
 from serving.monitor.tally import LabelTally, QualityTally, RegimeTally
 from serving.payload.records import PROBABILITY
@@ -172,13 +173,32 @@ class Watch:
 
 
 def alarms(state: State, package: str, thresholds: Monitor) -> dict[Kind, bool]:
-    """Return which kinds are in alarm: `alarms` of the last windows, the latest among them."""
+    """Return which kinds are in alarm: `alarms` of the last windows, the latest among them.
+
+    What the latest window shows while a sensor fails is the sensor's.
+    """
     found = {}
     for kind in Kind:
-        results = [w.verdicts[kind].result for w in state.of_kind(kind, package)]
-        judged = [result for result in results if result in JUDGING][-thresholds.of_windows :]
-        found[kind] = judged.count(Result.ALARM) >= thresholds.alarms and judged[-1] == Result.ALARM
+        windows = [w for w in state.of_kind(kind, package) if w.verdicts[kind].result in JUDGING]
+        last = windows[-thresholds.of_windows :]
+        results = [window.verdicts[kind].result for window in last]
+        raised = results.count(Result.ALARM) >= thresholds.alarms and results[-1] == Result.ALARM
+        found[kind] = raised and not (kind in IMITATED and _while_failing(state, last[-1]))
     return found
+
+
+def _while_failing(state: State, window: Window) -> bool:
+    """Tell whether a sensor was failing during a window, as far as is known by now."""
+    first, last = _moment(window.first), _moment(window.last)
+    return any(
+        _moment(other.first) <= last and _moment(other.last) >= first
+        for other in state.of_kind(Kind.QUALITY, window.package)
+        if sensor_fails(other.verdicts[Kind.QUALITY])
+    )
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _runs(flags: np.ndarray) -> Iterator[tuple[int, int]]:

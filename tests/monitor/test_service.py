@@ -57,7 +57,7 @@ def test_it_shows_windows_alarms_reports_and_metrics(mill: Mill, home: Path) -> 
     with monitor(home) as running:
         wait_for(lambda: running.state()["labelled_rows"] >= 1800, PATIENCE)
         state = running.state()
-        assert set(state["alarms"]) == {"quality", "abstention", "session"}
+        assert set(state["alarms"]) == {"quality", "abstention"}
         quality = state["kinds"]["quality"]
         assert (quality["alarm"], quality["result"]) == (True, "alarm")
         assert "S1_OutputCurrent" in quality["why"]

@@ -12,7 +12,7 @@ import pytest
 from components.core import schema
 from components.core.thresholds import thresholds
 from serving.monitor.judge import IDLE, Judge
-from serving.monitor.kinds import Kind, Result
+from serving.monitor.kinds import IMITATED, Kind, Result
 from serving.monitor.packages import judge as judge_of
 from serving.monitor.state import State, Window
 from serving.monitor.tally import RegimeTally
@@ -96,7 +96,7 @@ def served(mill: Mill, judge: Judge, name: str, runs: tuple[str, ...]) -> State:
         ("healthy", set()),
         ("tool_lower", {Kind.CONCEPT}),
         ("mains_down", {Kind.PREDICTION, Kind.SESSION}),
-        ("dead_sensor", {Kind.QUALITY, Kind.ABSTENTION, Kind.SESSION}),
+        ("dead_sensor", {Kind.QUALITY, Kind.ABSTENTION}),
         ("other_feed", {Kind.DATA}),
         ("flipped_labels", {Kind.CONCEPT}),
     ],
@@ -107,10 +107,33 @@ def test_a_scenario_raises_its_alarms(
     state = served(mill, judge, name, ("12", "13"))
     found = {kind for kind, on in alarms(state, mill.package.digest, LIMITS).items() if on}
     assert found >= raised
+    if name == "dead_sensor":
+        assert not found & set(IMITATED)
+        assert set(results(state, Kind.SESSION)) == {Result.ALARM}
     if name in ("healthy", "flipped_labels"):
         assert found == raised
         assert set(results(state, Kind.DATA)) == {Result.OK}
         assert Result.ALARM not in results(state, Kind.SESSION)
+
+
+def test_a_sensor_that_was_mended_leaves_no_alarm_of_drift(mill: Mill, judge: Judge) -> None:
+    state, watch = watching(judge)
+    dead = mill.offline.frame(SCENARIOS["dead_sensor"].change(mill.recordings["12"]))
+    # Some rows of another feed rate first, so that windows of quality end before those of drift.
+    faster = mill.offline.frame(mill.recordings["10"])
+    faster = faster[faster[schema.IS_CUTTING] == True].iloc[:60]  # noqa: E712
+    dead["answered_at"] += pd.Timedelta(hours=1)
+    rows = pd.concat([faster, dead, mill.offline.frame(mill.recordings["12"], 9000)])
+    clean = False
+    for start in range(0, len(rows), 10):
+        for _ in watch.rows(rows.iloc[start : start + 10]):
+            found = {k for k, on in alarms(state, mill.package.digest, LIMITS).items() if on}
+            newest = state.of_kind(Kind.QUALITY, mill.package.digest)
+            failing = bool(newest) and newest[-1].verdicts[Kind.QUALITY].result == Result.ALARM
+            clean = clean or (len(newest) > 2 and not failing)
+            if newest and not failing:
+                assert not found & set(IMITATED)
+    assert clean
 
 
 def test_a_feed_rate_of_one_run_is_compared_and_not_judged(mill: Mill, judge: Judge) -> None:
