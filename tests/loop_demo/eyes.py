@@ -31,6 +31,10 @@ class Eyes:
         """Close the connections."""
         self._http.close()
 
+    def fault(self) -> str:
+        """Return why a part has ended, for good; empty while all are at work."""
+        return self._parts.fault()
+
     def windows(self, since: float = 0.0) -> dict[str, dict[str, str]]:
         """Return the results by kind of the monitor's newest windows, by id.
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +49,14 @@ class Parts:
         port: of the transformer; the others follow it.
         prometheus_port: of Prometheus.
         alertmanager_port: of Alertmanager.
+        fault: returns why a part has ended, empty while all are at work.
     """
 
     home: Home
     port: int
     prometheus_port: int
     alertmanager_port: int
+    fault: Callable[[], str] = str
 
     @property
     def prometheus(self) -> str:
@@ -156,7 +158,8 @@ def running(
     try:
         for program in watchers:
             program.start()
-        _await(parts, targets, lambda: _fault(serve, log, watchers), tell)
+        parts = replace(parts, fault=lambda: ended(serve, log, watchers))
+        _await(parts, targets, tell)
         yield parts
     finally:
         for program in watchers:
@@ -178,18 +181,19 @@ def _quicken(folder: Path) -> int:
     return sum(len(item["targets"]) for item in scraping["scrape_configs"][0]["static_configs"])
 
 
-def _fault(serve: subprocess.Popen[bytes], log: Path, watchers: Sequence[Program]) -> str:
+def ended(serve: subprocess.Popen[bytes], log: Path, watchers: Sequence[Program]) -> str:
+    """Return why a part has ended, empty while all are at work."""
     if serve.poll() is not None:
         return f"toolwear serve ended with {serve.returncode}: {_last(log)}"
     return next((program.fault() for program in watchers if program.fault()), "")
 
 
-def _await(parts: Parts, targets: int, fault: Callable[[], str], tell: Tell) -> None:
+def _await(parts: Parts, targets: int, tell: Tell) -> None:
     """Wait until every server is scraped and Alertmanager is ready."""
     deadline, told = time.monotonic() + _READY_SECONDS, time.monotonic()
     while True:
-        if fault():
-            raise ToolwearError(f"A part did not start: {fault()}")
+        if fault := parts.fault():
+            raise ToolwearError(f"A part did not start: {fault}")
         up = _up(parts.prometheus)
         if up == targets and _is_ready(f"{parts.alertmanager}/-/ready"):
             return

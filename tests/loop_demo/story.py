@@ -284,6 +284,8 @@ class Story:
         began = told = time.monotonic()
         limit = seconds * self.patience
         while not (found := condition()):
+            if fault := self.eyes.fault():
+                raise MissingStepError(f"The step '{step}' did not come: {fault}.")
             now = time.monotonic()
             if now - began > limit:
                 raise MissingStepError(

@@ -27,10 +27,12 @@ from serving.common import champion as pointer
 from serving.common.rollout import Result
 from serving.replay.recordings import read
 from serving.replay.scenarios import SCENARIOS
-from tests.loop_demo import deliver
+from tests.loop_demo import deliver, parts
 from tests.loop_demo.__main__ import ADDRESSES
+from tests.loop_demo.eyes import Eyes
 from tests.loop_demo.plans import DRIFT, PLANS, Delivery
-from tests.loop_demo.timeline import EVENTS, PICTURE, Step
+from tests.loop_demo.story import MissingStepError, Story
+from tests.loop_demo.timeline import EVENTS, PICTURE, Step, Timeline
 from tests.programs import program
 from tests.serving.conftest import environment
 
@@ -218,6 +220,22 @@ def test_flipped_labels_are_delivered_for_the_runs_that_were_served(
     before = {item.run_id: item.worn for item in read(real_data)}
     after = {item.run_id: item.worn for item in read(folder)}
     assert {run for run in before if before[run] != after[run]} == {"12", "13"}
+
+
+def test_a_part_that_has_ended_is_told_instead_of_waited_for(tmp_path: Path) -> None:
+    serve = subprocess.Popen(
+        [sys.executable, "-c", "print('the port is taken'); raise SystemExit(3)"]
+    )
+    serve.wait()
+    log = tmp_path / "serve.log"
+    log.write_text("the port is taken\n")
+    running = parts.Parts(Home.at(tmp_path), 1, 2, 3, lambda: parts.ended(serve, log, ()))
+    eyes, timeline = Eyes(running), Timeline(tmp_path, lambda _said: None)
+    nothing: Any = None
+    story = Story(PLANS[SCENARIO], eyes, nothing, timeline, tmp_path, tmp_path, {}, nothing)
+    with pytest.raises(MissingStepError, match="toolwear serve ended with 3: the port is taken"):
+        story._wait(Step.HEALTHY, "it is well", lambda: None, 600)
+    eyes.close()
 
 
 def test_each_scenario_has_a_plan_whose_runs_are_recorded() -> None:
