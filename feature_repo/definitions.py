@@ -1,4 +1,4 @@
-"""What Feast knows: two views of the same features, one to train on and one to serve from.
+"""What Feast knows: the same features in a view to train on and in two to serve from.
 
 Training asks for the features of every telemetry row. Its entity is the row itself: with the run
 as the key a point-in-time join would compare every row of a run with every other. Serving asks
@@ -11,6 +11,7 @@ the objects at the bottom; the steps and serving call `repository` with a folder
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,19 +29,16 @@ from feast.data_format import ParquetFormat
 from feast.types import Float64, String
 
 from components.core import schema
-from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
+from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, VIEWS
 from components.features.names import (
     FEAST_FOLDER,
     LATEST_FILE,
-    LATEST_VIEW,
     PUSH_SOURCE,
     SAMPLES_FOLDER,
     SAMPLES_SERVICE,
     SAMPLES_VIEW,
     latest_service,
 )
-
-_FEATURES = [Field(name=column, dtype=Float64) for column in FEATURE_COLUMNS]
 
 
 def repository(home: Path) -> list[Any]:
@@ -64,28 +62,29 @@ def repository(home: Path) -> list[Any]:
     samples = FeatureView(
         name=SAMPLES_VIEW,
         entities=[sample],
-        schema=list(_FEATURES),
+        schema=_fields(FEATURE_COLUMNS),
         source=_parquet(f"{SAMPLES_VIEW}_source", home / SAMPLES_FOLDER / "*.parquet"),
         online=False,
         ttl=timedelta(0),  # recordings do not go stale
         description="Features of every telemetry row, to train on.",
     )
-    latest = FeatureView(
-        name=LATEST_VIEW,
-        entities=[run],
-        schema=[*_FEATURES, Field(name=schema.SAMPLE_ID, dtype=String)],
-        source=PushSource(
-            name=PUSH_SOURCE,
-            batch_source=_parquet(f"{LATEST_VIEW}_source", home / LATEST_FILE),
-        ),
-        online=True,
-        ttl=timedelta(0),
-        description="Features of the newest cutting row of each run, to serve from.",
-    )
+    pushed = PushSource(name=PUSH_SOURCE, batch_source=_parquet("newest_rows", home / LATEST_FILE))
+    latest = {
+        name: FeatureView(
+            name=name,
+            entities=[run],
+            schema=[*_fields(columns), Field(name=schema.SAMPLE_ID, dtype=String)],
+            source=pushed,
+            online=True,
+            ttl=timedelta(0),
+            description="Features of the newest cutting row of each run, to serve from.",
+        )
+        for name, columns in VIEWS.items()
+    }
     services = [
         FeatureService(
             name=latest_service(name),
-            features=[latest[[*chosen.columns, schema.SAMPLE_ID]]],
+            features=[latest[chosen.view][[*chosen.columns, schema.SAMPLE_ID]]],
             description=chosen.why,
         )
         for name, chosen in FEATURE_SETS.items()
@@ -95,7 +94,11 @@ def repository(home: Path) -> list[Any]:
         features=[samples],
         description="All features of every row: what the training set is joined from.",
     )
-    return [sample, run, samples, latest, training, *services]
+    return [sample, run, samples, *latest.values(), training, *services]
+
+
+def _fields(columns: Sequence[str]) -> list[Field]:
+    return [Field(name=column, dtype=Float64) for column in columns]
 
 
 def _parquet(name: str, path: Path) -> FileSource:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from components.core import schema
+from components.features.names import LEVELS_VIEW, VARIABILITY_VIEW
 
 AXES = ("X1", "Y1", "Z1")
 AXIS_POSITION = tuple(f"{axis}_ActualPosition" for axis in AXES)  # mm
@@ -142,6 +143,11 @@ class FeatureSet:
     samples_column: str  # boolean key column that is true on this set's samples
     why: str
 
+    @property
+    def view(self) -> str:
+        """Name of the Feast view that its columns are served from."""
+        return next(name for name, held in VIEWS.items() if set(self.columns) <= set(held))
+
 
 PUBLISHED_WITHOUT_POSITION, RIPPLE = "published_without_position", "ripple"
 FEATURE_SETS = MappingProxyType(
@@ -172,7 +178,8 @@ FEATURE_SETS = MappingProxyType(
     }
 )
 
-FEATURE_COLUMNS = (*PUBLISHED_COLUMNS, *WINDOW_COLUMNS)
+VIEWS = MappingProxyType({LEVELS_VIEW: PUBLISHED_COLUMNS, VARIABILITY_VIEW: WINDOW_COLUMNS})
+FEATURE_COLUMNS = tuple(column for columns in VIEWS.values() for column in columns)
 
 # Telemetry columns that the features are computed from.
 RAW_SIGNALS = tuple(

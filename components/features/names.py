@@ -11,7 +11,11 @@ SAMPLES_FOLDER = "samples"
 LATEST_FILE = "latest.parquet"  # also of the features step's output
 
 SAMPLES_VIEW, SAMPLES_SERVICE = "sample_features", "training_set"
-LATEST_VIEW, PUSH_SOURCE = "machine_latest", "telemetry_push"
+PUSH_SOURCE = "telemetry_push"
+
+# The newest rows lie in two views, as Feast reads a view as a whole: a model that needs twelve
+# columns shall not wait for forty. Each set of features lies in one of them.
+LEVELS_VIEW, VARIABILITY_VIEW = "machine_levels", "machine_variability"
 
 
 def latest_service(feature_set: str) -> str:

@@ -21,12 +21,11 @@ from components.core import jsonfile, schema
 from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
-from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
+from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, VIEWS
 from components.features.feast_folder import apply_folder, bounded_duckdb, open_folder, redis
 from components.features.names import (
     FEATURES_FOLDER,
     LATEST_FILE,
-    LATEST_VIEW,
     PUSH_SOURCE,
     SAMPLES_FOLDER,
     latest_service,
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 HOME_FOLDER = "feast"  # below the home of toolwear
 _CURRENT = "current"
-_COMPLETE = "complete"
+_COMPLETE = "complete.views"  # of stores that hold these views; others are built anew
 
 
 def published(home: Path) -> tuple[int, int] | None:
@@ -46,7 +45,7 @@ def published(home: Path) -> tuple[int, int] | None:
     It costs a microsecond, and differs once another store is published or this one is made anew.
     """
     try:
-        found = (home / HOME_FOLDER / _CURRENT / _COMPLETE).stat()
+        found = os.stat(f"{home}/{HOME_FOLDER}/{_CURRENT}/{_COMPLETE}")  # noqa: PTH116 - each request asks
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns
@@ -124,7 +123,7 @@ class OnlineStore:
 
         self._store = open_folder(folder)
         self._online = get_provider(self._store.config)
-        self._view = self._store.get_feature_view(LATEST_VIEW)
+        self._views = {name: self._store.get_feature_view(name) for name in VIEWS}
         self._lock = Lock()  # Feast's SQLite connection does not bear two threads at a time
         # Kept, because Feast parses a service anew each time it is asked for.
         self._services = {
@@ -170,16 +169,15 @@ class OnlineStore:
         from feast.protos.feast.types.Value_pb2 import Value
         from redis.exceptions import RedisError
 
-        columns = FEATURE_SETS[feature_set].columns
+        chosen = FEATURE_SETS[feature_set]
+        columns, view = chosen.columns, self._views[chosen.view]
         keys = [
             EntityKey(join_keys=[schema.RUN_ID], entity_values=[Value(string_val=run_id)])
             for run_id in run_ids
         ]
         try:
             with self._lock:
-                found = self._online.online_read(
-                    self._store.config, self._view, keys, list(columns)
-                )
+                found = self._online.online_read(self._store.config, view, keys, list(columns))
         except (OSError, FeastError, RedisError, sqlite3.Error) as error:
             raise StoreDownError(f"{type(error).__name__}: {error}") from error
         return [_latest(when, values, columns) for when, values in found]
@@ -230,5 +228,5 @@ def _fill(store: FeatureStore, folder: Path) -> None:
         store.materialize(
             start_date=times.min().to_pydatetime() - margin,
             end_date=times.max().to_pydatetime() + margin,
-            feature_views=[LATEST_VIEW],
+            feature_views=list(VIEWS),
         )

@@ -6,6 +6,7 @@ processes lose the model, the metrics and the predictor's address. More load: mo
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -88,6 +89,8 @@ def serve(models: Sequence[Model], serving: Serving) -> None:
     for model in models:
         repository.update(model)
     dataplane = KnownModels(model_registry=repository)
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: the collector need not go through it each time
     http_server(
         application(
             dataplane,

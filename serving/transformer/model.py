@@ -102,7 +102,17 @@ class Transformer(StagedModel):
         result: Result,
         headers: Any = None,  # noqa: ARG002
     ) -> dict[str, Any] | InferResponse:
-        """Put the answer in the request's protocol, and keep it."""
+        """Put the answer in the request's protocol; it is counted and kept once it is sent."""
+        request = result.query.request
+        answer = (
+            result.v2(self.name, request)
+            if isinstance(request, InferRequest)
+            else result.v1(self.name)
+        )
+        asyncio.get_running_loop().call_soon(self._keep, result)
+        return answer
+
+    def _keep(self, result: Result) -> None:
         proof = result.model.proof
         features = result.features
         complete = features.complete
@@ -111,15 +121,8 @@ class Transformer(StagedModel):
         self._counted.model(proof["version"], proof["package_digest"], proof["use"])
         stale = sum(origin.stale for origin in features.origins)
         self._counted.answered(result.answers, result.model.probability, stale)
-        request = result.query.request
-        answer = (
-            result.v2(self.name, request)
-            if isinstance(request, InferRequest)
-            else result.v1(self.name)
-        )
         if self._keeps:
             self._log.put(result.record(self.name))
-        return answer
 
     def response_headers(self, result: Result) -> dict[str, str]:
         """Return the receipt's id."""

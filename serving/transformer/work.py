@@ -54,14 +54,27 @@ class Work:
         if not isinstance(query.rows, EntityKeys):
             return await loop.run_in_executor(self._of_others, self._answered, task)
         answer = loop.run_in_executor(self._of_the_store, self._answered, task)
+        seconds = self._source.seconds
+        watch: asyncio.TimerHandle
+
+        def look() -> None:
+            nonlocal watch
+            if task.read_for() >= seconds:
+                task.given_up = True
+                answer.cancel()  # nobody waits for it any more
+            else:
+                watch = loop.call_later(seconds, look)
+
+        watch = loop.call_later(seconds, look)
         try:
-            while not (await asyncio.wait((answer,), timeout=self._source.seconds))[0]:
-                if task.read_for() >= self._source.seconds:
-                    raise self._source.slow()
-            return answer.result()
+            return await answer
+        except asyncio.CancelledError:
+            if task.given_up:
+                raise self._source.slow() from None
+            task.given_up = True
+            raise
         finally:
-            task.given_up = not answer.done()
-            answer.cancel()  # nobody waits for it any more
+            watch.cancel()
 
     def _answered(self, task: _Task) -> Result:
         """Answer; if the predictor serves another model by now, with that one's features."""

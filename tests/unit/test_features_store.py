@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from components.core import jsonfile, schema
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from components.features import store
-from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
+from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, VIEWS
 from components.features.join import TrainingSetJoin
 from components.features.names import FEATURES_FOLDER, LATEST_FILE, SAMPLES_VIEW
 
@@ -95,8 +96,9 @@ def test_a_push_is_visible_at_once_and_survives_publishing_again(
     opened.push(newer)
     store.publish_online(features, home)
     for reader in (opened, store.open_store(home)):
-        found = reader.latest(["01", "02"], "ripple")
-        assert found[schema.SAMPLE_ID].tolist() == ["01:9", "02:10"]
+        for feature_set in FEATURE_SETS:  # they lie in two views
+            found = reader.latest(["01", "02"], feature_set)
+            assert found[schema.SAMPLE_ID].tolist() == ["01:9", "02:10"]
         assert found["S1_ActualAcceleration_std"].tolist() == [0.0, 7.0]
 
 
@@ -132,7 +134,7 @@ def test_what_a_kill_left_half_built_is_built_anew(
 ) -> None:
     home, features = tmp_path / "home", output("a", ["01"])
     folder = store.publish_online(features, home)
-    (folder / "complete").unlink()
+    (folder / store._COMPLETE).unlink()
     (folder / "online.db").write_bytes(b"half")
     store.publish_online(features, home)
     found = store.open_store(home).latest(["01"], "ripple")
@@ -163,6 +165,16 @@ def test_feast_s_command_line_finds_what_the_store_applies(
     assert names == {o.name for o in repository(tmp_path)}
     assert len(found.feature_services) == 1 + len(FEATURE_SETS)
     assert [view.online for view in found.feature_views if view.name == SAMPLES_VIEW] == [False]
+
+
+def test_the_cluster_s_copy_knows_the_views_and_the_mark_of_a_whole_store(
+    tmp_path: Path, output: Callable[..., Path]
+) -> None:
+    script = (ROOT / "manifests" / "base" / "feast" / "materialize.sh").read_text()
+    assert re.findall(r"--views (\S+)", script) == list(VIEWS)
+    folder = store.publish_online(output("a", ["01"]), tmp_path / "home")
+    (mark,) = re.findall(r'TOOLWEAR_FEAST/([^"]+)', script)
+    assert (folder / mark).is_file()
 
 
 def test_an_empty_home_and_a_wrong_folder_are_named(tmp_path: Path) -> None:
