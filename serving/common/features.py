@@ -10,6 +10,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
@@ -109,7 +110,7 @@ class Features:
     cutting: np.ndarray | None = None
     feedrates: np.ndarray | None = None
 
-    @property
+    @cached_property
     def complete(self) -> np.ndarray:
         """Which rows have features, bool (rows,)."""
         found: np.ndarray = np.isfinite(self.values).all(axis=1)

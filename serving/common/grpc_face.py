@@ -17,6 +17,8 @@ from serving.common.limits import BODY_BYTES, CONNECTIONS
 from serving.common.refusal import Refusal
 
 FEATURES_PARAMETER = "features"  # of requests and metadata: which features the rows hold
+# Of servers and channels: no ping with each message to find out how wide the line is.
+NO_PROBE = ("grpc.http2.bdp_probe", 0)
 NO_SUCH_MODEL = "There is no model of this name here."
 _log = logging.getLogger("toolwear.serving")
 
@@ -81,6 +83,7 @@ async def start_grpc(dataplane: DataPlane, server: str, host: str, port: int) ->
             ("grpc.max_receive_message_length", BODY_BYTES),
             # Without it a second server on the port would silently get half of the calls.
             ("grpc.so_reuseport", 0),
+            NO_PROBE,
         ],
     )
     service.add_GRPCInferenceServiceServicer_to_server(GrpcFace(dataplane, server), running)

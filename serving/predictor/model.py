@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from kserve import InferOutput, InferRequest, InferResponse
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from components.core.abstention import ANSWERS, NOT_SURE
 from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
@@ -112,11 +114,11 @@ class Predictor(StagedModel):
         self,
         result: Answers,
         headers: Any = None,  # noqa: ARG002
-    ) -> dict[str, Any] | InferResponse:
+    ) -> dict[str, Any] | InferResponse | pb.ModelInferResponse:
         """Put the answers in the request's protocol."""
         request = result.query.request
         if isinstance(request, InferRequest):
-            return self._v2(request, result)
+            return self._grpc(request, result) if request.from_grpc else self._v2(request, result)
         return {
             "model_version": result.query.served.package.version,
             **result.query.served.proof,
@@ -151,10 +153,37 @@ class Predictor(StagedModel):
                 InferOutput(ANSWER_OUTPUT, [n], "BYTES", answers),
                 InferOutput(REASON_OUTPUT, [n], "BYTES", reasons),
             ],
-            # KServe's gRPC encoder sends arrays in binary anyway, and trips over this flag.
-            use_binary_outputs=request.use_binary_outputs and not request.from_grpc,
+            use_binary_outputs=request.use_binary_outputs,
             requested_outputs=request.request_outputs,
         )
+
+    def _grpc(self, request: InferRequest, result: Answers) -> pb.ModelInferResponse:
+        """Return the same as a message, which KServe takes as it is.
+
+        Its own conversion goes through an object for each tensor, and takes three times as long.
+        """
+        served, n = result.query.served, len(result.codes)
+        response = pb.ModelInferResponse(
+            id=request.id or wire.new_id(),
+            model_name=self.name,
+            model_version=served.package.version,
+        )
+        for key, value in served.proof.items():
+            response.parameters[key].string_param = value
+        tensors = (
+            (
+                PROBABILITY_OUTPUT,
+                "FP64",
+                result.probabilities.shape,
+                result.probabilities.tobytes(),
+            ),
+            (ANSWER_OUTPUT, "BYTES", [n], _texts(ANSWERS[code] for code in result.codes)),
+            (REASON_OUTPUT, "BYTES", [n], _texts(result.reasons.get(row, "") for row in range(n))),
+        )
+        for name, datatype, shape, raw in tensors:
+            response.outputs.add(name=name, datatype=datatype, shape=shape)
+            response.raw_output_contents.append(raw)
+        return response
 
     def _count(self, codes: np.ndarray, strange: np.ndarray, band: np.ndarray) -> None:
         for code, number in enumerate(np.bincount(codes, minlength=len(ANSWERS)).tolist()):
@@ -203,6 +232,12 @@ class Predictor(StagedModel):
                 "use": description["use"],
             },
         }
+
+
+def _texts(values: Iterable[str]) -> bytes:
+    """Return texts as the protocol has them: each behind its length in four bytes."""
+    encoded = (value.encode() for value in values)
+    return b"".join(len(text).to_bytes(4, "little") + text for text in encoded)
 
 
 def _check_features(request: InferRequest, served: Served) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import grpc
 import numpy as np
-from kserve import InferResponse
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
+from kserve.protocol.infer_type import deserialize_bytes_tensor
 
 from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
 from serving.common.features import FeatureSpec
-from serving.common.grpc_face import FEATURES_PARAMETER
+from serving.common.grpc_face import FEATURES_PARAMETER, NO_PROBE
 from serving.common.limits import BODY_BYTES
 from serving.common.outages import PredictorDownError, PredictorSlowError
 from serving.common.refusal import Refusal
@@ -31,6 +31,7 @@ _CHANNEL = (
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.max_receive_message_length", BODY_BYTES),
     ("grpc.enable_http_proxy", 0),
+    NO_PROBE,
 )
 
 
@@ -120,12 +121,13 @@ class Hop:
             response = self._stub.ModelInfer(request, timeout=self._seconds)
         except grpc.RpcError as error:
             raise _meaning(error) from error
-        decoded = InferResponse.from_grpc(response)
-        outputs = {output.name: output.as_numpy() for output in decoded.outputs}
+        names = [output.name for output in response.outputs]
+        raw = dict(zip(names, response.raw_output_contents, strict=True))
+        probabilities = np.frombuffer(raw[PROBABILITY_OUTPUT]).reshape(len(values), -1)
         return ModelAnswer(
-            probability=outputs[PROBABILITY_OUTPUT][:, 1],
-            answers=_texts(outputs[ANSWER_OUTPUT]),
-            reasons=_texts(outputs[REASON_OUTPUT]),
+            probability=probabilities[:, 1],
+            answers=_texts(raw[ANSWER_OUTPUT]),
+            reasons=_texts(raw[REASON_OUTPUT]),
             proof={name: value.string_param for name, value in response.parameters.items()},
         )
 
@@ -142,5 +144,5 @@ def _meaning(error: Any) -> Exception:
     return PredictorDownError(f"{code.name}: {details}")
 
 
-def _texts(values: np.ndarray) -> list[str]:
-    return [item.decode() if isinstance(item, bytes) else str(item) for item in values.tolist()]
+def _texts(raw: bytes) -> list[str]:
+    return [item.decode() for item in deserialize_bytes_tensor(raw)]
