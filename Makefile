@@ -34,7 +34,7 @@ watch: $(MAIN) ## Run Prometheus and Alertmanager beside `make serve` until Ctrl
 
 .PHONY: test
 test: $(DEV) $(AUTOML) ## Set everything up and run all tests
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 .PHONY: bench-serving
 bench-serving: $(DEV) $(BENCH) ## Measure our servers beside plain FastAPI, MLServer and MLflow (ARGS="--home runs")
