@@ -200,6 +200,12 @@ def show(console: Console, found: dict[str, Any]) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    chain = found["chain"]
+    console.print(
+        f"chain against direct, a round: {chain['chain_ratio_least']:.2f} to "
+        f"{chain['chain_ratio_most']:.2f}",
+        highlight=False,
+    )
     for target in found["targets"]:
         colour, word = ("green", "reached") if target["reached"] else ("red", "missed")
         console.print(

@@ -11,7 +11,7 @@ import numpy as np
 
 from components.core.errors import ToolwearError
 from serving.common.limits import BODY_BYTES
-from tests.bench_serving.figures import Load, cpu_ratio, p50_ratio, summary
+from tests.bench_serving.figures import Load, chain_ratio, cpu_ratio, summary
 from tests.bench_serving.rivals import PLAIN, Rival
 from tests.bench_serving.server import HOST, Server
 from tests.serving.conftest import MODEL
@@ -124,7 +124,7 @@ def chain(
     interleaved(steps, 1)  # to warm up
     loads = interleaved(steps, rounds)
     found: dict[str, Any] = {name: summary(measured) for name, measured in loads.items()}
-    found["chain_ratio"] = p50_ratio(loads["chain"], loads["direct"])
+    found |= chain_ratio(loads["chain"], loads["direct"])
     found["shap_p50_ms"] = found["shap"]["p50_ms"]
     return found
 

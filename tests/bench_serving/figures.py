@@ -65,20 +65,29 @@ def cpu_ratio(loads: Sequence[Load], base: Sequence[Load]) -> dict[str, float]:
 
     Rounds are paired, for what else the machine does changes from one to the next.
     """
-    ratios = [load.cpu_ms / other.cpu_ms for load, other in zip(loads, base, strict=True)]
-    return {
-        "cpu_ratio": statistics.median(ratios),
-        "cpu_ratio_least": min(ratios),
-        "cpu_ratio_most": max(ratios),
-    }
-
-
-def p50_ratio(loads: Sequence[Load], base: Sequence[Load]) -> float:
-    """Return the median over the rounds of p50 against another server's."""
-    return statistics.median(
-        percentile(load.latencies_ms, 50) / percentile(other.latencies_ms, 50)
-        for load, other in zip(loads, base, strict=True)
+    return _spread(
+        "cpu_ratio",
+        [load.cpu_ms / other.cpu_ms for load, other in zip(loads, base, strict=True)],
     )
+
+
+def chain_ratio(loads: Sequence[Load], base: Sequence[Load]) -> dict[str, float]:
+    """Return p50 against the direct call's in the same way."""
+    return _spread(
+        "chain_ratio",
+        [
+            percentile(load.latencies_ms, 50) / percentile(other.latencies_ms, 50)
+            for load, other in zip(loads, base, strict=True)
+        ],
+    )
+
+
+def _spread(name: str, ratios: Sequence[float]) -> dict[str, float]:
+    return {
+        name: statistics.median(ratios),
+        f"{name}_least": min(ratios),
+        f"{name}_most": max(ratios),
+    }
 
 
 def targets(found: Mapping[str, float]) -> list[dict[str, object]]:

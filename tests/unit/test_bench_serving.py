@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench_serving.__main__ import arguments
 from tests.bench_serving.compare import interleaved
-from tests.bench_serving.figures import Load, cpu_ratio, p50_ratio, percentile, summary, targets
+from tests.bench_serving.figures import Load, chain_ratio, cpu_ratio, percentile, summary, targets
 
 
 def load(latency: float, cpu_ms: float, requests: int = 10, seconds: float = 1.0) -> Load:
@@ -47,7 +47,9 @@ def test_ratios_are_paired_by_round() -> None:
     assert cpu_ratio(found, base) == pytest.approx(
         {"cpu_ratio": 1.5, "cpu_ratio_least": 1.0, "cpu_ratio_most": 2.0}
     )
-    assert p50_ratio(found, base) == 2
+    assert chain_ratio(found, base) == pytest.approx(
+        {"chain_ratio": 2, "chain_ratio_least": 1, "chain_ratio_most": 3}
+    )
     with pytest.raises(ValueError, match="zip"):
         cpu_ratio(found[:2], base)
 
