@@ -23,7 +23,7 @@ from tests.loop_demo.traffic import Traffic
 _POLL_SECONDS = 0.5
 _TELL_SECONDS = 10.0
 # Requests a second and rows of each. A mill gives ten rows a second; windows are to be full sooner.
-_FILLING, _WAITING, _TRYING = (12.0, 25), (2.0, 25), (40.0, 5)
+_FILLING, _WAITING, _TRYING = (12.0, 25), (2.0, 25), (40.0, 2)
 _HEALTHY_WINDOWS = 3
 _QUIET_SECONDS = 30.0  # in which an alert that starts no run would have started one
 _LAST_SECONDS = 10.0
