@@ -25,8 +25,8 @@ def state(word: str) -> State:
             package="p",
             about="feed-3",
             rows=500,
-            first="",
-            last="",
+            first=f"2018-01-02T00:{number:02d}:00+00:00",
+            last=f"2018-01-02T00:{number:02d}:59+00:00",
             verdicts={Kind.DATA: Verdict(result=MEANING[letter], score=0.0, threshold=0.0, why="")},
         )
         for number, letter in enumerate(word)
