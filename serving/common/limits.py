@@ -5,5 +5,11 @@ from __future__ import annotations
 BODY_BYTES = 1 << 20
 ROWS = 1000  # about 10 ms of the event loop, health probes included
 BODY_SECONDS = 10.0  # for a client to send its body
-CONNECTIONS = 512
+HEAD_BYTES = 64 << 10  # of a request: its first line and headers
+URL_BYTES = 8 << 10
+HEAD_SECONDS = 10.0  # for the head of a request, from the connection's first moment
+BODY_PAUSE_SECONDS, BODY_PAUSE_BYTES = 5.0, 1 << 10  # less in that time is no body on its way
+CONNECTIONS = 512  # beyond, those that owe a request are closed, the oldest first
+REQUESTS = 512  # at once
+CLIENT_REQUESTS = 256  # at once by one client
 GRACE_SECONDS = 20  # for requests in flight when the server is told to stop

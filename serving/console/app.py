@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -19,8 +18,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.core.home import Home
 from components.core.operator_token import operator_token
-from serving.common.arguments import LOOPBACK
-from serving.common.listen import http_server
 from serving.console.pages.actions import ActionPages
 from serving.console.pages.base import FOLDER, Console
 from serving.console.pages.data import DataPages
@@ -31,6 +28,7 @@ from serving.console.pages.runs import RunPages
 from serving.console.pages.why import WhyPages
 from serving.console.parts import Addresses, Parts
 from serving.console.session import Sessions
+from serving.http.server import http_server
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -42,7 +40,6 @@ _WRITTEN = (
     "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 )
-_LOCAL = (LOOPBACK, "localhost")
 _WRITTEN_PATHS = ("/data-docs/", "/report/", "/drift/")
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -79,13 +76,12 @@ class Guarded:
         await self._app(scope, receive, guarded)
 
 
-def application(home: Home, addresses: Addresses, hosts: Sequence[str] = ("*",)) -> ASGIApp:
+def application(home: Home, addresses: Addresses) -> ASGIApp:
     """Return the application.
 
     Args:
         home: the system's folder.
         addresses: of the other parts.
-        hosts: names that a browser may have asked for.
     """
     token = operator_token(home)
     console = Console(home, Parts(addresses, token), Sessions(token))
@@ -107,8 +103,6 @@ def application(home: Home, addresses: Addresses, hosts: Sequence[str] = ("*",))
         routes=_routes(console),
         lifespan=lifespan,
         middleware=[
-            # Another site could have its own name point here, and read what it likes.
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             Middleware(GZipMiddleware, minimum_size=2000),
         ],
         exception_handlers={HTTPException: unknown, Exception: failed},
@@ -176,5 +170,5 @@ def serve(home: Home, addresses: Addresses, host: str, port: int, access_log: bo
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    app = application(home, addresses, _LOCAL if host == LOOPBACK else ("*",))
+    app = application(home, addresses)
     http_server(app, host, port, access_log=access_log).run()

@@ -16,12 +16,12 @@ from components.core.home import Home
 from components.core.lock import exclusive
 from serving.common import ports
 from serving.common.arguments import LOOPBACK, add_arguments
-from serving.common.listen import http_server
 from serving.common.rollout import CANDIDATE, STABLE
 from serving.front import metrics
 from serving.front.app import application
 from serving.front.keeper import Keeper
 from serving.front.tracks import EXPLAINER, TRANSFORMER, Track
+from serving.http.server import http_server
 
 _KEEP_ALIVE_SECONDS = 65
 _LOCK_SECONDS = 30.0  # longer than an earlier front takes to end

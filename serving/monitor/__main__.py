@@ -15,7 +15,7 @@ from components.core.thresholds import thresholds
 from serving.common import champion as pointer
 from serving.common import ports
 from serving.common.arguments import LOOPBACK
-from serving.common.listen import http_server
+from serving.http.server import http_server
 
 _POLL_SECONDS = 2.0
 

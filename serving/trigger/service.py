@@ -19,8 +19,8 @@ from components.core.operator_token import operator_token
 from components.core.thresholds import thresholds
 from components.promote.served import served_by
 from serving.common.arguments import LOOPBACK
-from serving.common.listen import http_server
 from serving.common.ports import TRIGGER
+from serving.http.server import http_server
 from serving.trigger import metrics
 from serving.trigger.app import application
 from serving.trigger.backend import Backend
