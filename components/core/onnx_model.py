@@ -11,6 +11,7 @@ import onnxruntime as ort
 INPUT = "features"  # float64, shape (rows, features)
 LABEL_OUTPUT = "label"  # int64, shape (rows,)
 PROBABILITY_OUTPUT = "probabilities"  # float64, shape (rows, classes)
+_EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 class OnnxModel:
@@ -23,6 +24,9 @@ class OnnxModel:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # A graph is one file: without this, weights that it keeps outside would be read from the
+        # working directory, whatever the digest of the graph says.
+        options.add_session_config_entry(_EXTERNAL_FOLDER, "/dev/null/none")
         source = model if isinstance(model, bytes) else str(model)
         self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         self.n_features = int(self._session.get_inputs()[0].shape[1])

@@ -23,6 +23,7 @@ import numpy as np
 
 from components.core import jsonfile
 from components.core.errors import ToolwearError
+from components.core.files import read_regular
 
 DESCRIPTION_FILE = "package.json"
 MODEL_FILE = "model.onnx"
@@ -35,6 +36,8 @@ FILES = (MODEL_FILE, REFERENCE_FILE, GOLDEN_FILE, CARD_FILE, METRICS_FILE)
 PARTIAL_PREFIX = ".partial-"  # of a package that is being written
 
 OPTIONAL_FILES = (DRIFT_FILE,)
+_DESCRIPTION_BYTES = 1 << 20
+_FILE_BYTES = 256 << 20  # of each; what a server may really take is the gate's to say
 
 _FORMAT = 1
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -183,7 +186,7 @@ def load_package(folder: Path, digest: str | None = None) -> Package:
             f"give the SHA-256 (64 digits) of its {DESCRIPTION_FILE}."
         )
     try:
-        head = (folder / DESCRIPTION_FILE).read_bytes()
+        head = read_regular(folder / DESCRIPTION_FILE, _DESCRIPTION_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         raise ToolwearError(
             f"{folder} is not a model package: it has no {DESCRIPTION_FILE}."
@@ -210,7 +213,7 @@ def _checked_contents(folder: Path, hashes: Mapping[str, str]) -> dict[str, byte
         fault = "is missing from" if wrong[0] in hashes else "does not belong in"
         raise ToolwearError(f"{wrong[0]} {fault} the package {folder}; fetch the package again.")
     # Hashed and handed on from one read, so that nobody can change a file in between.
-    contents = {name: (folder / name).read_bytes() for name in hashes}
+    contents = {name: read_regular(folder / name, _FILE_BYTES) for name in hashes}
     for name, data in contents.items():
         if hashlib.sha256(data).hexdigest() != hashes[name]:
             raise ToolwearError(

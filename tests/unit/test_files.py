@@ -1,0 +1,88 @@
+"""What a server reads is a regular file of a bounded size, and a graph has all of itself inside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from components.core.errors import ToolwearError
+from components.core.files import read_regular
+from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT, OnnxModel
+from components.core.package import GOLDEN_FILE, load_package
+from tests.packages import make_package
+
+
+def a_link(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def a_long_file(path: Path) -> None:
+    path.write_bytes(b"abcde")
+
+
+@pytest.mark.parametrize("make", [a_link, a_pipe, a_folder, a_long_file])
+def test_only_a_regular_short_file_is_read(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "file")
+    with pytest.raises(ToolwearError, match="can't be read"):
+        read_regular(tmp_path / "file", 4)
+
+
+def test_a_file_of_just_the_size_is_read_and_a_missing_one_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abcd")
+    assert read_regular(tmp_path / "file", 4) == b"abcd"
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "other", 4)
+
+
+def test_a_package_whose_member_is_a_link_is_refused(tmp_path: Path) -> None:
+    package = make_package(tmp_path)
+    copy = shutil.copytree(package.folder, tmp_path / "copy")
+    copy.chmod(0o755)
+    (copy / GOLDEN_FILE).unlink()
+    a_link(copy / GOLDEN_FILE)
+    with pytest.raises(ToolwearError, match=r"golden\.json can't be read: it is a link"):
+        load_package(copy, package.digest)
+
+
+def test_weights_outside_of_the_graph_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = numpy_helper.from_array(np.ones((2, 2)), "weights")
+    (tmp_path / "weights.bin").write_bytes(weights.raw_data)
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    place = weights.external_data.add()
+    place.key, place.value = "location", "weights.bin"
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.DOUBLE, [None, 2])
+        for name in (INPUT, PROBABILITY_OUTPUT)
+    ]
+    node = helper.make_node("MatMul", [INPUT, "weights"], [PROBABILITY_OUTPUT])
+    graph = helper.make_graph([node], "graph", ends[:1], ends[1:], [weights])
+    model = onnx.helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+    )
+    monkeypatch.chdir(tmp_path)
+    plain = ort.SessionOptions()
+    plain.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # What ONNX Runtime does by itself:
+    session = ort.InferenceSession(model.SerializeToString(), plain)
+    assert session.run(None, {INPUT: np.ones((1, 2))})[0].tolist() == [[2.0, 2.0]]
+    with pytest.raises(ort.capi.onnxruntime_pybind11_state.Fail, match="External data path"):
+        OnnxModel(model.SerializeToString())
