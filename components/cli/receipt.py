@@ -13,6 +13,7 @@ from serving.payload import log
 from serving.payload.records import NAMES, WORN
 
 _HEAD = (
+    "recording",
     "answered_at",
     "model",
     "model_version",

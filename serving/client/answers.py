@@ -42,6 +42,7 @@ class Receipt:
 
     Attributes:
         id: for `toolwear receipt` and for labels.
+        recording: which its rows are of, if the request said so.
         model: name of the model.
         version: of the model in the registry.
         use: what it may be used for.
@@ -54,6 +55,7 @@ class Receipt:
     """
 
     id: str
+    recording: str | None
     model: str
     version: str
     use: str

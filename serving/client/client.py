@@ -62,15 +62,21 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def predict_rows(self, rows: Sequence[Row], request_id: str | None = None) -> Answer:
+    def predict_rows(
+        self,
+        rows: Sequence[Row],
+        request_id: str | None = None,
+        recording: str | None = None,
+    ) -> Answer:
         """Ask about raw telemetry.
 
         Args:
             rows: consecutive rows of one run, each with every telemetry column, the feed rate
                 and the clamp pressure.
             request_id: id for the receipt; by default the service makes one.
+            recording: id of the recording that they are of.
         """
-        return self._predict([dict(row) for row in rows], request_id)
+        return self._predict([dict(row) for row in rows], request_id, recording)
 
     def predict_run(
         self, run_id: str, timestamp: datetime | None = None, request_id: str | None = None
@@ -123,8 +129,14 @@ class Client:
         """Return the names, types and shapes of what the V2 protocol takes and gives."""
         return Metadata.of(self._call("GET", f"{self._url}/v2/models/{self._model}"))
 
-    def _predict(self, instances: list[dict[str, Any]], request_id: str | None) -> Answer:
-        headers = {"x-request-id": request_id} if request_id is not None else None
+    def _predict(
+        self,
+        instances: list[dict[str, Any]],
+        request_id: str | None,
+        recording: str | None = None,
+    ) -> Answer:
+        given = {"x-request-id": request_id, "x-recording-id": recording}
+        headers = {name: value for name, value in given.items() if value is not None}
         body = self._call(
             "POST",
             f"{self._url}/v1/models/{self._model}:predict",

@@ -11,7 +11,7 @@ from typing import Any
 from components.core.abstention import ANSWERS
 from components.core.onnx_model import INPUT
 from serving.common import tensor_schemas
-from serving.common.request_id import REQUEST_ID, VALID_ID
+from serving.common.request_id import RECORDING_ID, REQUEST_ID, VALID_ID
 
 PATH = "/openapi.json"
 ID_PATTERN = f"^{VALID_ID.pattern}$"
@@ -23,6 +23,12 @@ REQUEST_ID_HEADER: dict[str, Any] = {
     "name": REQUEST_ID,
     "in": "header",
     "description": "id of the answer's receipt; a new one if it is not sent",
+    "schema": {"type": "string", "pattern": ID_PATTERN},
+}
+RECORDING_ID_HEADER: dict[str, Any] = {
+    "name": RECORDING_ID,
+    "in": "header",
+    "description": "which recording the rows are of",
     "schema": {"type": "string", "pattern": ID_PATTERN},
 }
 _ERRORS = {

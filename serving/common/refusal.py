@@ -47,6 +47,7 @@ KINDS = (
     "no_features",
     "feature_set",
     "request_id",
+    "recording_id",
     "unknown_receipt",
     "method",
     "other_model",

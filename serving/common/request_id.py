@@ -1,4 +1,4 @@
-"""The id of a request, by which its answer is found again."""
+"""What a client says of a request beside its body: HTTP headers, or the metadata of gRPC."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from serving.common.refusal import Refusal
 
 REQUEST_ID = "x-request-id"
+RECORDING_ID = "x-recording-id"
 VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -18,13 +19,23 @@ def request_id(headers: Mapping[str, str] | None) -> str:
     Raises:
         Refusal: the client's is not one.
     """
-    given = (headers or {}).get(REQUEST_ID)
-    if given is None:
-        return str(uuid.uuid4())
-    if not VALID_ID.fullmatch(given):
+    return _given(headers, REQUEST_ID, "request_id") or str(uuid.uuid4())
+
+
+def recording_id(headers: Mapping[str, str] | None) -> str | None:
+    """Return which recording the rows are of, None if the client does not say.
+
+    Raises:
+        Refusal: what it says is no id.
+    """
+    return _given(headers, RECORDING_ID, "recording_id")
+
+
+def _given(headers: Mapping[str, str] | None, name: str, kind: str) -> str | None:
+    given = (headers or {}).get(name)
+    if given is not None and not VALID_ID.fullmatch(given):
         raise Refusal(
-            "request_id",
-            f"The header {REQUEST_ID} has to be 1 to 64 letters, digits, dots, dashes or "
-            "underscores.",
+            kind,
+            f"The header {name} has to be 1 to 64 letters, digits, dots, dashes or underscores.",
         )
     return given

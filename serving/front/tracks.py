@@ -20,6 +20,7 @@ _ASKED = (
     "inference-header-content-length",
     "traceparent",
     "tracestate",
+    "x-recording-id",
     "x-request-id",
 )
 _ANSWERED = (

@@ -19,6 +19,7 @@ _TIME = pa.timestamp("us", tz="UTC")
 _HEAD = (
     ("receipt_id", pa.string()),
     ("row_number", pa.int32()),
+    ("recording", pa.string()),
     ("answered_at", _TIME),
     ("model", pa.string()),
     ("model_version", pa.string()),
@@ -60,6 +61,7 @@ class Scored:
 
     Attributes:
         receipt_id: its id.
+        recording: which its rows are of, None if the client did not say.
         answered_at: UTC.
         proof: `model`, `model_version`, `package_digest`, `model_sha256`, `data_digest` and
             `commit` of the model that answered.
@@ -80,6 +82,7 @@ class Scored:
     """
 
     receipt_id: str
+    recording: str | None
     answered_at: datetime
     proof: Mapping[str, str]
     kind: str
@@ -122,6 +125,7 @@ def request_batch(scored: Sequence[Scored]) -> pa.RecordBatch:
         rows = {
             "receipt_id": [one.receipt_id] * n,
             "row_number": range(n),
+            "recording": [one.recording] * n,
             "answered_at": [one.answered_at] * n,
             **{name: [value] * n for name, value in one.proof.items()},
             "kind": [one.kind] * n,

@@ -31,12 +31,14 @@ class Query:
     Attributes:
         request: V2 or V1's body: the protocol of the answer.
         receipt_id: the client's or ours.
+        recording: which the rows are of, None if the client does not say.
         started: `perf_counter` at its arrival.
         rows: what it asks about.
     """
 
     request: InferRequest | dict[str, Any]
     receipt_id: str
+    recording: str | None
     started: float
     rows: Rows
 
@@ -86,6 +88,7 @@ class Result:
         """Return the receipt: what the answer was made of."""
         return {
             "id": self.query.receipt_id,
+            "recording": self.query.recording,
             "model": name,
             "version": self.model.proof["version"],
             "use": self.model.proof["use"],
@@ -144,6 +147,7 @@ class Result:
         proof = self.model.proof
         return Scored(
             receipt_id=self.query.receipt_id,
+            recording=self.query.recording,
             answered_at=self.answered_at,
             proof={
                 "model": name,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from kserve import InferRequest, InferResponse
 from components.core import schema
 from serving.common.features import FeatureSource
 from serving.common.refusal import Refusal
+from serving.common.request_id import REQUEST_ID, VALID_ID, recording_id, request_id
 from serving.common.rows import RAW_NUMBERS, TIMESTAMP, parse_instances, parse_tensors
 from serving.common.staged_model import StagedModel
 from serving.payload.log import PayloadLog, find
@@ -25,9 +24,6 @@ from serving.transformer.answer import OUTPUTS, Query, Result
 from serving.transformer.hop import Hop
 from serving.transformer.metrics import Counted
 from serving.transformer.work import Work
-
-REQUEST_ID = "x-request-id"
-_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Transformer(StagedModel):
@@ -81,13 +77,14 @@ class Transformer(StagedModel):
             Refusal: it is faulty.
         """
         started = perf_counter()
-        receipt_id = _receipt_id(headers or {})
+        receipt_id = request_id(headers)
+        recording = recording_id(headers)
         rows = (
             parse_tensors(payload)
             if isinstance(payload, InferRequest)
             else parse_instances(payload)
         )
-        return Query(payload, receipt_id, started, rows)
+        return Query(payload, receipt_id, recording, started, rows)
 
     async def predict(self, query: Query, headers: Any = None) -> Result:  # noqa: ARG002
         """Get the features and ask the predictor.
@@ -162,26 +159,13 @@ class Transformer(StagedModel):
         return [dict(output) for output in OUTPUTS]
 
 
-def _receipt_id(headers: dict[str, str]) -> str:
-    given = headers.get(REQUEST_ID)
-    if given is None:
-        return str(uuid.uuid4())
-    if not _ID.fullmatch(given):
-        raise Refusal(
-            "request_id",
-            f"The header {REQUEST_ID} has to be 1 to 64 letters, digits, dots, dashes or "
-            "underscores.",
-        )
-    return given
-
-
 def _checked_labels(body: dict[str, Any]) -> tuple[str, tuple[bool, ...], str]:
     receipt_id, worn, source = body.get("receipt"), body.get("worn"), body.get("source", "api")
-    if type(receipt_id) is not str or not _ID.fullmatch(receipt_id):
+    if type(receipt_id) is not str or not VALID_ID.fullmatch(receipt_id):
         raise Refusal("request", '"receipt" has to be the id of an answer\'s receipt.')
     if type(worn) is not list or not worn or set(map(type, worn)) != {bool}:
         raise Refusal("request", '"worn" has to be a list of true and false, one for each row.')
-    if type(source) is not str or not _ID.fullmatch(source):
+    if type(source) is not str or not VALID_ID.fullmatch(source):
         raise Refusal("request", '"source" has to be a short word that says who labelled.')
     unknown = sorted(body.keys() - {"receipt", "worn", "source"})
     if unknown:

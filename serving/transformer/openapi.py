@@ -18,7 +18,7 @@ _ERRORS = (*BODY_ERRORS, 422, 504)
 def document(model: str) -> dict[str, Any]:
     """Return the document."""
     texts = (schema.RUN_ID, TIMESTAMP, schema.PHASE)
-    headers = (openapi.REQUEST_ID_HEADER,)
+    headers = (openapi.REQUEST_ID_HEADER, openapi.RECORDING_ID_HEADER)
     identifier = {"type": "string", "pattern": openapi.ID_PATTERN}
     labels = record(
         {"receipt": identifier, "worn": array(BOOLEAN, 1), "source": identifier}, ["source"]
@@ -78,6 +78,7 @@ def _answer() -> dict[str, Any]:
     )
     receipt = {
         "id": {"type": "string", "pattern": openapi.ID_PATTERN},
+        "recording": {"type": ["string", "null"]},
         "model": STRING,
         **openapi.PROOF,
         "features": array(origin, 1),

@@ -197,6 +197,25 @@ def test_the_clients_own_request_id_names_the_receipt(client: httpx.Client) -> N
         assert "x-request-id" not in response.headers
 
 
+def test_the_recording_is_in_the_receipt_and_in_the_log(client: httpx.Client, place: Place) -> None:
+    named = {"x-recording-id": "line-4.2026_a"}
+    by_run = {"inputs": [{"name": "run_id", "datatype": "BYTES", "shape": [1], "data": ["07"]}]}
+    v1 = client.post(V1, json={"instances": [{"run_id": "07"}]}, headers=named).json()["receipt"]
+    v2 = client.post(V2, json=by_run, headers=named).json()["parameters"]
+    assert v1["recording"] == v2["recording"] == "line-4.2026_a"
+    unnamed = client.post(V1, json={"instances": [{"run_id": "07"}]}).json()["receipt"]
+    assert unnamed["recording"] is None
+    client.post("/v1/labels", json={"receipt": unnamed["id"], "worn": [True]})  # waits for the log
+    ids = (v1["id"], v2["receipt_id"], unnamed["id"])
+    logged = [find(place.home, receipt)["recording"].tolist() for receipt in ids]
+    assert logged == [["line-4.2026_a"], ["line-4.2026_a"], [None]]
+    wrong = client.post(
+        V1, json={"instances": [{"run_id": "07"}]}, headers={"x-recording-id": "a b"}
+    )
+    assert wrong.status_code == 400
+    assert "x-recording-id" in wrong.json()["error"]
+
+
 # --- faults -------------------------------------------------------------------------------------
 
 RAW: dict[str, Any] = {**dict.fromkeys(RAW_NUMBERS, 1.0), schema.PHASE: "Prep"}
@@ -512,14 +531,14 @@ async def test_a_store_that_hangs_is_given_up_and_the_predictor_not_asked(place:
     assert source.open()
     work = Work(hop, source)
     try:
-        by_id = Query({}, "by-id", 0.0, EntityKeys(("07",), (None,)))
+        by_id = Query({}, "by-id", None, 0.0, EntityKeys(("07",), (None,)))
         with pytest.raises(StoreSlowError):
             await work.result(by_id)
-        ready = Query({}, "ready", 0.0, FeatureRows(np.zeros((1, columns))))
+        ready = Query({}, "ready", None, 0.0, FeatureRows(np.zeros((1, columns))))
         assert (await work.result(ready)).answers == ["unworn"]
         goes_on.set()
         source.seconds = 30.0  # a first read on a busy machine takes its time
-        again = Query({}, "again", 0.0, EntityKeys(("07",), (None,)))
+        again = Query({}, "again", None, 0.0, EntityKeys(("07",), (None,)))
         assert (await work.result(again)).answers == ["unworn"]
         assert hop.asked == ["ready", "again"]
     finally:
