@@ -39,7 +39,7 @@ def made_up_rows(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def forest(X: np.ndarray, y: np.ndarray, trees: int = 20, seed: int = 0) -> bytes:
     """Return the ONNX graph of a forest."""
     fitted = RandomForestClassifier(trees, random_state=seed, n_jobs=1).fit(X, y)
-    return to_bytes(forest_model(fitted.estimators_, X.shape[1]))
+    return to_bytes(forest_model(fitted.estimators_, X))
 
 
 def parts(seed: int = 0, **changes: Any) -> tuple[dict[str, Any], dict[str, bytes]]:

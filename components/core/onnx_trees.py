@@ -7,7 +7,7 @@ float64 thresholds and sums; its output alone is float32 by specification).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,53 @@ def tree_ensemble(
     return summed.as_double()
 
 
+class Cuts:
+    """The cuts between recorded values that thresholds of trees stand for.
+
+    A fitted threshold is often a recorded value itself, so that the last bit of a new value decides
+    on which side it falls. The middle between two neighbours separates all recorded rows alike and
+    is as far from both as it can be.
+
+    Args:
+        values: what each column of the graph's rows has held, one array of any order a column.
+        seen: what the fitted trees were given in its place, in the same order: `values` themselves,
+            or what a rescaler that never falls has made of them.
+    """
+
+    def __init__(self, values: Sequence[np.ndarray], seen: Sequence[np.ndarray]) -> None:
+        self._seen: list[np.ndarray] = []
+        self._between: list[np.ndarray] = []
+        for column, given in zip(values, seen):
+            recorded, first = np.unique(column, return_index=True)
+            middle = recorded[:-1] + np.diff(recorded) / 2
+            # Neighbours in the last bit have no middle; "at most the lower one" separates them.
+            middle = np.where(middle < recorded[1:], middle, recorded[:-1])
+            self._seen.append(given[first])
+            self._between.append(np.concatenate([[-np.inf], middle, [np.inf]]))
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> Cuts:
+        """Return the cuts of trees that were given `rows`, float64 (rows, features), as they are."""
+        return cls(list(rows.T), list(rows.T))
+
+    def move(self, tree: Tree, compares: type = np.float64) -> Tree:
+        """Return the tree with each threshold in the middle between the values that it separates.
+
+        Args:
+            tree: as it was fitted.
+            compares: type in which its library compares values, np.float32 for scikit-learn's
+                trees but for the boosted ones.
+        """
+        threshold = tree.threshold.copy()
+        inner = tree.left >= 0
+        for column in np.unique(tree.feature[inner]):
+            here = inner & (tree.feature == column)
+            seen = self._seen[column].astype(compares).astype(np.float64)
+            at_most = np.searchsorted(seen, threshold[here], side="right")
+            threshold[here] = self._between[column][at_most]
+        return replace(tree, threshold=threshold)
+
+
 def sklearn_tree(
     estimator: Any, value: np.ndarray | None = None, target: np.ndarray | None = None
 ) -> Tree:
@@ -112,28 +159,24 @@ def leaf_probabilities(estimator: Any) -> np.ndarray:
     return shares
 
 
-def as_trees_see(rows: Tensor) -> Tensor:
-    """Return rows as scikit-learn's trees compare them: rounded to float32, in float64."""
-    return rows.as_float().as_double()
-
-
-def forest(rows: Tensor, estimators: Sequence[Any]) -> Tensor:
+def forest(rows: Tensor, estimators: Sequence[Any], cuts: Cuts) -> Tensor:
     """Return a forest's probabilities (rows, 2): the mean over its fitted trees."""
-    trees = [sklearn_tree(estimator) for estimator in estimators]
+    trees = [cuts.move(sklearn_tree(estimator), np.float32) for estimator in estimators]
     # Divided after the sum, as scikit-learn does: votes of pure leaves then stay exact, ties too.
-    worn = tree_ensemble(as_trees_see(rows), trees) / float(len(trees))
+    worn = tree_ensemble(rows, trees) / float(len(trees))
     return rows.graph.two_classes(worn)
 
 
-def forest_model(estimators: Sequence[Any], n_features: int) -> onnx.ModelProto:
+def forest_model(estimators: Sequence[Any], recorded: np.ndarray) -> onnx.ModelProto:
     """Return the ONNX model of a forest (its `estimators_`) or of one tree (a list of one).
 
     Args:
         estimators: fitted `DecisionTreeClassifier`s for the classes 0 and 1.
-        n_features: columns that they were fitted on.
+        recorded: every row that there is, float64 (rows, features): on these the graph answers as
+            the forest does, and its thresholds lie between their values.
     """
-    graph = Graph(n_features)
-    return graph.model(forest(graph.features, estimators))
+    graph = Graph(recorded.shape[1])
+    return graph.model(forest(graph.features, estimators, Cuts.of(recorded)))
 
 
 def _doubles(name: str, values: np.ndarray) -> onnx.TensorProto:

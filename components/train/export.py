@@ -18,9 +18,9 @@ def share_graph(share: float, n_features: int) -> ModelProto:
     return constant_model(np.array([1 - share, share]), n_features)
 
 
-def tree_graph(model: Any, n_features: int) -> ModelProto:
-    """Return the graph of a fitted scikit-learn tree or forest."""
-    return forest_model(getattr(model, "estimators_", [model]), n_features)
+def tree_graph(model: Any, rows: np.ndarray) -> ModelProto:
+    """Return the graph of a fitted scikit-learn tree or forest, for every row that there is."""
+    return forest_model(getattr(model, "estimators_", [model]), rows)
 
 
 def exported(

@@ -95,7 +95,7 @@ def _settings_only(samples: Samples, train: np.ndarray, seed: int) -> _Fit:
     rows = Rows.of(samples).settings
     model = DecisionTreeClassifier(random_state=seed).fit(rows[train], samples.y[train])
     return _Fit(
-        tree_graph(model, rows.shape[1]),
+        tree_graph(model, rows),
         rows,
         model.predict_proba(rows)[:, 1],
         {"inputs": list(schema.SETTING_COLUMNS), "parameters": {}},
@@ -106,7 +106,7 @@ def _decision_tree(samples: Samples, train: np.ndarray, seed: int) -> _Fit:
     search = search_tree(samples.X[train], samples.y[train], seed)
     model: DecisionTreeClassifier = search.best_estimator_
     return _Fit(
-        tree_graph(model, samples.X.shape[1]),
+        tree_graph(model, samples.X),
         samples.X,
         model.predict_proba(samples.X)[:, 1],
         {
@@ -125,7 +125,7 @@ def _decision_tree(samples: Samples, train: np.ndarray, seed: int) -> _Fit:
 def _random_forest(samples: Samples, train: np.ndarray, seed: int) -> _Fit:
     model = published_forest(seed).fit(samples.X[train], samples.y[train])
     return _Fit(
-        tree_graph(model, samples.X.shape[1]),
+        tree_graph(model, samples.X),
         samples.X,
         model.predict_proba(samples.X)[:, 1],
         {"parameters": {"n_estimators": model.n_estimators, "others": "scikit-learn's defaults"}},

@@ -1,7 +1,8 @@
 """Fits single auto-sklearn components and compares them with their ONNX graphs.
 
 Runs in auto-sklearn's interpreter: `python -m tests.automl.convert_cases`. Prints one JSON object
-{case: {"label_agreement": share of rows, "max_abs_diff": of the probabilities}}.
+{case: {"label_agreement": share of rows, "max_abs_diff": of the probabilities, "noise": largest
+change of a probability under relative noise of 1e-6 and when the rows are rounded to float32}}.
 """
 
 from __future__ import annotations
@@ -64,11 +65,14 @@ def main() -> None:
     """Print the agreement of every case."""
     warnings.filterwarnings("ignore")
     X, _ = data(2000, 2)
+    noise = 1e-6 * np.random.default_rng(3).choice([-1, 1], X.shape)
     result = {}
     for name, parts in cases().items():
         member = fitted(*parts, seed=1)
-        graph = OnnxModel(to_bytes(ensemble_model([member], N_FEATURES)))
+        graph = OnnxModel(to_bytes(ensemble_model([member], X)))
         result[name] = asdict(compare(graph, member.probabilities(X), X))
+        moved = (X * (1 + noise), X.astype(np.float32).astype(np.float64))
+        result[name]["noise"] = max(np.abs(graph.worn(rows) - graph.worn(X)).max() for rows in moved)
     print(json.dumps(result))
 
 

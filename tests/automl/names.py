@@ -19,6 +19,7 @@ CLASSIFIERS = [
     "bernoulli_nb",
     "multinomial_nb",
 ]
+OF_TREES = CLASSIFIERS[:5]
 PREPROCESSORS = [
     "no_preprocessing",
     "select_percentile_classification",
@@ -43,3 +44,4 @@ RESCALERS = [
     "power_transformer",
     "robust_scaler",
 ]
+BY_COLUMN = [name for name in RESCALERS if name != "normalize"]

@@ -116,7 +116,7 @@ def mill(telemetry: Path, features: Path) -> Mill:
 def learn(samples: Samples, train: np.ndarray, y: np.ndarray, seed: int) -> OnnxModel:
     """Return the exported forest that stands in for the search."""
     forest = published_forest(seed).fit(samples.X[train], y[train])
-    return OnnxModel(to_bytes(forest_model(forest.estimators_, samples.X.shape[1])))
+    return OnnxModel(to_bytes(forest_model(forest.estimators_, samples.X)))
 
 
 def attempt(on: Mill, attack: str, share: float, seed: int) -> Attempt:

@@ -26,7 +26,7 @@ from components.core.steps import EVENTS_FOLDER, run_step
 from components.core.thresholds import thresholds
 from components.features.dataset import load
 from tests.automl import artifacts
-from tests.automl.names import CLASSIFIERS, PREPROCESSORS, RESCALERS
+from tests.automl.names import BY_COLUMN, CLASSIFIERS, OF_TREES, PREPROCESSORS, RESCALERS
 
 # Four models a search, all else equal: what is found depends on the seed alone.
 REPEATABLE: dict[str, Any] = {
@@ -172,6 +172,10 @@ def test_every_converter_agrees_with_its_component() -> None:
     for name, agreement in found.items():
         assert agreement["label_agreement"] == 1.0, name
         assert agreement["max_abs_diff"] < 1e-7, name
+    # Trees compare with the middle between recorded values, whatever rescales them.
+    assert {name: found[name]["noise"] for name in (*OF_TREES, *BY_COLUMN)} == dict.fromkeys(
+        (*OF_TREES, *BY_COLUMN), 0.0
+    )
 
 
 def test_one_class_is_told_once_and_as_the_users_mistake(

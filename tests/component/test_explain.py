@@ -33,7 +33,7 @@ def write_forest(samples: Samples, splits: Path, folder: Path, trees: int) -> No
     forest = RandomForestClassifier(trees, min_samples_leaf=3, random_state=0)
     forest.fit(samples.X[train], samples.y[train])
     folder.mkdir()
-    model = forest_model(forest.estimators_, len(samples.columns))
+    model = forest_model(forest.estimators_, samples.X)
     (folder / "model.onnx").write_bytes(to_bytes(model))
 
 

@@ -9,7 +9,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from components.core.onnx_graph import Graph, Tensor, constant_model, to_bytes
 from components.core.onnx_model import OnnxModel
-from components.core.onnx_trees import AT_LEAST, Tree, forest_model, tree_ensemble
+from components.core.onnx_trees import AT_LEAST, Cuts, Tree, forest_model, tree_ensemble
 
 
 def rows(count: int, seed: int) -> np.ndarray:
@@ -57,16 +57,58 @@ def test_forest_is_scikit_learns(
 ) -> None:
     X, other = rows(1500, 1), rows(4000, 2)
     model.fit(X, labels(X))
-    graph = OnnxModel(to_bytes(forest_model(getattr(model, "estimators_", [model]), 5)))
-    native = model.predict_proba(other)
-    assert np.abs(graph.predict_proba(other) - native).max() < 1e-7
-    assert np.array_equal(graph.labels(other), native.argmax(axis=1))
+    recorded = np.concatenate([X, other])
+    graph = OnnxModel(to_bytes(forest_model(getattr(model, "estimators_", [model]), recorded)))
+    native = model.predict_proba(recorded)
+    assert np.abs(graph.predict_proba(recorded) - native).max() < 1e-7
+    assert np.array_equal(graph.labels(recorded), native.argmax(axis=1))
+    # Half of the distance of two recorded values, less the last bit, moves no row.
+    moved = recorded + 0.0049 * np.random.default_rng(4).choice([-1, 1], recorded.shape)
+    assert np.array_equal(graph.predict_proba(moved), graph.predict_proba(recorded))
+
+
+def test_thresholds_lie_in_the_middle_between_recorded_values() -> None:
+    values = np.array([0.2, 0.1, 0.1, 0.4])
+    seen = values**3  # a rescaler that never falls
+    stumps = Tree(
+        feature=np.array([0, 0, 0, 0, 0, 0]),
+        threshold=np.array([0.1**3, 0.2**3 * 1.5, 0.1**3 * 0.5, 0.4**3, 9.0, 9.0]),
+        left=np.array([1, 2, 3, 4, -1, -1]),
+        right=np.array([5, 5, 5, 5, -1, -1]),
+        value=np.zeros(6),
+        target=np.zeros(6, dtype=np.int64),
+    )
+    moved = Cuts([values], [seen]).move(stumps)
+    expected = [0.1 + 0.1 / 2, 0.2 + 0.2 / 2, -np.inf, np.inf]
+    assert moved.threshold[:4] == pytest.approx(expected, abs=1e-16)
+    assert moved.threshold[4:].tolist() == [9.0, 9.0]  # of leaves: nobody compares with them
+
+
+def test_neighbours_in_the_last_bit_stay_apart() -> None:
+    pair = np.array([0.3, np.nextafter(0.3, 1)])
+    stump = Tree(
+        feature=np.array([0, 0, 0]),
+        threshold=np.array([0.3, 0.0, 0.0]),
+        left=np.array([1, -1, -1]),
+        right=np.array([2, -1, -1]),
+        value=np.array([0.0, 1.0, 2.0]),
+        target=np.zeros(3, dtype=np.int64),
+    )
+    assert pair[0] <= Cuts.of(pair[:, None]).move(stump).threshold[0] < pair[1]
+
+
+def test_values_that_the_library_cannot_tell_apart_stay_together() -> None:
+    pair = np.array([[0.3], [np.nextafter(0.3, 1)], [0.4]])
+    tree = DecisionTreeClassifier().fit(pair, [0, 0, 1])
+    graph = OnnxModel(to_bytes(forest_model([tree], pair)))
+    assert graph.labels(pair).tolist() == [0, 0, 1]
+    assert graph.labels(pair[:2] * (1 + 1e-9)).tolist() == [0, 0]
 
 
 def test_votes_that_tie_stay_a_tie() -> None:
     X = np.array([[-1.0], [1.0]])
     trees = [DecisionTreeClassifier().fit(X, [0, 1]), DecisionTreeClassifier().fit(X, [1, 0])] * 5
-    graph = OnnxModel(to_bytes(forest_model(trees, 1)))
+    graph = OnnxModel(to_bytes(forest_model(trees, X)))
     assert graph.predict_proba(X).tolist() == [[0.5, 0.5]] * 2
     assert graph.labels(X).tolist() == [0, 0]
 
@@ -94,11 +136,11 @@ def test_float64_thresholds_are_kept() -> None:
 def test_the_same_forest_gives_the_same_bytes() -> None:
     X = rows(500, 1)
     model = RandomForestClassifier(10, random_state=0).fit(X, labels(X))
-    first = to_bytes(forest_model(model.estimators_, 5))
+    first = to_bytes(forest_model(model.estimators_, X))
     again = RandomForestClassifier(10, random_state=0).fit(X, labels(X))
-    assert to_bytes(forest_model(again.estimators_, 5)) == first
+    assert to_bytes(forest_model(again.estimators_, X)) == first
     other = RandomForestClassifier(10, random_state=1).fit(X, labels(X))
-    assert to_bytes(forest_model(other.estimators_, 5)) != first
+    assert to_bytes(forest_model(other.estimators_, X)) != first
 
 
 def test_small_constants_are_stored_once() -> None:

@@ -1,7 +1,7 @@
 """auto-sklearn's classifiers as ONNX nodes: probabilities of the two classes.
 
-Each converter takes the rows, the fitted auto-sklearn component (its `estimator` is the fitted
-scikit-learn object) and `exact`: whether all nodes before it give the same bits as scikit-learn.
+Each converter takes the rows and the fitted auto-sklearn component (its `estimator` is the fitted
+scikit-learn object); those of trees take the cuts between recorded values, too.
 Sources: `predict_proba` of auto-sklearn 0.15's components and scikit-learn 0.24's classes;
 k nearest neighbours have no entry, since ties among distances are broken differently.
 """
@@ -26,69 +26,69 @@ from components.automl.export.common import (
 from components.automl.export.kernels import Kernel
 from components.core.onnx_graph import Tensor
 from components.core.onnx_trees import (
+    Cuts,
     Tree,
-    as_trees_see,
     forest,
     leaf_probabilities,
     sklearn_tree,
     tree_ensemble,
 )
 
-# Edges of the boosting bins are often values of the data: where the nodes before it differ from
-# scikit-learn in the last bit, a row on an edge would change sides. This relative widening heals
-# it; where they are exact it would itself move rows that lie one bit above an edge.
-_EDGE_SLACK = 1e-15
 
-
-def classify(rows: Tensor, component: Any, exact: bool) -> Tensor:
+def classify(rows: Tensor, component: Any, cuts: Cuts | None = None) -> Tensor:
     """Return the probabilities of the fitted classifier, shape (rows, 2).
+
+    Args:
+        rows: as the parts before it hand them on, or recorded ones if `cuts` say so.
+        component: the classifier.
+        cuts: where trees may compare; needed if `is_of_trees`.
 
     Raises:
         UnsupportedError: it has no conversion or was not fitted on two classes.
     """
-    convert = lookup(CLASSIFIERS, component, "classifier")
+    convert = lookup({**CLASSIFIERS, **OF_TREES}, component, "classifier")
     if len(component.estimator.classes_) != 2:
         raise UnsupportedError("only two classes are converted")
-    if convert is _boosting:
-        return _boosting(rows, component, exact)
-    result: Tensor = convert(rows, component)
+    result: Tensor = convert(rows, component, *([cuts] if is_of_trees(component) else []))
     return result
 
 
-def _forest(rows: Tensor, component: Any) -> Tensor:
-    return forest(rows, component.estimator.estimators_)
+def is_of_trees(component: Any) -> bool:
+    """Return whether the classifier compares its input with thresholds and does nothing else."""
+    return type(component).__name__ in OF_TREES
 
 
-def _tree(rows: Tensor, component: Any) -> Tensor:
-    return forest(rows, [component.estimator])
+def _forest(rows: Tensor, component: Any, cuts: Cuts) -> Tensor:
+    return forest(rows, component.estimator.estimators_, cuts)
 
 
-def _boosting(rows: Tensor, component: Any, exact: bool) -> Tensor:
+def _tree(rows: Tensor, component: Any, cuts: Cuts) -> Tensor:
+    return forest(rows, [component.estimator], cuts)
+
+
+def _boosting(rows: Tensor, component: Any, cuts: Cuts) -> Tensor:
     """HistGradientBoostingClassifier: compares float64, unlike the other trees."""
     estimator = component.estimator
-    slack = 0.0 if exact else _EDGE_SLACK
     trees = []
     for (predictor,) in estimator._predictors:
         nodes = predictor.nodes
         leaf = nodes["is_leaf"].astype(bool)
-        threshold = nodes["num_threshold"]
-        trees.append(
-            Tree(
-                feature=nodes["feature_idx"].astype(np.int64),
-                threshold=threshold + np.abs(threshold) * slack,
-                left=np.where(leaf, -1, nodes["left"].astype(np.int64)),
-                right=nodes["right"].astype(np.int64),
-                value=nodes["value"],
-                target=np.zeros(len(nodes), dtype=np.int64),
-            )
+        fitted = Tree(
+            feature=nodes["feature_idx"].astype(np.int64),
+            threshold=nodes["num_threshold"],
+            left=np.where(leaf, -1, nodes["left"].astype(np.int64)),
+            right=nodes["right"].astype(np.int64),
+            value=nodes["value"],
+            target=np.zeros(len(nodes), dtype=np.int64),
         )
+        trees.append(cuts.move(fitted))
     if not trees:
         raise UnsupportedError("a boosting model without trees")
     baseline = float(np.ravel(estimator._baseline_prediction)[0])
     return rows.graph.two_classes(sigmoid(tree_ensemble(rows, trees) + baseline))
 
 
-def _adaboost(rows: Tensor, component: Any) -> Tensor:
+def _adaboost(rows: Tensor, component: Any, cuts: Cuts) -> Tensor:
     """SAMME and SAMME.R: Hastie, Rosset, Zhu and Zou, Multi-class AdaBoost, 2009."""
     estimator = component.estimator
     total = estimator.estimator_weights_.sum()
@@ -100,8 +100,8 @@ def _adaboost(rows: Tensor, component: Any) -> Tensor:
             vote = logs[:, 1] - logs[:, 0]
         else:
             vote = weight * np.where(shares.argmax(axis=1) == 1, 1.0, -1.0)
-        trees.append(sklearn_tree(member, vote / total))
-    return rows.graph.two_classes(sigmoid(tree_ensemble(as_trees_see(rows), trees)))
+        trees.append(cuts.move(sklearn_tree(member, vote / total), np.float32))
+    return rows.graph.two_classes(sigmoid(tree_ensemble(rows, trees)))
 
 
 def _margin(rows: Tensor, estimator: Any) -> Tensor:
@@ -191,12 +191,14 @@ def _multinomial_bayes(rows: Tensor, component: Any) -> Tensor:
     return softmax(rows @ estimator.feature_log_prob_.T + estimator.class_log_prior_[None])
 
 
-CLASSIFIERS: Mapping[str, Callable[..., Tensor]] = {
+OF_TREES: Mapping[str, Callable[..., Tensor]] = {
     "GradientBoostingClassifier": _boosting,
     "RandomForest": _forest,
     "ExtraTreesClassifier": _forest,
     "DecisionTree": _tree,
     "AdaboostClassifier": _adaboost,
+}
+CLASSIFIERS: Mapping[str, Callable[..., Tensor]] = {
     "LDA": _linear_discriminant,
     "QDA": _quadratic_discriminant,
     "LibLinear_SVC": _linear,

@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 
 from components.automl.export import preprocessors, rescaling
-from components.automl.export.classifiers import classify
+from components.automl.export.classifiers import classify, is_of_trees
 from components.automl.export.common import clip
+from components.automl.export.folding import tree_input
 from components.core.onnx_graph import Graph, Tensor
 
 
@@ -53,27 +54,34 @@ def weighted_mean(weights: Sequence[float], probabilities: Sequence[np.ndarray])
     return result
 
 
-def ensemble_model(members: Sequence[Member], n_features: int) -> onnx.ModelProto:
+def ensemble_model(members: Sequence[Member], recorded: np.ndarray) -> onnx.ModelProto:
     """Return the ONNX model of the members' weighted mean, weights scaled to a sum of one.
+
+    Args:
+        members: of the fitted ensemble.
+        recorded: every row that there is, float64 (rows, features); thresholds of trees lie
+            between their values.
 
     Raises:
         UnsupportedError: a member has a part without an exact conversion.
     """
-    graph = Graph(n_features)
+    graph = Graph(recorded.shape[1])
     total = sum(member.weight for member in members)
-    parts = [_member(graph, member) * (member.weight / total) for member in members]
+    parts = [_member(graph, member, recorded) * (member.weight / total) for member in members]
     mean = parts[0]
     for part in parts[1:]:
         mean = mean + part
     return graph.model(clip(mean, 0.0, 1.0))
 
 
-def _member(graph: Graph, member: Member) -> Tensor:
+def _member(graph: Graph, member: Member, recorded: np.ndarray) -> Tensor:
     if member.is_dummy:
         return graph.rows_of(member.probabilities(np.zeros((1, graph.n_features)))[0])
     steps = member.pipeline.named_steps
-    data, features = steps["data_preprocessor"], steps["feature_preprocessor"].choice
-    rows = rescaling.preprocess_data(graph.features, data)
-    rows = preprocessors.preprocess_features(rows, features)
-    exact = rescaling.is_exact(rescaling.rescaler(data)) and preprocessors.is_exact(features)
-    return classify(rows, steps["classifier"].choice, exact)
+    classifier = steps["classifier"].choice
+    if is_of_trees(classifier):
+        rows, cuts = tree_input(graph.features, member.pipeline, recorded)
+        return classify(rows, classifier, cuts)
+    rows = rescaling.preprocess_data(graph.features, steps["data_preprocessor"])
+    rows = preprocessors.preprocess_features(rows, steps["feature_preprocessor"].choice)
+    return classify(rows, classifier)

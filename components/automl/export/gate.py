@@ -74,7 +74,8 @@ def export_ensemble(members: Sequence[Member], rows: np.ndarray, limit: Agreemen
 
     Args:
         members: of the fitted ensemble.
-        rows: float64 (rows, features) on which graph and members are compared.
+        rows: every row that there is, float64 (rows, features): on these graph and members are
+            compared, and thresholds of trees lie between their values.
         limit: least label agreement and largest difference that pass.
 
     Raises:
@@ -95,7 +96,7 @@ def export_ensemble(members: Sequence[Member], rows: np.ndarray, limit: Agreemen
             candidates.append(_Candidate(member, native, difference))
     while candidates:
         kept = [candidate.member for candidate in candidates]
-        model = to_bytes(ensemble_model(kept, rows.shape[1]))
+        model = to_bytes(ensemble_model(kept, rows))
         graph = OnnxModel(model)
         mean = _mean(kept, [candidate.native for candidate in candidates])
         agreement = compare(graph, mean, rows)
@@ -117,7 +118,7 @@ def compare(graph: OnnxModel, native: np.ndarray, rows: np.ndarray) -> Agreement
 
 
 def _own_difference(member: Member, native: np.ndarray, rows: np.ndarray) -> float:
-    graph = OnnxModel(to_bytes(ensemble_model([member], rows.shape[1])))
+    graph = OnnxModel(to_bytes(ensemble_model([member], rows)))
     return compare(graph, native, rows).max_abs_diff
 
 

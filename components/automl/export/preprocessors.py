@@ -20,7 +20,7 @@ from components.automl.export.common import (
 )
 from components.automl.export.kernels import Kernel
 from components.core.onnx_graph import Tensor
-from components.core.onnx_trees import as_trees_see, sklearn_tree, tree_ensemble
+from components.core.onnx_trees import sklearn_tree, tree_ensemble
 
 
 def preprocess_features(rows: Tensor, component: Any) -> Tensor:
@@ -144,7 +144,8 @@ def _tree_embedding(rows: Tensor, component: Any) -> Tensor:
         target[leaves.astype(np.int64)] = offset + np.arange(len(leaves))
         offset += len(leaves)
         trees.append(sklearn_tree(estimator, np.ones(len(target)), target))
-    return tree_ensemble(as_trees_see(rows), trees, targets=offset)
+    # Rounded to float32, as scikit-learn's trees compare.
+    return tree_ensemble(rows.as_float().as_double(), trees, targets=offset)
 
 
 PREPROCESSORS = {
@@ -162,9 +163,11 @@ PREPROCESSORS = {
     "FeatureAgglomeration": _agglomeration,
     "RandomTreesEmbedding": _tree_embedding,
 }
-_INEXACT = {"PCA", "FastICA", "RandomKitchenSinks", "Nystroem", "KernelPCA"}
 
 
-def is_exact(component: Any) -> bool:
-    """Return whether the preprocessor's nodes give the same bits as scikit-learn."""
-    return type(component).__name__ not in _INEXACT
+def selected(component: Any, columns: int) -> np.ndarray | None:
+    """Return which of so many columns the preprocessor hands on; None if it computes others."""
+    convert = PREPROCESSORS.get(type(component).__name__)
+    if convert is _nothing:
+        return np.arange(columns)
+    return np.flatnonzero(component.preprocessor.get_support()) if convert is _selection else None

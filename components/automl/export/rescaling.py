@@ -17,7 +17,6 @@ from components.automl.export.common import (
     length,
     lookup,
     not_negative,
-    select,
 )
 from components.automl.export.quantiles import quantiles
 from components.core.onnx_graph import Tensor
@@ -29,6 +28,22 @@ def preprocess_data(rows: Tensor, preprocessor: Any) -> Tensor:
     Raises:
         UnsupportedError: a column is not numeric or the rescaler has no conversion.
     """
+    return rescale(imputed(rows, preprocessor), rescaler(preprocessor))
+
+
+def imputed(rows: Tensor, preprocessor: Any) -> Tensor:
+    """Return the columns that vary, without NaN, in the units of the recordings."""
+    columns, statistics = varying(preprocessor)
+    rows = rows.columns(columns)
+    return rows.graph.where(rows.graph.op("IsNaN", rows), statistics[None], rows)
+
+
+def varying(preprocessor: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of the columns that the preprocessor keeps, and what NaN becomes there.
+
+    Raises:
+        UnsupportedError: a column is not numeric.
+    """
     transformers = [
         entry
         for entry in preprocessor.choice.column_transformer.transformers_
@@ -38,11 +53,14 @@ def preprocess_data(rows: Tensor, preprocessor: Any) -> Tensor:
         raise UnsupportedError("only numeric columns are converted")
     _, pipeline, columns = transformers[0]
     steps = pipeline.named_steps
-    rows = rows.columns(_positions(columns))
+    support = steps["variance_threshold"].preprocessor.get_support()
     statistics = doubles(steps["imputation"].preprocessor.statistics_)
-    rows = rows.graph.where(rows.graph.op("IsNaN", rows), statistics[None], rows)
-    rows = select(rows, steps["variance_threshold"].preprocessor.get_support())
-    return rescale(rows, rescaler(preprocessor))
+    return _positions(columns)[support], statistics[support]
+
+
+def rescales_by_column(preprocessor: Any) -> bool:
+    """Return whether what becomes of a value does not depend on its row's other columns."""
+    return type(rescaler(preprocessor)).__name__ != "Normalizer"
 
 
 def rescaler(preprocessor: Any) -> Any:
@@ -115,10 +133,3 @@ RESCALERS = {
     "QuantileTransformer": quantiles,
     "PowerTransformer": _yeo_johnson,
 }
-
-
-def is_exact(part: Any) -> bool:
-    """Return whether the rescaler's nodes give the same bits as scikit-learn."""
-    if type(part).__name__ == "QuantileTransformer":
-        return bool(part.output_distribution == "uniform")
-    return type(part).__name__ not in {"Normalizer", "PowerTransformer"}
