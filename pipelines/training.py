@@ -113,6 +113,7 @@ def training(
                 split=folds,
                 models=baselines.outputs["models"],
                 automl=challenger,
+                data_digest=read.outputs["digest"],
                 seed=seed,
             ),
             "evaluate",

@@ -84,7 +84,11 @@ def make_run(root: Path, seed: int = 0, noise: float = 0.0, data_seed: int = 0) 
         },
     )
     jsonfile.write(
-        run.automl / "search.json", {"settings": {"seconds": 30, "seed": seed, "space": {}}}
+        run.automl / "search.json",
+        {
+            "settings": {"seconds": 30, "seed": seed, "space": {}},
+            "ensemble": [{"classifier": "random_forest"}],
+        },
     )
     _evaluation(run.evaluation, OnnxModel(graph), X[~train], y[~train], X[train])
     jsonfile.write(
@@ -163,6 +167,8 @@ def _evaluation(
         {
             "low": 0.2,
             "high": 0.8,
+            "statements": ["The band misses its target."],
+            "unseen": {"per_run": []},
             "envelope": {
                 name: [X_train[:, i].min(), X_train[:, i].max()] for i, name in enumerate(COLUMNS)
             },

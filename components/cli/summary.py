@@ -82,7 +82,9 @@ def _figures_table(summary: dict[str, Any]) -> Table:
     table = Table(title="Is the tool worn? Figures with 95 % intervals")
     for heading in ("protocol", "model", "features", "n"):
         table.add_column(heading)
-    for heading in ("accuracy", "precision", "recall", "F1", "MCC", "AUC", "published"):
+    beside = any(f.get("published") for m in summary["protocols"].values() for f in m.values())
+    figures_of = ("accuracy", "precision", "recall", "F1", "MCC", "AUC")
+    for heading in (*figures_of, "published") if beside else figures_of:
         table.add_column(heading, justify="right")
     for protocol in schema.PROTOCOLS:
         models = summary["protocols"][protocol]
@@ -99,7 +101,7 @@ def _figures_table(summary: dict[str, Any]) -> Table:
                 f"{figures['n']} {figures['unit']}",
                 _number(figures["accuracy"]) + bounds,
                 *(_number(figures[key]) for key in ("precision", "recall", "f1", "mcc", "auc")),
-                _number(published.get("accuracy")),
+                *([_number(published.get("accuracy"))] if beside else []),
                 end_section=name == names[-1],
             )
     return table

@@ -12,6 +12,7 @@ def evaluate(
     split: Input[Artifact],
     models: Input[Model],
     automl: Input[Model],
+    data_digest: str,
     seed: int,
     evaluation: Output[Artifact],
     metrics: Output[Metrics],
@@ -25,10 +26,11 @@ def evaluate(
         split: its folds and the audit.
         models: the baselines' predictions and the test against chance.
         automl: the challenger and its predictions.
+        data_digest: SHA-256 of the recordings: published figures stand beside theirs only.
         seed: seed of bootstraps and noise.
         evaluation: figures, the rule for saying "not sure", golden rows and pictures.
         metrics: the main figures of the challenger.
-        roc: its ROC curve on the published split.
+        roc: its ROC curve on rows held back.
         confusion: its confusion matrix there.
     """
     from pathlib import Path
@@ -44,6 +46,7 @@ def evaluate(
         split=Path(split.path),
         models=Path(models.path),
         automl=Path(automl.path),
+        data_digest=data_digest,
         seed=seed,
         output=Path(evaluation.path),
     )

@@ -9,17 +9,19 @@ import pandas as pd
 
 from components.core import schema
 from components.core.metrics import LEVEL, REPLICATES, binary_metrics, bootstrap, judge_runs, wilson
+from components.evaluate.published import Figures as Published
 from components.evaluate.published import compare
 
 Figures = dict[str, Any]
 
 
-def known_runs(rows: pd.DataFrame, seed: int) -> Figures:
+def known_runs(rows: pd.DataFrame, seed: int, published: Published) -> Figures:
     """Return figures over rows: the split is over rows, and so is the claim.
 
     Args:
         rows: predictions of one model: `y`, `p`, `model`, `feature_set`, RUN_ID.
         seed: of the bootstrap.
+        published: what was published on these recordings, by model; may be empty.
     """
     y, p = rows["y"].to_numpy(), rows["p"].to_numpy()
     figures = binary_metrics(y, p)
@@ -31,16 +33,16 @@ def known_runs(rows: pd.DataFrame, seed: int) -> Figures:
         "method": f"accuracy: Wilson; others: percentile bootstrap over rows, {REPLICATES} draws",
     }
     model, feature_set = rows["model"].iloc[0], rows["feature_set"].iloc[0]
-    comparable = feature_set == schema.PUBLISHED
+    errors = int((~right).sum())
     return {
         **figures,
         "n": len(y),
         "unit": "rows",
         "feature_set": feature_set,
-        "errors": int((~right).sum()),
+        "errors": errors,
         "interval": interval,
-        "published": compare(model, figures["accuracy"], interval["accuracy"])
-        if comparable
+        "published": compare(model, errors, len(y), published)
+        if feature_set == schema.PUBLISHED
         else None,
     }
 

@@ -17,8 +17,11 @@ from components.core.metrics import LEVEL
 from components.core.onnx_model import OnnxModel
 from components.core.steps import report
 from components.core.thresholds import Thresholds
-from components.evaluate import band, behaviour, figures
+from components.evaluate import band, behaviour, figures, not_sure, searches
+from components.evaluate.published import Figures as Published
+from components.evaluate.published import published_of
 from components.evaluate.statements import statements
+from components.evaluate.unseen import Rows, on_unseen_runs
 from components.features.dataset import Samples
 from components.split.protocols import Fold
 
@@ -40,23 +43,29 @@ class Evidence:
         predictions: long tables of all models together.
         samples: of the challenger's feature set.
         fold: its published split.
-        calibration: features and labels of rows in neither half.
+        calibration: rows in neither half.
         native: SAMPLE_ID and `p` of the ensemble itself, on every sample.
         graph: the challenger.
         permutation: of `training.json`.
         session: columns that tell when a run was recorded, as audited.
         adjacent: share of the test rows recorded beside a training row, as audited.
+        data_digest: of the recordings.
+        leaks: what the audit holds against the row features on new settings.
+        search: of `search.json`.
     """
 
     predictions: pd.DataFrame
     samples: Samples
     fold: Fold
-    calibration: tuple[np.ndarray, np.ndarray]
+    calibration: Rows
     native: pd.DataFrame
     graph: OnnxModel
     permutation: Mapping[str, Any]
     session: Sequence[str]
     adjacent: float
+    data_digest: str
+    leaks: Sequence[str]
+    search: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -88,12 +97,24 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
     report("measuring every model with its interval")
     keys = samples.frame.drop_duplicates(schema.RUN_ID)
     settings = dict(zip(keys[schema.RUN_ID], keys[schema.SETTING], strict=True))
-    protocols, further = _figures(evidence.predictions, settings, seed)
+    protocols, further = _figures(
+        evidence.predictions, settings, seed, published_of(evidence.data_digest)
+    )
 
     report("choosing when to say 'not sure', without the test rows")
     abstention, rule = _abstention(evidence, training, limits)
     abstention["test"] = band.on_test(rule, X, y, p)
     abstention["coverage_curve"] = band.coverage_curve(y, p)
+    report("asking the rule about runs left out one at a time")
+    abstention["unseen"] = on_unseen_runs(
+        Rows(samples.X, samples.y, samples.run),
+        fold.train_index,
+        evidence.calibration,
+        samples.columns,
+        limits.abstention,
+        seed,
+    )
+    abstention["statements"] = not_sure.sentences(abstention)
 
     report("checking how the graph behaves")
     subject = behaviour.Subject(graph, X, y, samples.columns, training, rule)
@@ -105,7 +126,10 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
         "further": further,
         "slices": _slices(evidence.predictions, samples.frame),
         "calibration": _calibration(evidence.predictions),
-        "coverage": {key: abstention[key] for key in ("band", "test", "coverage_curve")},
+        "coverage": {
+            key: abstention[key]
+            for key in ("band", "test", "unseen", "statements", "coverage_curve")
+        },
         "behaviour": found,
         # Not how long it took: the package is named by its figures, and the same are the same.
         "permutation": {k: v for k, v in evidence.permutation.items() if k != "seconds"},
@@ -117,6 +141,9 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
             found,
             evidence.adjacent,
             limits.decision.permutation_p,
+            evidence.leaks,
+            abstention["statements"],
+            searches.sentences(evidence.search, _windows(evidence.predictions)),
         ),
     }
     return Evaluation(metrics, abstention, golden(graph, samples, fold.test_index, p))
@@ -140,13 +167,13 @@ def _check(evidence: Evidence) -> None:
 
 
 def _figures(
-    predictions: pd.DataFrame, settings: dict[str, str], seed: int
+    predictions: pd.DataFrame, settings: dict[str, str], seed: int, published: Published
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     protocols: dict[str, Any] = {name: {} for name in schema.PROTOCOLS}
     further: dict[str, Any] = {name: {} for name in schema.PROTOCOLS}
     for (protocol, feature_set, model), rows in _by_model(predictions):
         value = (
-            figures.known_runs(rows, seed)
+            figures.known_runs(rows, seed, published)
             if protocol == schema.KNOWN_RUNS
             else figures.held_out(rows, settings, len(settings), seed)
         )
@@ -163,10 +190,20 @@ def _by_model(predictions: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str],
         yield (str(protocol), str(feature_set), str(model)), rows
 
 
+def _windows(predictions: pd.DataFrame) -> list[int]:
+    """Return how many windows each run has, of the runs that have any."""
+    windows = predictions[
+        (predictions["protocol"] == schema.NEW_RUN)
+        & (predictions["feature_set"] == _HEADLINE[schema.NEW_RUN])
+    ]
+    counts: list[int] = windows.groupby(schema.RUN_ID)[schema.SAMPLE_ID].nunique().tolist()
+    return counts
+
+
 def _abstention(
     evidence: Evidence, training: np.ndarray, limits: Thresholds
 ) -> tuple[dict[str, Any], Abstention]:
-    X, y = evidence.calibration
+    X, y = evidence.calibration.X, evidence.calibration.y
     bounds = band.envelope(training, evidence.samples.columns, limits.abstention.envelope_quantile)
     inside = ~Abstention.of(evidence.samples.columns, None, bounds).outside(X).any(axis=1)
     chosen = band.choose_band(

@@ -25,7 +25,7 @@ _QUESTION = {
 
 
 def accuracy(protocols: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    """Draw every model's accuracy with its interval, by protocol, beside the published one."""
+    """Draw every model's accuracy with its interval, by protocol, beside a published one."""
     sizes = [max(1, len(protocols[protocol])) for protocol in schema.PROTOCOLS]
     figure = Figure(figsize=(9.5, 1.6 + 0.36 * sum(sizes)), layout="constrained")
     panels = figure.subplots(len(sizes), sharex=True, height_ratios=sizes)
@@ -45,7 +45,9 @@ def accuracy(protocols: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     panels[-1].set_xlim(0, 1.13)
     panels[-1].set_xticks(np.arange(0, 1.01, 0.2))
     panels[-1].xaxis.set_major_formatter(PercentFormatter(1))
-    panels[-1].set_xlabel("right (bars: 95 % interval; hollow diamonds: published)")
+    beside = any(f["published"] for models in protocols.values() for f in models.values())
+    diamonds = "; hollow diamonds: published" if beside else ""
+    panels[-1].set_xlabel(f"right (bars: 95 % interval{diamonds})")
     figure.suptitle(
         "How much is judged right: rows of known runs, and whole runs that were not seen",
         fontsize=12,
@@ -157,7 +159,9 @@ def coverage(content: Mapping[str, Any], path: Path) -> None:
             "o",
             color="black",
             label=f"not sure from {band['low']:g} to {band['high']:g} or outside the envelope: "
-            f"{test['accuracy']:.2%} of {test['answered']:,} answers",
+            f"{test['accuracy']:.2%} of {test['answered']:,} answers\n"
+            f"(target {'reached' if band['reached'] else 'missed'} where the band was chosen: lower "
+            f"bound {band['lower_bound']:.2%})",
         )
     axes.axhline(band["target"], color="#999", linewidth=0.8, linestyle=":")
     axes.text(

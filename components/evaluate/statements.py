@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.core import schema
+from components.evaluate import searches
 from components.evaluate.names import model_name
 
 Models = Mapping[str, Mapping[str, Any]]
@@ -22,6 +23,9 @@ def statements(
     behaviour: Mapping[str, Any],
     adjacent: float,
     level: float,
+    leaks: Sequence[str],
+    not_sure: Sequence[str],
+    searched: Sequence[str],
 ) -> list[str]:
     """Return the sentences, the most important first.
 
@@ -32,18 +36,23 @@ def statements(
         behaviour: the checks of the graph.
         adjacent: share of the published test rows that were recorded beside a training row.
         level: what p has to be below to speak of a signal.
+        leaks: what the audit holds against the row features on new settings.
+        not_sure: what the rule for "not sure" reaches.
+        searched: what the searches came to.
     """
-    said = [_known(protocols[schema.KNOWN_RUNS], adjacent)]
+    said = [_known(protocols[schema.KNOWN_RUNS], adjacent), *not_sure]
     for protocol in (schema.NEW_RUN, schema.NEW_SETTING):
         said += [
             sentence
             for sentence in (
                 _unseen(protocol, protocols[protocol]),
                 _searched(protocol, protocols[protocol]),
-                _leak(protocol, further.get(protocol, {})),
+                _leak(protocol, further.get(protocol, {}), leaks),
             )
             if sentence
         ]
+    pooled = searches.pooled(protocols[schema.NEW_RUN])
+    said += [*([pooled] if pooled else []), *searched]
     said += [_chance(permutation, level), _behaviour(behaviour)]
     said += [
         figures["published"]["sentence"]
@@ -58,12 +67,20 @@ def _known(models: Models, adjacent: float) -> str:
     figures = models[name]
     low, high = figures["interval"]["accuracy"]
     return (
-        f"On known runs, rows split at random as published, {model_name(name)} is right on "
+        f"On known runs, rows split at random, {model_name(name)} is right on "
         f"{figures['n'] - figures['errors']:,} of {figures['n']:,} held-back rows: "
-        f"{figures['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}). Of these rows "
-        f"{adjacent:.1%} were recorded right beside a training row, so this says how well the runs "
-        "are remembered, not how well a new one is judged."
+        f"{figures['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}). {_memory(adjacent)}"
     )
+
+
+def _memory(adjacent: float) -> str:
+    share = f"Of these rows {adjacent:.1%} were recorded right beside a training row"
+    if adjacent >= 0.5:
+        return (
+            f"{share}, so this says how well the runs are remembered, not how well a new one is "
+            "judged."
+        )
+    return f"{share}; all are of runs that have training rows, so none stands for a new run."
 
 
 def right_runs(figures: Mapping[str, Any]) -> str:
@@ -113,16 +130,18 @@ def _searched(protocol: str, models: Models) -> str:
     return sentence
 
 
-def _leak(protocol: str, sets: Mapping[str, Models]) -> str:
+def _leak(protocol: str, sets: Mapping[str, Models], leaks: Sequence[str]) -> str:
     models = sets.get(schema.PUBLISHED, {})
     if protocol != schema.NEW_SETTING or schema.DECISION_TREE not in models:
         return ""
     runs = models[schema.DECISION_TREE]["runs"]
-    return (
-        f"With the published columns a decision tree would seem to judge {runs['correct']} of "
-        f"{runs['of']} runs of unseen settings right: the audit of the split says which of these "
-        "columns gives the label away, so that no such figure counts."
+    seen = (
+        f"With the features of single rows a decision tree judges {runs['correct']} of "
+        f"{runs['of']} runs of unseen settings right"
     )
+    if not leaks:
+        return f"{seen}; the audit holds nothing against these features."
+    return f"{seen}, which does not count: {leaks[0]}"
 
 
 def _chance(permutation: Mapping[str, Any], level: float) -> str:
@@ -147,7 +166,10 @@ def _chance(permutation: Mapping[str, Any], level: float) -> str:
             f"), within runs of the same setting with p = {matched['runs_correct']['p']:.2g} "
             f"(AUC: {matched['run_auc']['p']:.2g}; {within['permutations']}"
         )
-    return sentence + f"). Taken together that is {verdict} (largest p {permutation['p']:.2g})."
+    return sentence + (
+        f"). Taken together that is {verdict}: the largest p is {permutation['p']:.2g}. It is "
+        "valid for all of them at once, and weak, since each has to be small by itself."
+    )
 
 
 def _behaviour(behaviour: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from components.core.steps import report
 from components.core.thresholds import thresholds
 from components.evaluate import plots, plots_runs
 from components.evaluate.logic import Evaluation, Evidence, evaluate_all
+from components.evaluate.unseen import Rows
 from components.features.dataset import TRAINING_SET, Samples, load
 from components.split.protocols import folds
 
@@ -22,7 +23,13 @@ METRICS, ABSTENTION, GOLDEN, PLOTS = "metrics.json", "abstention.json", "golden.
 
 
 def evaluate(
-    features: Path, split: Path, models: Path, automl: Path, seed: int, output: Path
+    features: Path,
+    split: Path,
+    models: Path,
+    automl: Path,
+    data_digest: str,
+    seed: int,
+    output: Path,
 ) -> Evaluation:
     """Measure every model, write the figures and pictures below `output` and return them.
 
@@ -31,6 +38,7 @@ def evaluate(
         split: output of the split step.
         models: output of the training of baselines.
         automl: output of the search.
+        data_digest: of the recordings.
         seed: of bootstraps and noise.
         output: folder to make.
     """
@@ -52,6 +60,9 @@ def evaluate(
         permutation=jsonfile.read(models / "training.json")["permutation"],
         session=[item["column"] for item in audit["session_fingerprint"]],
         adjacent=audit["neighbours"]["adjacent_share"],
+        data_digest=data_digest,
+        leaks=audit["protocols"][schema.NEW_SETTING][schema.PUBLISHED]["reasons"],
+        search=jsonfile.read(automl / "search.json"),
     )
     evaluation = evaluate_all(evidence, thresholds(), seed)
     output.mkdir(parents=True)
@@ -63,15 +74,16 @@ def evaluate(
     return evaluation
 
 
-def calibration_rows(features: Path, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
-    """Return features and labels of the rows that no half of the published split holds."""
+def calibration_rows(features: Path, samples: Samples) -> Rows:
+    """Return the rows that no half of the row split holds."""
     table = ds.dataset(features / TRAINING_SET, format="parquet").to_table(
-        columns=list(dict.fromkeys((*samples.columns, schema.LABEL))),
+        columns=list(dict.fromkeys((*samples.columns, schema.LABEL, schema.RUN_ID))),
         filter=~ds.field(schema.IS_ACTIVE),
     )
     X = np.column_stack([table.column(name).to_numpy() for name in samples.columns])
     kept = ~np.isnan(X).any(axis=1)
-    return X[kept], table.column(schema.LABEL).to_numpy().astype(np.int64)[kept]
+    y = table.column(schema.LABEL).to_numpy().astype(np.int64)
+    return Rows(X, y, table.column(schema.RUN_ID).to_numpy().astype(str)).take(kept)
 
 
 def published_rows(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,7 @@ def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
             audit=jsonfile.read(folders.split / "audit.json"),
             explanations=jsonfile.read(folders.explanation / "explanations.json"),
             coverage=abstention,
+            members=_members(folders.automl),
             training={"rows": len(train), "runs": len(set(samples.run[train]))},
         ).encode(),
         DRIFT_FILE: drift.reference(
@@ -161,6 +163,14 @@ def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
         for protocol, models in metrics["protocols"].items()
         if schema.AUTO_SKLEARN in models
     }
+
+
+def _members(automl: Path) -> str:
+    """Return "4 models (3 gradient boosting, 1 extra trees)"."""
+    ensemble = jsonfile.read(automl / "search.json")["ensemble"]
+    families = Counter(member["classifier"].replace("_", " ") for member in ensemble)
+    told = ", ".join(f"{count} {name}" for name, count in families.most_common())
+    return f"{len(ensemble)} model{'s' if len(ensemble) > 1 else ''} ({told})"
 
 
 def _parameters(folders: Folders) -> dict[str, Any]:

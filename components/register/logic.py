@@ -20,7 +20,7 @@ def render(**values: Any) -> str:
 
     Args:
         values: description (of the package), metrics, audit, explanations, coverage (of the
-            abstention) and training (rows and runs).
+            abstention), members (of the ensemble, in words) and training (rows and runs).
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -32,13 +32,18 @@ def render(**values: Any) -> str:
     )
     environment.filters["number"] = _number
     environment.filters["interval"] = _interval
+    published = any(
+        figures.get("published")
+        for models in values["metrics"]["protocols"].values()
+        for figures in models.values()
+    )
     return environment.get_template(_TEMPLATE).render(
-        protocols=_PROTOCOLS, models=schema.MODELS, **values
+        protocols=_PROTOCOLS, models=schema.MODELS, published=published, **values
     )
 
 
 _PROTOCOLS = {
-    schema.KNOWN_RUNS: "known runs (rows held back at random, as published)",
+    schema.KNOWN_RUNS: "known runs (rows held back at random)",
     schema.NEW_RUN: "a new run (one run left out at a time)",
     schema.NEW_SETTING: "a new machine setting (one setting left out at a time)",
 }

@@ -61,6 +61,10 @@ def build_summary(evidence: Evidence) -> Summary:
             for protocol, models in evidence.evaluation["protocols"].items()
         },
         leakage=evidence.audit,
+        not_sure={
+            key: evidence.evaluation["coverage"][key]
+            for key in ("band", "test", "unseen", "statements")
+        },
         explanations={
             method: explained["quality"] for method, explained in evidence.explanations.items()
         },
@@ -102,6 +106,11 @@ def render(evidence: Evidence, summary: Summary, plots: dict[str, list[Plot]]) -
         summary=summary,
         plots=plots,
         protocols=schema.PROTOCOLS,
+        published=any(
+            f.model_dump()["published"]
+            for models in summary.protocols.values()
+            for f in models.values()
+        ),
         models=schema.MODELS,
         asks=_QUESTIONS,
         slowest=max(evidence.timings.values(), default=1.0),
@@ -109,7 +118,7 @@ def render(evidence: Evidence, summary: Summary, plots: dict[str, list[Plot]]) -
 
 
 _QUESTIONS = {
-    schema.KNOWN_RUNS: "Does it recall runs that it has seen? (rows split at random, as published)",
+    schema.KNOWN_RUNS: "Does it recall runs that it has seen? (rows split at random)",
     schema.NEW_RUN: "Does it judge a run that it has not seen? (one run left out at a time)",
     schema.NEW_SETTING: "Does it judge a feed and clamp setting that it has not seen?",
 }

@@ -72,6 +72,9 @@ class Summary(_Part):
     data: Data
     protocols: dict[str, dict[str, Figures]]
     leakage: dict[str, Any]
+    not_sure: dict[str, Any] = Field(
+        description="band, what it reaches on test rows and on runs left out, and in words"
+    )
     explanations: dict[str, dict[str, Any]] = Field(description="quality figures by method")
     gate: Gate
     model: Model

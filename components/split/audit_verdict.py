@@ -65,7 +65,7 @@ def verdicts(
 def _memory(name: str, audit: Audit) -> list[str]:
     near = audit["neighbours"]["by_set"][name]
     if not near["test_rows"]:
-        return ["No sample of this set is in the published test half."]
+        return ["No sample of this set is in the test half of the rows."]
     memory = (
         "It measures how well known runs are remembered, not how well a new run is judged: "
         f"{near['adjacent_share']:.1%} of the {near['test_rows']:,} test samples have a training "
@@ -200,12 +200,12 @@ def _phase(audit: Audit, minimum: float) -> list[str]:
 def statements(audit: Audit) -> list[str]:
     """Return what is always worth knowing about the splits, trap or not."""
     near, alone = audit["neighbours"], audit["settings_only"]
-    published = (
-        f"Published split: {near['train_rows']:,} training and {near['test_rows']:,} test rows; "
-        f"{near['adjacent_share']:.1%} of the test rows have a direct neighbour in training, "
+    rows = (
+        f"Rows split at random: {near['train_rows']:,} training and {near['test_rows']:,} test "
+        f"rows; {near['adjacent_share']:.1%} of the test rows have a direct neighbour in training, "
         f"{near['twin_share']:.1%} an exact twin."
     )
-    lines = [published]
+    lines = [rows]
     for protocol, says in (
         (schema.NEW_RUN, "one run left out"),
         (schema.NEW_SETTING, "one setting left out"),

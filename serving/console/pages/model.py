@@ -146,8 +146,7 @@ def _curves(predictions: pd.DataFrame, evaluation: dict[str, Any]) -> dict[str, 
             for name in ordered
         ],
         "coverage": _coverage(evaluation["coverage"]),
-        "band": evaluation["coverage"]["band"],
-        "test": evaluation["coverage"]["test"],
+        "not_sure": evaluation["coverage"]["statements"],
     }
 
 
