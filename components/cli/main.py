@@ -145,11 +145,19 @@ def simulate(
 
 
 @app.command()
-def report(home: HomeOption = DEFAULT_HOME) -> None:
-    """Show the figures of the latest run and the path of its report."""
+def report(
+    home: HomeOption = DEFAULT_HOME,
+    details: Annotated[
+        bool, typer.Option("--details", help="Also every model's figures, findings and reasons.")
+    ] = False,
+) -> None:
+    """Show the result of the latest run and the path of its report.
+
+    Example: `toolwear report --details`
+    """
     from components.cli.summary import print_latest
 
-    print_latest(home, console)
+    print_latest(home, console, details=details)
 
 
 @app.command()

@@ -10,14 +10,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from components.core import jsonfile, schema
+from components.core import jsonfile, schema, words
 from components.core.errors import ToolwearError
 from components.core.home import MLFLOW_VARIABLE, Home
 from components.finish.logic import page
+from components.promote.outcomes import Promotion
+from components.report.headline import Figure, headline
 
 SUMMARY_FILE, REPORT_FILE, FAILURE_FILE = "summary.json", "report.html", "failure.html"
 LATEST = "latest"
 GUARD_FILE = "guard.json"
+_COLOURS = {"good": "green", "even": "yellow", "bad": "red"}
+_BAR = 50  # characters of the line that stands for 0 to 100 %
 
 
 def finish(run_folder: Path, home: Path, steps: dict[str, dict[str, Any]], seconds: float) -> None:
@@ -43,7 +47,7 @@ def write_failure(run_folder: Path, failed: list[dict[str, Any]], message: str) 
     return path
 
 
-def print_latest(home: Path, console: Console) -> None:
+def print_latest(home: Path, console: Console, *, details: bool = False) -> None:
     """Print the latest run's figures.
 
     Raises:
@@ -52,34 +56,78 @@ def print_latest(home: Path, console: Console) -> None:
     folder = home / LATEST
     if not (folder / SUMMARY_FILE).exists():
         raise ToolwearError(f"There is no finished run below {home}; start one: toolwear run.")
-    print_run(folder.resolve(), console)
+    print_run(folder.resolve(), console, details=details)
 
 
-def print_run(run_folder: Path, console: Console) -> None:
-    """Print a run's figures as one table, what was decided, and where the report is."""
+def print_run(run_folder: Path, console: Console, *, details: bool = False) -> None:
+    """Print a run's first screen; with `details` also every figure, statement and reason."""
     summary = jsonfile.read(run_folder / SUMMARY_FILE)
-    data, gate, model = summary["data"], summary["gate"], summary["model"]
-    if data["source"] == "simulator":
+    if summary["data"]["source"] == "simulator":
         console.print("[bold red]SIMULATED DATA: no figure here says anything of a real mill.[/]")
+    _print_first_screen(summary, console)
+    if details:
+        _print_details(summary, console)
+    report = run_folder / REPORT_FILE
+    console.print(f"\nreport: {report}", highlight=False, soft_wrap=True)
+    if not details:
+        console.print("all figures and reasons: `toolwear report --details`", highlight=False)
+
+
+def _print_first_screen(summary: dict[str, Any], console: Console) -> None:
+    first = headline(summary)
+    console.print(f"\n[bold {_COLOURS[first.tone]}]{first.verdict}[/]", highlight=False)
+    console.print(f"{first.version}. {first.use}.", highlight=False)
+    if first.tone != "good":
+        console.print(summary["gate"]["reasons"][0], highlight=False, markup=False)
+    if summary["gate"]["outcome"] == Promotion.HELD:
+        console.print("A person has to approve it: `toolwear approvals`.", highlight=False)
+    if first.warning:
+        console.print(f"[bold red]{first.warning}[/]", highlight=False)
+    console.print()
+    for figure in first.figures:
+        console.print(f"{figure.question}: {figure.told}", highlight=False)
+    console.print(f"\n0 %{'':{_BAR - 8}}100 %   share judged right, 95 % interval", highlight=False)
+    for figure in first.figures:
+        if figure.share is not None:
+            console.print(f"{_bar(figure)}   {figure.question}", highlight=False)
+
+
+def _bar(figure: Figure) -> str:
+    """Return a share and its interval on a line of _BAR characters from 0 to 100 %."""
+
+    def place(share: float) -> int:
+        return min(_BAR - 1, int(share * _BAR))
+
+    line = ["·"] * _BAR
+    if figure.interval is not None:
+        low, high = (place(bound) for bound in figure.interval)
+        line[low : high + 1] = "─" * (high + 1 - low)
+    line[place(figure.share or 0.0)] = "●"
+    return "".join(line)
+
+
+def _print_details(summary: dict[str, Any], console: Console) -> None:
+    data, gate, model = summary["data"], summary["gate"], summary["model"]
+    console.print()
     console.print(_figures_table(summary))
+    console.print("findings")
     for statement in summary["statements"]:
-        console.print(f"- {statement}", highlight=False)
-    console.print(f"\ngate: [bold]{gate['decision']}[/], use: [bold]{gate['use']}[/]")
+        console.print(f"- {statement}", highlight=False, markup=False)
+    console.print(f"\ngate: {gate['decision']}, use: {gate['use']}", highlight=False)
     for reason in gate["reasons"]:
-        console.print(f"- {reason}", highlight=False)
+        console.print(f"- {reason}", highlight=False, markup=False)
     console.print(
-        f"model {model['name']} version {model['version']}, sha256 {model['sha256'][:12]}, "
+        f"\nmodel {model['name']} version {model['version']}, package {model['package'][:12]}, "
         f"trained on {data['rows']:,} rows of {data['runs']} runs ({data['source']}, "
         f"{data['digest'][:12]})",
         highlight=False,
     )
     took = summary["timings"]["total"]
     console.print(f"took {took:.0f} s, {len(summary['cached'])} steps from the cache")
-    console.print(f"open {run_folder / REPORT_FILE}", highlight=False, soft_wrap=True)
 
 
 def _figures_table(summary: dict[str, Any]) -> Table:
-    table = Table(title="Is the tool worn? Figures with 95 % intervals")
+    table = Table(title="Figures with 95 % intervals")
     for heading in ("protocol", "model", "features", "n"):
         table.add_column(heading)
     beside = any(f.get("published") for m in summary["protocols"].values() for f in m.values())
@@ -87,7 +135,7 @@ def _figures_table(summary: dict[str, Any]) -> Table:
     for heading in (*figures_of, "published") if beside else figures_of:
         table.add_column(heading, justify="right")
     for protocol in schema.PROTOCOLS:
-        models = summary["protocols"][protocol]
+        models = summary["protocols"].get(protocol) or {}
         names = [name for name in schema.MODELS if name in models]
         for name in names:
             figures = models[name]
@@ -142,21 +190,21 @@ def _run_row(folder: Path) -> list[str]:
         best = summary["protocols"][schema.KNOWN_RUNS].get(schema.AUTO_SKLEARN, {})
         return [
             folder.name,
-            cause,
+            words.cause(cause),
             "finished",
-            summary["gate"]["decision"],
+            words.decision(summary["gate"]["decision"]),
             _number(best.get("accuracy")),
             f"{summary['timings']['total']:.0f}",
         ]
     outcome = "failed" if (folder / FAILURE_FILE).exists() else "running or killed"
-    return [folder.name, cause, outcome, _refusal(folder), "", ""]
+    return [folder.name, words.cause(cause), outcome, _refusal(folder), "", ""]
 
 
 def _refusal(folder: Path) -> str:
     """Return the guard's decision if it ended the run."""
     for path in folder.glob(f"artifacts/*/guard/guarded/{GUARD_FILE}"):
         decision: str = jsonfile.read(path)["decision"]
-        return decision if decision.startswith("refuse_") else ""
+        return words.decision(decision) if decision.startswith("refuse_") else ""
     return ""
 
 

@@ -24,7 +24,7 @@ def report(
     page: Output[HTML],
     summary: Output[Artifact],
 ) -> None:
-    """Write the report of the run: one page for a person, one JSON file for programs.
+    """Write the report of the run: one page for a person, one machine-readable JSON file.
 
     Args:
         telemetry: the recordings as read.

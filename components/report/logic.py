@@ -9,6 +9,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from components.core import schema
+from components.explain.quality import quality_sentence
+from components.report.headline import headline
 from components.report.summary import Code, Data, Figures, Gate, Model, Summary
 
 SIMULATED = "simulator"
@@ -16,11 +18,19 @@ SIMULATED = "simulator"
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture of the page: its file's stem, its caption, its bytes as a data URI."""
+    """A picture of the page.
 
-    name: str
+    Attributes:
+        caption: what it shows.
+        uri: its bytes as a data URI.
+        width, height: in pixels.
+        wide: it needs the whole width of the page.
+    """
+
     caption: str
     uri: str
+    width: int
+    height: int
     wide: bool
 
 
@@ -114,13 +124,15 @@ def render(evidence: Evidence, summary: Summary, plots: dict[str, list[Plot]]) -
         models=schema.MODELS,
         asks=_QUESTIONS,
         slowest=max(evidence.timings.values(), default=1.0),
+        first=headline(summary.model_dump()),
+        quality_sentence=quality_sentence,
     )
 
 
 _QUESTIONS = {
-    schema.KNOWN_RUNS: "Does it recall runs that it has seen? (rows split at random)",
-    schema.NEW_RUN: "Does it judge a run that it has not seen? (one run left out at a time)",
-    schema.NEW_SETTING: "Does it judge a feed and clamp setting that it has not seen?",
+    schema.KNOWN_RUNS: "rows of runs that it was trained on (random row split)",
+    schema.NEW_RUN: "runs that it was not trained on (leave one run out)",
+    schema.NEW_SETTING: "feed and clamp settings that it was not trained on",
 }
 
 

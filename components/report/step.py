@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import mimetypes
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ from PIL import Image
 
 from components.core import jsonfile
 from components.core.steps import EVENTS_FOLDER
+from components.report.captions import caption
 from components.report.logic import Evidence, Plot, build_summary, render
 
-_PICTURES = (".png", ".svg")
 _WIDE = 1.15  # width by height from which a picture gets the whole width
 
 
@@ -37,7 +36,7 @@ class Folders:
 def report(
     folders: Folders, outcome: str, lineage: dict[str, Any], page: Path, summary: Path
 ) -> None:
-    """Write the page for a person and the summary for programs.
+    """Write the page for a person and the machine-readable summary.
 
     Args:
         folders: what the steps left.
@@ -80,24 +79,16 @@ def _timings() -> dict[str, float]:
 
 
 def _plots(folder: Path) -> list[Plot]:
-    pictures = [path for path in sorted(folder.rglob("*")) if path.suffix in _PICTURES]
-    return [
-        Plot(name=path.stem, caption=_caption(path.stem), uri=_uri(path), wide=_is_wide(path))
-        for path in pictures
-    ]
+    return [_plot(path) for path in sorted(folder.rglob("*.png"))]
 
 
-def _is_wide(path: Path) -> bool:
-    if path.suffix != ".png":
-        return False
+def _plot(path: Path) -> Plot:
     with Image.open(path) as picture:
-        return picture.width > _WIDE * picture.height
-
-
-def _caption(stem: str) -> str:
-    return stem.replace("_", " ").replace("-", " ").strip().capitalize()
-
-
-def _uri(path: Path) -> str:
-    kind = mimetypes.guess_type(path.name)[0]
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+        width, height = picture.size
+    return Plot(
+        caption=caption(path.stem),
+        uri=f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}",
+        width=width,
+        height=height,
+        wide=width > _WIDE * height,
+    )

@@ -1,4 +1,4 @@
-"""The shape of `summary.json`: what a run found, for programs. Additions only, never renames."""
+"""The shape of `summary.json`, the machine-readable result. Additions only, never renames."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -112,6 +113,11 @@ def test_the_report_is_one_page_that_fetches_nothing(first: Done) -> None:
     assert 'src="http' not in page
     assert 'href="http' not in page
     assert "Is the tool worn?" in page
+    first_screen = page[page.index("<h1>") : page.index("<details>")]
+    for words in ("Do not rely on this for new recordings", "95 % interval", 'class="intervals"'):
+        assert words in first_screen
+    alts = re.findall(r'<img [^>]*alt="([^"]+)" width="\d+" height="\d+">', page)
+    assert len(alts) == page.count("<img") == len(set(alts)), "each picture has its own caption"
 
 
 def test_the_version_is_registered_whole(first: Done, first_summary: dict[str, Any]) -> None:
@@ -196,9 +202,13 @@ def test_an_unwritable_home_is_a_sentence(real_data: Path, tmp_path: Path) -> No
 
 
 def test_status_and_report_tell_of_the_runs(second: Done) -> None:
-    for name, words in (("status", "Last runs"), ("report", "known_runs")):
+    for command, words in (
+        (["status"], "Last runs"),
+        (["report"], "Champion kept: the new model is identical"),
+        (["report", "--details"], "known_runs"),
+    ):
         done = subprocess.run(
-            [sys.executable, "-m", "components.cli", name, f"--home={second.home}"],
+            [sys.executable, "-m", "components.cli", *command, f"--home={second.home}"],
             capture_output=True,
             text=True,
             check=False,
