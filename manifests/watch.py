@@ -24,6 +24,7 @@ from components.core.home import Home
 from components.core.jsonfile import write_text
 from components.core.operator_token import operator_token
 from components.core.processes import end_with_parent
+from components.core.servers import announced, find
 from manifests.alerting import local, scraping
 from serving.common import ports
 
@@ -178,6 +179,11 @@ def watch(both: list[Program]) -> str:
             program.end()
 
 
+def _served_port(home: Home) -> int:
+    """Return the transformer's port where `toolwear serve` is at work, else the default one."""
+    return httpx.URL(find(home).get("transformer", "")).port or ports.TRANSFORMER
+
+
 def _await(program: Program, stopping: list[int]) -> str:
     """Wait until a program answers; return its fault if it does not."""
     deadline = time.monotonic() + _READY_SECONDS
@@ -226,16 +232,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="manifests.watch", description=__doc__)
     parser.add_argument("home", nargs="?", default="", help="of `toolwear serve`; runs by default")
     parser.add_argument(
-        "--port", type=int, default=ports.TRANSFORMER, help="that `toolwear serve` was given"
+        "--port",
+        type=int,
+        help=f"of `toolwear serve` (default: where it is at work, else {ports.TRANSFORMER})",
     )
     parser.add_argument("--prometheus-port", type=int, default=ports.PROMETHEUS)
     parser.add_argument("--alertmanager-port", type=int, default=ports.ALERTMANAGER)
     options = parser.parse_args()
     try:
-        both = programs(
-            Home.at(options.home), options.port, options.prometheus_port, options.alertmanager_port
-        )
-        fault = watch(both)
+        home = Home.at(options.home)
+        port = options.port or _served_port(home)
+        both = programs(home, port, options.prometheus_port, options.alertmanager_port)
+        with announced(home, {program.name.lower(): program.url for program in both}):
+            fault = watch(both)
     except ToolwearError as error:
         print(f"watch: {error}", file=sys.stderr)
         return EXIT_USAGE

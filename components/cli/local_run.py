@@ -24,11 +24,12 @@ from components.cli.containers import Runner
 from components.cli.graph import compile_training
 from components.cli.progress import ProgressLines
 from components.cli.provenance import commit
-from components.core import jsonfile
+from components.core import jsonfile, run_folder
 from components.core.config import RunParameters
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.fingerprint import ROOT
 from components.core.run_name import is_run_name, new_run_name
+from components.core.states import State
 from components.core.steps import EVENTS_FOLDER
 from components.ingest.sources import source_digest
 
@@ -62,14 +63,33 @@ def run_locally(
         ToolwearError: data, machine or an image are not fit for a run, or the name is taken.
         SystemExit: a step failed; the code is 2 if the user can mend it, else 1.
     """
-    started = time.time()
     home = _prepared_home(home)
     data = str(Path(parameters.data).resolve()) if parameters.data else ""
     digest = source_digest(Path(data)) if data else ""
-    run_folder = _new_folder(home, name)
-    events = run_folder / "events"
+    folder = _new_folder(home, name)
+    with run_folder.at_work(folder):
+        try:
+            _run_in(folder, parameters, data, digest, console, refresh, runner)
+        except Exception as error:
+            run_folder.fail(folder, f"{type(error).__name__}: {error}")
+            raise
+    summary.print_run(folder, console)
+
+
+def _run_in(
+    folder: Path,
+    parameters: RunParameters,
+    data: str,
+    digest: str,
+    console: Console,
+    refresh: bool,
+    runner: Runner,
+) -> None:
+    """Run the graph in a new folder."""
+    started, home = time.time(), folder.parent
+    events = folder / run_folder.EVENTS
     events.mkdir()
-    graph = run_folder / "pipeline.yaml"
+    graph = folder / "pipeline.yaml"
     graph_digest = compile_training(graph)
     if runner is Runner.DOCKER:
         containers.require(graph)
@@ -80,18 +100,19 @@ def run_locally(
         "commit": commit(),
         "graph_digest": graph_digest,
     }
-    jsonfile.write(run_folder / "arguments.json", arguments)
+    jsonfile.write(folder / run_folder.ARGUMENTS_FILE, arguments)
     if refresh:
         shutil.rmtree(home / _CACHE_FOLDERS[runner], ignore_errors=True)
     _set_environment(home, events)
-    console.print(f"run {run_folder.name}: graph {graph_digest[:12]}, seed {parameters.seed}")
+    console.print(f"run {folder.name}: graph {graph_digest[:12]}, seed {parameters.seed}")
     lines = ProgressLines(graph, events, console)
-    with _log_to(run_folder / "log.txt", lines), lines, _children_end_with_us():
-        failed = _run_graph(graph, arguments, run_folder, home, runner)
+    # Standard output goes to the log meanwhile.
+    terminal = Console(file=console.file, soft_wrap=True)
+    with _log_to(folder / "log.txt", lines), lines, _children_end_with_us(folder, terminal):
+        failed = _run_graph(graph, arguments, folder, home, runner)
     if failed is not None:
-        _end_failed(run_folder, events, failed, console)
-    summary.finish(run_folder, home, lines.steps(), time.time() - started)
-    summary.print_run(run_folder, console)
+        _end_failed(folder, failed, console)
+    summary.finish(folder, home, lines.steps(), time.time() - started)
 
 
 def _new_folder(home: Path, name: str | None) -> Path:
@@ -135,7 +156,7 @@ def _set_environment(home: Path, events: Path) -> None:
 
 
 def _run_graph(
-    graph: Path, arguments: dict[str, Any], run_folder: Path, home: Path, runner: Runner
+    graph: Path, arguments: dict[str, Any], folder: Path, home: Path, runner: Runner
 ) -> RuntimeError | None:
     """Run the compiled graph; return kfp's error if a step failed."""
     from kfp import components as kfp_components
@@ -144,11 +165,11 @@ def _run_graph(
     with contextlib.ExitStack() as stack:
         chosen: Any = local.SubprocessRunner(use_venv=False)
         if runner is Runner.DOCKER:
-            place = containers.Place(home, run_folder / "events", arguments["data"])
+            place = containers.Place(home, folder / run_folder.EVENTS, arguments["data"])
             chosen = stack.enter_context(containers.docker_runner(place))
         local.init(
             chosen,
-            pipeline_root=str(run_folder / "artifacts"),
+            pipeline_root=str(folder / "artifacts"),
             enable_caching=True,
             cache_root=str(home / _CACHE_FOLDERS[runner]),
         )
@@ -161,17 +182,19 @@ def _run_graph(
     return None
 
 
-def _end_failed(run_folder: Path, events: Path, error: RuntimeError, console: Console) -> None:
-    states = [jsonfile.read(path) for path in sorted(events.glob("*.json"))]
-    failed = [state for state in states if state["state"] == "failed"]
-    if not failed:  # a step died without a word: out of memory, or killed
-        failed = [state for state in states if state["state"] == "running"]
-    page = summary.write_failure(run_folder, failed, str(error))
-    for state in failed:
-        reason = state.get("reason", "the process ended without saying why (killed?)")
-        console.print(f"[red]failed[/red] {state['step']}: {reason}", highlight=False)
+def _end_failed(folder: Path, error: RuntimeError, console: Console) -> None:
+    # A step that is still called running was killed: out of memory, perhaps.
+    steps = run_folder.steps(folder, running=False)
+    failed = [step for step in steps if step["state"] == State.FAILED]
+    failed = failed or [step for step in steps if step["state"] == State.KILLED]
+    page = summary.write_failure(folder, "The run failed", failed, str(error))
+    run_folder.fail(folder, failed[0]["reason"] if failed else str(error))
+    for step in failed:
+        console.print(
+            f"[red]{step['state']}[/red] {step['step']}: {step['reason']}", highlight=False
+        )
     console.print(f"what happened and what to do: {page}")
-    mendable = bool(failed) and all(state.get("user_error") for state in failed)
+    mendable = bool(failed) and all(step.get("user_error") for step in failed)
     sys.exit(EXIT_USAGE if mendable else EXIT_FAILURE)
 
 
@@ -197,17 +220,26 @@ def _log_to(path: Path, lines: ProgressLines) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _children_end_with_us() -> Iterator[None]:
-    """On SIGTERM end the step's processes too: none may go on registering a model unwatched."""
+def _children_end_with_us(folder: Path, console: Console) -> Iterator[None]:
+    """On SIGTERM and Ctrl-C end the step's processes too: none may register a model unwatched."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.terminate()
+        if number == signal.SIGINT:
+            run_folder.cancel(folder, "Ctrl-C")
+        state, reason = run_folder.interrupted(folder)
+        steps = run_folder.steps(folder, running=False)
+        cut_off = [step for step in steps if step["state"] == state]
+        summary.write_failure(folder, f"The run was {state}", cut_off, reason)
+        console.print(f"{state}: {reason}", highlight=False, markup=False)
         sys.exit(128 + number)
 
-    previous = signal.signal(signal.SIGTERM, stop)
+    signals = (signal.SIGTERM, signal.SIGINT)
+    previous = {number: signal.signal(number, stop) for number in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -13,11 +13,14 @@ from components.cli.kfp_commands import app as kfp_app
 from components.cli.options import (
     DEFAULT_HOME,
     KUBEFLOW,
+    AlertmanagerOption,
     ApprovalArgument,
     ConfigOption,
     DataOption,
+    ExistingHomeOption,
     HomeOption,
     KfpHostOption,
+    MonitorOption,
     NamespaceOption,
     SetOption,
     TrainOnOption,
@@ -146,7 +149,7 @@ def simulate(
 
 @app.command()
 def report(
-    home: HomeOption = DEFAULT_HOME,
+    home: ExistingHomeOption = DEFAULT_HOME,
     details: Annotated[
         bool, typer.Option("--details", help="Also every model's figures, findings and reasons.")
     ] = False,
@@ -161,16 +164,20 @@ def report(
 
 
 @app.command()
-def status(home: HomeOption = DEFAULT_HOME) -> None:
+def status(
+    home: ExistingHomeOption = DEFAULT_HOME,
+    monitor_url: MonitorOption = "",
+    alertmanager_url: AlertmanagerOption = "",
+) -> None:
     """Tell in one screen: champion, since when and why, alerts, drift, freshness, last runs."""
-    from components.cli.summary import print_status
+    from components.cli.status import print_status
 
-    print_status(home, console)
+    print_status(home, monitor_url, alertmanager_url, console)
 
 
 @app.command()
 def rollback(
-    home: HomeOption = DEFAULT_HOME,
+    home: ExistingHomeOption = DEFAULT_HOME,
     why: Annotated[str, typer.Option("--why", help="Reason, kept in the audit log.")] = "by hand",
 ) -> None:
     """Go back from what was released last, in seconds.
@@ -184,7 +191,7 @@ def rollback(
 
 
 @app.command()
-def approvals(home: HomeOption = DEFAULT_HOME) -> None:
+def approvals(home: ExistingHomeOption = DEFAULT_HOME) -> None:
     """List the promotions that wait for a person, and what became of the last ones."""
     from components.cli.approvals import print_approvals
 
@@ -192,7 +199,7 @@ def approvals(home: HomeOption = DEFAULT_HOME) -> None:
 
 
 @app.command()
-def allow(key: ApprovalArgument, why: WhyOption, home: HomeOption = DEFAULT_HOME) -> None:
+def allow(key: ApprovalArgument, why: WhyOption, home: ExistingHomeOption = DEFAULT_HOME) -> None:
     """Release a version that was held: at once or as a canary, as its run asked for.
 
     Example: `toolwear allow 7 --why "the errors are all on run 12, which is known"`
@@ -203,7 +210,7 @@ def allow(key: ApprovalArgument, why: WhyOption, home: HomeOption = DEFAULT_HOME
 
 
 @app.command()
-def refuse(key: ApprovalArgument, why: WhyOption, home: HomeOption = DEFAULT_HOME) -> None:
+def refuse(key: ApprovalArgument, why: WhyOption, home: ExistingHomeOption = DEFAULT_HOME) -> None:
     """Leave the champion as it is instead of the version that was held."""
     from components.cli.approvals import print_refuse
 
@@ -215,7 +222,7 @@ def vouch(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs, or 'all'.")],
     why: Annotated[str, typer.Option("--why", help="How you know, kept in the audit log.")],
     data: Annotated[Path, typer.Option("--data", help="Folder of recordings that has them.")],
-    home: HomeOption = DEFAULT_HOME,
+    home: ExistingHomeOption = DEFAULT_HOME,
 ) -> None:
     """Say that recordings and labels of new runs were checked, so that they may teach.
 
@@ -230,7 +237,7 @@ def vouch(
 
 @app.command()
 def serve(
-    home: HomeOption = DEFAULT_HOME,
+    home: ExistingHomeOption = DEFAULT_HOME,
     port: Annotated[
         int,
         typer.Option(
@@ -258,7 +265,7 @@ def serve(
 @app.command()
 def receipt(
     receipt_id: Annotated[str, typer.Argument(metavar="ID", help="From an answer's receipt.")],
-    home: HomeOption = DEFAULT_HOME,
+    home: ExistingHomeOption = DEFAULT_HOME,
 ) -> None:
     """Show all that went into an answer: model, features, verdict, and the label if known.
 
@@ -302,14 +309,15 @@ def trigger(
 
 @app.command()
 def retrain(
-    home: HomeOption = DEFAULT_HOME,
+    home: ExistingHomeOption = DEFAULT_HOME,
     why: Annotated[str, typer.Option("--why", help="Detail of the cause.")] = "",
     wait: Annotated[
         bool, typer.Option("--wait", help="Tell its steps until it ends; exit 1 if it fails.")
     ] = False,
     data: TrainOnOption = None,
+    fast: Annotated[bool, typer.Option("--fast", help="A run with small budgets.")] = False,
     settings: SetOption = None,
-    url: TriggerOption = f"http://127.0.0.1:{TRIGGER}",
+    url: TriggerOption = "",
 ) -> None:
     """Ask the trigger for a run, with the operator's token of the home or the environment.
 
@@ -317,15 +325,15 @@ def retrain(
     """
     from components.cli.trigger import ask
 
-    ask(url, home, why, overrides_of(data, settings), wait, console)
+    ask(url, home, why, overrides_of(data, settings, fast=fast), wait, console)
 
 
 @app.command()
 def cancel(
     cause: Annotated[str, typer.Argument(metavar="ID", help="From `toolwear retrain`.")],
     why: Annotated[str, typer.Option("--why", help="Reason, told with the run.")],
-    home: HomeOption = DEFAULT_HOME,
-    url: TriggerOption = f"http://127.0.0.1:{TRIGGER}",
+    home: ExistingHomeOption = DEFAULT_HOME,
+    url: TriggerOption = "",
 ) -> None:
     """Tell the trigger that a run is not wanted any more, whether it waits or is at work.
 
@@ -339,7 +347,7 @@ def cancel(
 @app.command()
 def backup(
     file: Annotated[Path, typer.Argument(help="The file to write, such as home.tar.gz.")],
-    home: HomeOption = DEFAULT_HOME,
+    home: ExistingHomeOption = DEFAULT_HOME,
 ) -> None:
     """Back up registry, features, packages, audit log and queues to one file, while all runs on.
 

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from components.core.config import FAST, RunParameters, load, parsed
+from components.core.errors import ToolwearError
 from components.core.kubeflow import HOST_VARIABLE
 
 # Rich folds at 80 columns where there is no terminal; a log wants whole lines.
@@ -29,7 +30,10 @@ DataOption = Annotated[
 ]
 TrainOnOption = Annotated[
     str | None,
-    typer.Option("--data", help="Folder that runs train on; by default that of the last run."),
+    typer.Option(
+        "--data",
+        help="Folder that runs train on; by default that of the last successful `toolwear run`.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -44,13 +48,51 @@ HomeOption = Annotated[
     ),
 ]
 DEFAULT_HOME = Path("runs")
+
+
+def _existing(home: Path) -> Path:
+    if not home.is_dir():
+        raise ToolwearError(f"There is no folder {home}; give a home with --home.")
+    return home
+
+
+ExistingHomeOption = Annotated[
+    Path,
+    typer.Option(
+        "--home",
+        envvar="TOOLWEAR_HOME",
+        callback=_existing,
+        help="Folder of runs, registry, feature store and model packages.",
+    ),
+]
 ApprovalArgument = Annotated[
     str,
     typer.Argument(metavar="ID", help="From `toolwear approvals`; the version's number will do."),
 ]
 WhyOption = Annotated[str, typer.Option("--why", help="Reason, kept in the audit log.")]
 TriggerOption = Annotated[
-    str, typer.Option("--url", envvar="TRIGGER_URL", help="Address of the trigger.")
+    str,
+    typer.Option(
+        "--url",
+        envvar="TRIGGER_URL",
+        help="Address of the trigger; by default that of the home's own servers.",
+    ),
+]
+MonitorOption = Annotated[
+    str,
+    typer.Option(
+        "--monitor-url",
+        envvar="MONITOR_URL",
+        help="Address of the monitor; by default that of the home's own servers.",
+    ),
+]
+AlertmanagerOption = Annotated[
+    str,
+    typer.Option(
+        "--alertmanager-url",
+        envvar="ALERTMANAGER_URL",
+        help="Address of Alertmanager; by default that of the home's own `make watch`.",
+    ),
 ]
 KUBEFLOW = "kubeflow"
 KfpHostOption = Annotated[

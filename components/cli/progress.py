@@ -13,10 +13,11 @@ import yaml
 from rich.console import Console
 
 from components.core import jsonfile
+from components.core.states import State
 from components.core.steps import PROGRESS_FILE
 
 _POLL_SECONDS = 0.2
-_CACHED = "cached"
+_COLOURS = {State.SUCCEEDED: "green", State.FAILED: "red", State.CACHED: "cyan"}
 _CACHE_HIT = re.compile(r"^Task (\S+) cache hit")
 
 
@@ -61,7 +62,7 @@ class ProgressLines:
                 hit = _CACHE_HIT.match(record.getMessage())
                 if hit:
                     step = hit.group(1)
-                    event = {"step": step, "state": _CACHED, "seconds": 0.0}
+                    event = {"step": step, "state": State.CACHED, "seconds": 0.0}
                     path = outer._events / f"{step}.json"
                     jsonfile.write(path, {**event, "started": time.time()})
 
@@ -84,7 +85,7 @@ class ProgressLines:
         events = [jsonfile.read(path) for path in self._events.glob("*.json")]
         for event in sorted(events, key=lambda event: event["started"]):
             if self._seen.get(event["step"]) != event["state"]:
-                untimed = event["state"] in ("running", _CACHED)
+                untimed = event["state"] in (State.RUNNING, State.CACHED)
                 seconds = "" if untimed else f"{event['seconds']:.1f} s"
                 self._line(event["step"], event["state"], seconds)
 
@@ -92,7 +93,7 @@ class ProgressLines:
         self._seen[step] = state
         number = list(self._seen).index(step) + 1
         elapsed = time.monotonic() - self._started
-        colour = {"succeeded": "green", "failed": "red", _CACHED: "cyan"}.get(state, "default")
+        colour = _COLOURS.get(State(state), "default")
         self._console.print(
             f"[dim]{elapsed:6.1f} s[/dim]  {number:2}/{self._total} {step:<12} "
             f"[{colour}]{state}[/{colour}] {seconds}",

@@ -19,6 +19,8 @@ from components.cli.candidate_servers import CandidateServers
 from components.cli.server_process import HOST, Server, end, watch
 from components.core import schema
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
+from components.core.home import Home
+from components.core.servers import announced
 from components.features.names import LATEST_FILE
 from serving.common import champion as pointer
 from serving.common import ports
@@ -37,7 +39,7 @@ def serve(
     Args:
         home: the system's folder.
         port: of the transformer; the others have the ports behind it.
-        settings: of the runs that the trigger starts; the others are as in the last run.
+        settings: of the runs that the trigger starts; the others are as in the last `toolwear run`.
         trigger: whether to start one.
         console: for what the user is told.
 
@@ -62,17 +64,18 @@ def serve(
         highlight=False,
     )
     try:
-        for server in servers:
-            server.log.unlink(missing_ok=True)
-            server.start()
-        _await_all(servers, stopping, console)
-        if not stopping:
-            _tell(servers, home, champion.name, console)
-        while not stopping:
-            time.sleep(_POLL_SECONDS)
+        with announced(Home.at(home), {server.name: server.url for server in servers}):
             for server in servers:
-                watch(server, console)
-            candidate.follow()
+                server.log.unlink(missing_ok=True)
+                server.start()
+            _await_all(servers, stopping, console)
+            if not stopping:
+                _tell(servers, home, champion.name, console)
+            while not stopping:
+                time.sleep(_POLL_SECONDS)
+                for server in servers:
+                    watch(server, console)
+                candidate.follow()
     finally:
         end([*servers, *candidate.servers])
         for number, handler in before.items():

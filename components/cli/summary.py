@@ -1,4 +1,4 @@
-"""What the command line shows of runs: the table at the end, the latest run, the state."""
+"""What the command line shows of a run: the table at its end, and the latest one."""
 
 from __future__ import annotations
 
@@ -13,37 +13,44 @@ from rich.table import Table
 from components.core import jsonfile, schema, words
 from components.core.errors import ToolwearError
 from components.core.home import MLFLOW_VARIABLE, Home
+from components.core.run_folder import SUMMARY_FILE
 from components.finish.logic import page
 from components.promote.outcomes import Promotion
 from components.report.headline import Figure, headline
 
-SUMMARY_FILE, REPORT_FILE, FAILURE_FILE = "summary.json", "report.html", "failure.html"
+REPORT_FILE, FAILURE_FILE = "report.html", "failure.html"
 LATEST = "latest"
 GUARD_FILE = "guard.json"
 _COLOURS = {"good": "green", "even": "yellow", "bad": "red"}
 _BAR = 50  # characters of the line that stands for 0 to 100 %
 
 
-def finish(run_folder: Path, home: Path, steps: dict[str, dict[str, Any]], seconds: float) -> None:
+def finish(folder: Path, home: Path, steps: dict[str, dict[str, Any]], seconds: float) -> None:
     """Complete the run's folder: summary with timings, report, and the link `latest` to it."""
-    artifacts = run_folder / "artifacts"
+    artifacts = folder / "artifacts"
     made = next(artifacts.glob("*/report/summary"))
     value = jsonfile.read(made)
     value["timings"] = {name: step["seconds"] for name, step in sorted(steps.items())}
     value["timings"]["total"] = round(seconds, 1)
     value["cached"] = sorted(name for name, step in steps.items() if step["state"] == "cached")
-    jsonfile.write(run_folder / SUMMARY_FILE, value)
-    shutil.copyfile(next(artifacts.glob("*/report/page")), run_folder / REPORT_FILE)
-    link = home / f".{LATEST}-{run_folder.name}"
-    link.symlink_to(run_folder.name)
+    jsonfile.write(folder / SUMMARY_FILE, value)
+    shutil.copyfile(next(artifacts.glob("*/report/page")), folder / REPORT_FILE)
+    link = home / f".{LATEST}-{folder.name}"
+    link.symlink_to(folder.name)
     link.replace(home / LATEST)
 
 
-def write_failure(run_folder: Path, failed: list[dict[str, Any]], message: str) -> Path:
-    """Write the page of a failed run and return its path."""
-    known = failed or [{"step": "the run", "reason": message}]
-    path = run_folder / FAILURE_FILE
-    jsonfile.write_text(path, page("The run failed", known))
+def write_failure(folder: Path, title: str, steps: list[dict[str, Any]], message: str) -> Path:
+    """Write the page of a run that did not succeed and return its path.
+
+    Args:
+        folder: of the run.
+        title: headline.
+        steps: that failed or were cut off; with none, `message` says why.
+        message: what is known of the run as a whole.
+    """
+    path = folder / FAILURE_FILE
+    jsonfile.write_text(path, page(title, steps or [{"step": "the run", "reason": message}]))
     return path
 
 
@@ -59,15 +66,15 @@ def print_latest(home: Path, console: Console, *, details: bool = False) -> None
     print_run(folder.resolve(), console, details=details)
 
 
-def print_run(run_folder: Path, console: Console, *, details: bool = False) -> None:
+def print_run(folder: Path, console: Console, *, details: bool = False) -> None:
     """Print a run's first screen; with `details` also every figure, statement and reason."""
-    summary = jsonfile.read(run_folder / SUMMARY_FILE)
+    summary = jsonfile.read(folder / SUMMARY_FILE)
     if summary["data"]["source"] == "simulator":
         console.print("[bold red]SIMULATED DATA: no figure here says anything of a real mill.[/]")
     _print_first_screen(summary, console)
     if details:
         _print_details(summary, console)
-    report = run_folder / REPORT_FILE
+    report = folder / REPORT_FILE
     console.print(f"\nreport: {report}", highlight=False, soft_wrap=True)
     if not details:
         console.print("all figures and reasons: `toolwear report --details`", highlight=False)
@@ -155,7 +162,8 @@ def _figures_table(summary: dict[str, Any]) -> Table:
     return table
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Return a figure as it is printed."""
     return "" if value is None else f"{value:.4f}"
 
 

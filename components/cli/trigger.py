@@ -16,12 +16,14 @@ from components.core.errors import EXIT_FAILURE, ToolwearError
 from components.core.home import Home
 from components.core.kubeflow import TOKEN_VARIABLE
 from components.core.operator_token import operator_token
-from serving.trigger.store import ENDED, State
+from components.core.servers import address
+from components.core.states import ENDED, State
 
+_START = "toolwear trigger, or toolwear serve"
 _SECONDS = 10.0
 _POLL_SECONDS = 0.5
 _AWAY_SECONDS = 60.0  # runs go on without their trigger
-_UNDER_WAY = ("pending", "running")  # a step's words for it
+_UNDER_WAY = (State.WAITING, State.RUNNING)
 
 
 class _AwayError(ToolwearError):
@@ -63,7 +65,7 @@ def ask(
     """Ask a trigger for a run and print the number of its cause.
 
     Args:
-        url: of the trigger.
+        url: of the trigger; empty for that of the home.
         home: has the operator's token, if the environment has none.
         why: detail of the cause.
         parameters: of the run, beside the trigger's own.
@@ -71,10 +73,10 @@ def ask(
         console: for what the user is told.
 
     Raises:
-        ToolwearError: the trigger does not answer, or refuses.
+        ToolwearError: no trigger is at work or answers, or it refuses.
         SystemExit: the run that was waited for failed.
     """
-    url = url.rstrip("/")
+    url = address(Home.at(home), "trigger", url, _START)
     own = dict(parameters)
     if own.get("data"):
         own["data"] = str(Path(own["data"]).resolve())  # the trigger has another working folder
@@ -90,9 +92,9 @@ def cancel(url: str, home: Path, cause: str, why: str, console: Console) -> None
     """Tell a trigger that a run is not wanted any more.
 
     Raises:
-        ToolwearError: the trigger does not answer, or the run has ended.
+        ToolwearError: no trigger is at work or answers, or the run has ended.
     """
-    url = url.rstrip("/")
+    url = address(Home.at(home), "trigger", url, _START)
     headers = {"authorization": f"Bearer {operator_token(Home.at(home))}"}
     told = _answer("POST", url, f"/runs/{cause}/cancel", json={"why": why}, headers=headers)
     ending = " and is being ended" if told["status"] == State.RUNNING else ""
@@ -138,7 +140,7 @@ def _answer(method: str, url: str, path: str, **more: Any) -> dict[str, Any]:
         answer = httpx.request(method, url + path, timeout=_SECONDS, **more)
     except (httpx.TransportError, httpx.InvalidURL):
         raise _AwayError(
-            f"No trigger answers at {url}; start it (toolwear trigger) or give --url."
+            f"No trigger answers at {url}; start one ({_START}) or give --url."
         ) from None
     if not answer.is_success:
         raise ToolwearError(f"The trigger at {url} refused: {_sentence(answer)}")

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
 import httpx
 from rich.console import Console
 
-from serving.common import ports
+from components.core import servers
+from components.core.home import Home
 
-MONITOR_VARIABLE, ALERTMANAGER_VARIABLE = "MONITOR_URL", "ALERTMANAGER_URL"
 _SECONDS = 2.0
 
 
-def print_watching(console: Console) -> None:
-    """Print alerts, drift and freshness; who does not answer is named, with its address."""
-    for line in (*_alerts(), *_drift()):
+def print_watching(home: Home, monitor_url: str, alertmanager_url: str, console: Console) -> None:
+    """Print alerts, drift and freshness; who does not answer is named, with its address.
+
+    Args:
+        home: whose own servers are asked where no address is given.
+        monitor_url: of the monitor; may be empty.
+        alertmanager_url: of Alertmanager; may be empty.
+        console: for the lines.
+    """
+    own = servers.find(home)
+    alertmanager = alertmanager_url or own.get("alertmanager", "")
+    monitor = monitor_url or own.get("monitor", "")
+    for line in (*_alerts(alertmanager.rstrip("/")), *_drift(monitor.rstrip("/"))):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _alerts() -> list[str]:
-    url = _url(ALERTMANAGER_VARIABLE, ports.ALERTMANAGER)
+def _alerts(url: str) -> list[str]:
+    if not url:
+        return ["open alerts: not monitored; start `make watch`"]
     found = _read(f"{url}/api/v2/alerts?active=true&silenced=false&inhibited=false")
     if not isinstance(found, list):
         return [f"open alerts: unknown, Alertmanager does not answer at {url}"]
@@ -34,8 +44,9 @@ def _alerts() -> list[str]:
     return [f"open alerts: {len(told) or 'none'}", *told]
 
 
-def _drift() -> list[str]:
-    url = _url(MONITOR_VARIABLE, ports.MONITOR)
+def _drift(url: str) -> list[str]:
+    if not url:
+        return ["drift: not monitored; start `make serve`"]
     state = _read(f"{url}/v1/state")
     if not isinstance(state, dict):
         return [f"drift: unknown, the monitor does not answer at {url}"]
@@ -53,10 +64,6 @@ def _drift() -> list[str]:
             f"{state['labelled_rows']} of them with a late label"
         ),
     ]
-
-
-def _url(variable: str, port: int) -> str:
-    return os.environ.get(variable) or f"http://127.0.0.1:{port}"
 
 
 def _read(url: str) -> Any:

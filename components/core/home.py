@@ -68,6 +68,11 @@ class Home:
         return self.root / "asked.parquet"
 
     @property
+    def servers(self) -> Path:
+        """Where the servers that are at work answer, one file a process that started some."""
+        return self.root / "servers"
+
+    @property
     def operator_token(self) -> Path:
         """The secret of whoever may change what is served; read by its owner only."""
         return self.root / "secrets" / "operator-token"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,3 +41,19 @@ def exclusive(path: Path, what: str, seconds: float = 60.0) -> Iterator[None]:
                     ) from None
                 time.sleep(_POLL_SECONDS)
         yield
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a process holds the lock file `path`."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, so that two that look do not take each other for the holder.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

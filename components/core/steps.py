@@ -14,6 +14,7 @@ from typing import Any, Callable, TypeVar
 
 from components.core import jsonfile
 from components.core.errors import EXIT_USAGE, ToolwearError
+from components.core.states import State
 
 T = TypeVar("T")
 
@@ -39,19 +40,21 @@ def run_step(name: str, work: Callable[..., T], **arguments: Any) -> T:
     a defect of ours and goes on with its traceback.
     """
     started = time.time()
-    _record(name, state="running", started=started)
+    _record(name, state=State.RUNNING, started=started)
     try:
         result = work(**arguments)
     except ToolwearError as error:
-        _record(name, state="failed", started=started, reason=str(error), user_error=True)
+        _record(name, state=State.FAILED, started=started, reason=str(error), user_error=True)
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         sys.exit(EXIT_USAGE)
+    except KeyboardInterrupt:  # its run says why
+        raise
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}"
         trace = traceback.format_exc()
-        _record(name, state="failed", started=started, reason=reason, traceback=trace)
+        _record(name, state=State.FAILED, started=started, reason=reason, traceback=trace)
         raise
-    _record(name, state="succeeded", started=started)
+    _record(name, state=State.SUCCEEDED, started=started)
     return result
 
 

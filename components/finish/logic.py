@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from components.core.states import State
+
 SUCCEEDED = "SUCCEEDED"
 
 _ADVICE = {
@@ -22,6 +24,7 @@ _ADVICE = {
     "deployment.json has the answers, and the step's log the pods'.",
 }
 _MENDABLE = "Mend what the sentence names and start the run again; finished steps are cached."
+_AGAIN = "Start the run again if it is wanted; finished steps come from the cache."
 _DEFECT = (
     "This is a defect of ours: keep the log and report it. Start again to resume from the cache."
 )
@@ -54,7 +57,9 @@ def page(title: str, failures: Sequence[dict[str, Any]]) -> str:
         parts.append(
             f"<p><strong>Why:</strong> {escape(str(failure.get('reason', 'unknown')))}</p>"
         )
-        what = advice(step, mendable=bool(failure.get("user_error")))
+        what = _AGAIN
+        if failure.get("state") not in (State.KILLED, State.CANCELLED):
+            what = advice(step, mendable=bool(failure.get("user_error")))
         parts.append(f"<p><strong>What to do:</strong> {escape(what)}</p>")
         if failure.get("traceback"):
             parts.append(f"<pre>{escape(str(failure['traceback']))}</pre>")

@@ -9,6 +9,7 @@ from typing import Any
 
 from components.core import jsonfile
 from components.core.home import Home
+from components.core.states import State
 from components.core.steps import EVENTS_FOLDER
 from components.decide.outcomes import Outcome
 from components.finish.logic import SUCCEEDED, page
@@ -69,4 +70,4 @@ def _local_failures() -> list[dict[str, Any]]:
     if not folder:
         return []
     events = [jsonfile.read(path) for path in sorted(Path(folder).glob("*.json"))]
-    return [event for event in events if event["state"] == "failed"]
+    return [event for event in events if event["state"] == State.FAILED]

@@ -87,8 +87,8 @@ def _runs() -> list[Panel]:
         bars(
             Card(
                 title="Runs by cause and how they ended",
-                about="All that the trigger has known. died: killed. cancelled: a person wanted it "
-                "no more.",
+                about="All that the trigger has known. killed: its process was. cancelled: by a "
+                "person.",
                 unit="none",
                 queries={
                     "{{cause}}: {{outcome}}": "sum by (cause, outcome) "

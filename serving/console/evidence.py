@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.cli.summary import FAILURE_FILE, LATEST, REPORT_FILE, SUMMARY_FILE
-from components.core import jsonfile
+from components.cli.summary import FAILURE_FILE, LATEST, REPORT_FILE
+from components.core import jsonfile, run_folder
 from components.core.home import Home
+from components.core.run_folder import ARGUMENTS_FILE, SUMMARY_FILE
 from components.core.schema import AUTO_SKLEARN, KNOWN_RUNS
+from components.core.states import State
 from serving.common import champion as pointer
 
 _RUNS = "2*"  # a run's folder begins with its year
@@ -24,7 +26,7 @@ class Step:
 
     Attributes:
         name: of the step.
-        state: "running", "succeeded", "failed", "cached" or "not reached".
+        state: a `State`.
         seconds: how long it took; None if it has not ended.
         reason: why it failed, else empty.
     """
@@ -49,7 +51,7 @@ class Run:
     @property
     def arguments(self) -> dict[str, Any]:
         """What it was started with."""
-        value: dict[str, Any] = jsonfile.read(self.folder / "arguments.json")
+        value: dict[str, Any] = jsonfile.read(self.folder / ARGUMENTS_FILE)
         return value
 
     @property
@@ -59,11 +61,9 @@ class Run:
         return jsonfile.read(path) if path.exists() else None
 
     @property
-    def outcome(self) -> str:
-        """How it ended."""
-        if (self.folder / SUMMARY_FILE).exists():
-            return "finished"
-        return "failed" if (self.folder / FAILURE_FILE).exists() else "running or killed"
+    def state(self) -> State:
+        """How it stands."""
+        return run_folder.ending(self.folder).state
 
     @property
     def page(self) -> Path | None:
@@ -79,7 +79,7 @@ class Run:
         row: dict[str, Any] = {
             "name": self.name,
             "cause": self.arguments["cause"],
-            "outcome": self.outcome,
+            "outcome": self.state,
         }
         if summary is not None:
             best = summary["protocols"][KNOWN_RUNS].get(AUTO_SKLEARN, {})
@@ -96,9 +96,8 @@ class Run:
     def steps(self) -> dict[str, Step]:
         """Return the steps that have told of themselves, by name."""
         cached = (self.summary or {}).get("cached", [])
-        found = {name: Step(name, "cached", 0.0) for name in cached}
-        for path in sorted((self.folder / "events").glob("*.json")):
-            event = jsonfile.read(path)
+        found = {name: Step(name, State.CACHED, 0.0) for name in cached}
+        for event in run_folder.steps(self.folder, running=self.state is State.RUNNING):
             found[event["step"]] = Step(
                 event["step"], event["state"], event.get("seconds"), str(event.get("reason", ""))
             )
@@ -107,7 +106,7 @@ class Run:
 
 def runs(home: Home) -> list[Run]:
     """Return the runs of the home, the newest first."""
-    folders = [path for path in home.root.glob(_RUNS) if (path / "arguments.json").exists()]
+    folders = [path for path in home.root.glob(_RUNS) if (path / ARGUMENTS_FILE).exists()]
     return [Run(path) for path in sorted(folders, reverse=True)]
 
 

@@ -16,13 +16,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from components.core.operator_token import fits
+from components.core.states import State
 from serving.common.body import json_object, read_body
 from serving.common.refusal import Refusal
 from serving.trigger import alerts, asked, metrics
 from serving.trigger.backend import BackendDownError
 from serving.trigger.dispatcher import Dispatcher
 from serving.trigger.operations import Operations, why_of
-from serving.trigger.store import State, TooManyError
+from serving.trigger.store import TooManyError
 
 _RUNS = 50
 _DIGITS = 12

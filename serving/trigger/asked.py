@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from components.core.causes import Cause
-from components.core.config import RunParameters, load
+from components.core.config import FAST, RunParameters, load
 from components.core.errors import ToolwearError
 from serving.common.refusal import Refusal
 from serving.trigger.alerts import one_line
@@ -23,7 +23,8 @@ def read(body: dict[str, Any], key: str | None) -> Request:
     """Return the request of a body.
 
     Args:
-        body: {"cause", "detail", "parameters"}, each of which may be left out.
+        body: {"cause", "detail", "parameters"}, each of which may be left out. The parameters
+            are those of a run, and "fast" for small budgets.
         key: the header of that name: told twice, it is one cause.
 
     Raises:
@@ -56,6 +57,11 @@ def _parameters(given: Any) -> dict[str, Any]:
     data = given.get("data", "/")
     if type(data) is not str or not PurePath(data).is_absolute():
         raise Refusal("request", 'The parameter "data" has to be a whole path, from the root.')
+    given = dict(given)
+    fast = given.pop("fast", False)
+    if type(fast) is not bool:
+        raise Refusal("request", 'The parameter "fast" has to be true or false.')
+    given = {**(FAST if fast else {}), **given}
     try:
         whole = load(None, **given)
     except ToolwearError as error:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from serving.trigger.store import Run, State
+from components.core.states import State
+from serving.trigger.store import Run
 
 
 class BackendDownError(Exception):
@@ -64,8 +65,8 @@ class Backend(Protocol):
     def start(self, run: Run) -> None:
         """Start a run, unless one of its name has started before."""
 
-    def cancel(self, run: Run) -> None:
-        """Ask for the end of a run that is at work; asked again, the same."""
+    def cancel(self, run: Run, why: str) -> None:
+        """Ask for the end of a run that is at work, and say why; asked again, the same."""
 
     def look(self, run: Run) -> Look:
         """Tell what became of a run, whoever started it."""

@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from components.core.causes import Cause
 from components.core.run_name import new_run_name
+from components.core.states import ENDED, State
 from serving.trigger.alert_memory import AlertMemory
 from serving.trigger.alerts import Alert
 from serving.trigger.backend import Backend, BackendDownError, Look
 from serving.trigger.metrics import TRIGGERS
 from serving.trigger.schedule import Clock
-from serving.trigger.store import ENDED, Accepted, Request, Run, State, Store, TooManyError
+from serving.trigger.store import Accepted, Request, Run, Store, TooManyError
 from serving.trigger.watch import Watch
 
 _START_AGAIN_SECONDS = 10.0
@@ -37,7 +38,7 @@ class Dispatcher:
         schedule: tells causes by the clock.
         watches: tell causes by new recordings.
         cooldown: seconds between the starts of two runs of a cause.
-        retries: further attempts at a run that died.
+        retries: further attempts at a run that was killed.
         waiting: causes that may wait at a time.
         alert_gap: seconds within which an alert is told again if it goes on.
     """
@@ -180,8 +181,8 @@ class Dispatcher:
             if self._overdue():
                 self._start(run)
         elif look.state in ENDED:
-            dies = look.state is State.DIED and run.attempt <= self._retries
-            again = new_run_name() if dies else None
+            killed = look.state is State.KILLED and run.attempt <= self._retries
+            again = new_run_name() if killed else None
             self.store.end(run, look.state, look.reason, now, again)
             _log.info("run %s %s %s", run.name, look.state, look.reason)
             if again is not None:
@@ -192,8 +193,10 @@ class Dispatcher:
     def _cancel(self, run: Run, look: Look, why: str) -> Look:
         """Take a run that nobody wants any more towards its end; return how it is."""
         if look.state is State.RUNNING:
-            self.backend.cancel(run)
-        elif look.state in (State.FAILED, State.DIED) or (look.state is None and self._overdue()):
+            self.backend.cancel(run, why)
+        elif look.state in (State.FAILED, State.KILLED, State.CANCELLED) or (
+            look.state is None and self._overdue()
+        ):
             return Look(State.CANCELLED, why)
         return look
 

@@ -5,26 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core import jsonfile, kubeflow
+from components.core import jsonfile, kubeflow, run_folder
 from components.core.config import RunParameters
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.operator_token import TOKEN_VARIABLE
+from components.core.states import State
 from components.promote import audit_log
 from serving.trigger import launch
 from serving.trigger.backend import Look, Other
-from serving.trigger.store import Run, State
+from serving.trigger.store import Run
 
 TOOLWEAR_RUN = (sys.executable, "-m", "components.cli", "run")
 _SIGNAL = 128  # a shell's way to say that a signal ended a program
 _REASON = 300  # characters
-_RUNNING = "running"  # a step's word for it
 
 
 class Embedded:
@@ -33,7 +32,7 @@ class Embedded:
     Args:
         home: the system's folder.
         settings: of every run; a cause's own parameters win. What neither says is as in the last
-            run that ended well and that a person started.
+            `toolwear run` that succeeded.
         command: does a run; it is given the options of `toolwear run`.
     """
 
@@ -53,8 +52,9 @@ class Embedded:
         values = self._values(parameters)
         if values is None:
             return (
-                f"Nobody has said what to train on: no run in {self._home.root} has ended well "
-                "yet; give the trigger a folder with --data, or the run with its parameter 'data'."
+                f"It is not known what to train on: no `toolwear run` in {self._home.root} has "
+                "succeeded yet; give the trigger a folder with --data, or the run its parameter "
+                "'data'."
             )
         data = values.get("data", "")
         if data and not Path(data).is_dir():
@@ -90,8 +90,9 @@ class Embedded:
             )
         )
 
-    def cancel(self, run: Run) -> None:
-        """Tell the launcher to end the run."""
+    def cancel(self, run: Run, why: str) -> None:
+        """Record in the run's folder who wants its end and why, and have the launcher end it."""
+        run_folder.cancel(self._home.root / run.name, why)
         launch.cancel(self._folder(run.name))
 
     def look(self, run: Run) -> Look:
@@ -107,19 +108,20 @@ class Embedded:
             return (
                 Look(State.RUNNING)
                 if seen.at_work
-                else self._died(run, "it was killed, or its machine was")
+                else self._killed(run, "it was killed, or its machine was")
             )
         if seen.code < 0 or seen.code > _SIGNAL:
-            return self._died(run, f"it was killed by signal {abs(seen.code) % _SIGNAL}")
+            return self._killed(run, f"it was killed by signal {abs(seen.code) % _SIGNAL}")
         return Look(State.FAILED, self._last_words(run.name) or f"it ended with {seen.code}")
 
     def steps(self, name: str) -> list[Mapping[str, Any]]:
         """Return what the steps have recorded, in the order in which they began."""
-        events = [
-            jsonfile.read(path) for path in (self._home.root / name / "events").glob("*.json")
+        running = launch.look(self._folder(name)).at_work
+        keys = ("step", "state", "seconds", "reason")
+        return [
+            {"reason": "", **{key: event[key] for key in keys if key in event}}
+            for event in run_folder.steps(self._home.root / name, running=running)
         ]
-        at_work = launch.look(self._folder(name)).at_work
-        return [_told(event, at_work) for event in sorted(events, key=lambda e: e["started"])]
 
     def others(self) -> list[Other]:
         """Return none: a person who starts a run here looks after it."""
@@ -128,9 +130,9 @@ class Embedded:
     def has_trained(self, digest: str) -> bool:
         """Tell whether a finished run of the home has had these recordings."""
         return any(
-            (path.parent / "summary.json").exists()
+            (path.parent / run_folder.SUMMARY_FILE).exists()
             and jsonfile.read(path).get("data_digest") == digest
-            for path in self._home.root.glob("2*/arguments.json")
+            for path in self._home.root.glob(f"2*/{run_folder.ARGUMENTS_FILE}")
         )
 
     def _values(self, own: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -144,7 +146,7 @@ class Embedded:
     def _folder(self, name: str) -> Path:
         return self._home.trigger / "runs" / name
 
-    def _died(self, run: Run, reason: str) -> Look:
+    def _killed(self, run: Run, reason: str) -> Look:
         """Tell of a killed run; one whose decision is on the audit log has done its work."""
         try:
             log = audit_log.entries(self._home.audit_log)
@@ -154,11 +156,11 @@ class Embedded:
             if entry["cause"] == run.text and entry["action"] != audit_log.FOUND:
                 said = entry["action"].replace("_", " ")
                 return Look(State.FAILED, f"it was killed after its decision ({said})")
-        return Look(State.DIED, reason)
+        return Look(State.KILLED, reason)
 
     def _last_words(self, name: str) -> str:
         for step in self.steps(name):
-            if step["state"] == "failed":
+            if step["state"] == State.FAILED:
                 return f"{step['step']}: {step['reason']}"[:_REASON]
         log = self._folder(name) / launch.LOG
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -171,21 +173,10 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in kept_back}
 
 
-def _told(event: Mapping[str, Any], at_work: bool) -> dict[str, Any]:
-    """Return a step as it is told; one that a kill has cut off is not running any more."""
-    state, seconds = event["state"], event["seconds"]
-    if state == _RUNNING and at_work:
-        seconds = round(time.time() - event["started"], 1)
-    elif state == _RUNNING:
-        state = State.DIED.value
-    reason = event.get("reason", "")
-    return {"step": event["step"], "state": state, "seconds": seconds, "reason": reason}
-
-
 def _of_last_run(root: Path, ours: Path) -> dict[str, Any] | None:
-    """Return the parameters of the newest finished run that no trigger started, None without."""
-    for path in sorted(root.glob("2*/summary.json"), reverse=True):
-        arguments = path.with_name("arguments.json")
+    """Return the parameters of the last successful `toolwear run`, None without."""
+    for path in sorted(root.glob(f"2*/{run_folder.SUMMARY_FILE}"), reverse=True):
+        arguments = path.with_name(run_folder.ARGUMENTS_FILE)
         if arguments.exists() and not (ours / path.parent.name).exists():
             values = jsonfile.read(arguments)
             # What a person has checked were the recordings of that run.

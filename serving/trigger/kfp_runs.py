@@ -18,11 +18,22 @@ from components.core.kubeflow import (
     RunState,
 )
 from components.core.run_name import is_run_name
+from components.core.states import ENDED, State
 from serving.trigger.backend import BackendDownError, Look, Other
-from serving.trigger.store import Run, State
+from serving.trigger.store import Run
 
 RECURRING = "toolwear-trigger"  # name of the trigger's recurring run
 _log = logging.getLogger("toolwear.trigger")
+# By Kubeflow's words; what is not here waits.
+_STATES = {
+    "RUNNING": State.RUNNING,
+    "CANCELING": State.RUNNING,
+    SUCCEEDED: State.SUCCEEDED,
+    "CACHED": State.CACHED,
+    "SKIPPED": State.SKIPPED,
+    "FAILED": State.FAILED,
+    "CANCELED": State.CANCELLED,
+}
 
 
 class KfpRuns:
@@ -59,7 +70,7 @@ class KfpRuns:
             except RefusedError as error:
                 self._refused[run.name] = str(error)
 
-    def cancel(self, run: Run) -> None:
+    def cancel(self, run: Run, why: str) -> None:  # noqa: ARG002
         """Ask for the run's end, once."""
         with self._asking() as kubeflow:
             run_id = self._id(kubeflow, run.name)
@@ -77,7 +88,7 @@ class KfpRuns:
                 return Look(None)
             seen = kubeflow.look(run_id)
         state = _state(seen)
-        return Look(state, _reason(seen) if state is State.FAILED else "")
+        return Look(state, _reason(seen) if state in (State.FAILED, State.CANCELLED) else "")
 
     def steps(self, name: str) -> list[Mapping[str, Any]]:
         """Return the tasks' states."""
@@ -87,7 +98,7 @@ class KfpRuns:
         return [
             {
                 "step": task.name,
-                "state": task.state.lower(),
+                "state": _STATES.get(task.state, State.WAITING),
                 "seconds": task.seconds,
                 "reason": task.error,
             }
@@ -152,7 +163,8 @@ class KfpRuns:
 def _state(run: RunState) -> State:
     if not run.final:
         return State.RUNNING
-    return State.SUCCEEDED if run.state == SUCCEEDED else State.FAILED
+    found = _STATES[run.state]
+    return found if found in ENDED else State.FAILED
 
 
 def _reason(run: RunState) -> str:

@@ -7,7 +7,7 @@ was started again sees by the folder alone what became of the run:
     no claim                 never started: it may be started
     claim, lock held         at work
     claim, exit record       ended with that code
-    claim, lock free, none   died
+    claim, lock free, none   killed
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.core.lock import is_held
 from components.core.processes import end_with_parent
 
 _LOCK, _CLAIM, _EXIT, LOG = "lock", "claim.json", "exit.json", "log.txt"
@@ -50,7 +51,7 @@ def look(folder: Path) -> Seen:
     """Return what became of the command of a folder."""
     # In this order: whoever claims holds the lock, and leaves its record before it lets go.
     claimed = (folder / _CLAIM).exists()
-    at_work = _is_locked(folder / _LOCK)
+    at_work = is_held(folder / _LOCK)
     try:
         code = int(json.loads((folder / _EXIT).read_text(encoding="utf-8"))["code"])
     except FileNotFoundError:
@@ -60,7 +61,7 @@ def look(folder: Path) -> Seen:
 
 def cancel(folder: Path) -> None:
     """Tell whoever runs the command of a folder, if anybody does, to end it."""
-    if not _is_locked(folder / _LOCK) or not (folder / _CLAIM).exists():
+    if not is_held(folder / _LOCK) or not (folder / _CLAIM).exists():
         return
     pid = int(json.loads((folder / _CLAIM).read_text(encoding="utf-8"))["pid"])
     try:
@@ -119,21 +120,6 @@ def _locked(descriptor: int) -> bool:
             time.sleep(_TRY_SECONDS)
         else:
             return True
-    return False
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        # Shared, so that two that look do not take each other for the command.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
     return False
 
 

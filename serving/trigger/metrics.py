@@ -14,9 +14,10 @@ from prometheus_client.registry import REGISTRY, Collector
 from components.core.causes import Cause
 from components.core.errors import ToolwearError
 from components.core.home import Home
+from components.core.states import ENDED, State
 from components.decide.outcomes import Outcome
 from components.promote import audit_log
-from serving.trigger.store import ENDED, State, Store
+from serving.trigger.store import Store
 
 _log = logging.getLogger("toolwear.trigger")
 
@@ -28,7 +29,7 @@ LAST_SUCCESS = Gauge(
     "toolwear_run_last_success_timestamp_seconds", "When a run last succeeded; 0: never."
 )
 LAST_FAILURE = Gauge(
-    "toolwear_run_last_failure_timestamp_seconds", "When a run last failed or died; 0: never."
+    "toolwear_run_last_failure_timestamp_seconds", "When a run last failed or was killed; 0: never."
 )
 SCHEDULE_NEXT = Gauge(
     "toolwear_schedule_next_timestamp_seconds", "When the schedule starts the next run; 0: never."
@@ -102,7 +103,7 @@ def refresh(store: Store, others_at_work: bool, schedule_next: float, approvals:
     """Set the gauges to what the database and the others say."""
     RUN_IN_PROGRESS.set(others_at_work or store.active() is not None)
     LAST_SUCCESS.set(store.last_end(State.SUCCEEDED))
-    LAST_FAILURE.set(store.last_end(State.FAILED, State.DIED))
+    LAST_FAILURE.set(store.last_end(State.FAILED, State.KILLED))
     SCHEDULE_NEXT.set(schedule_next)
     APPROVALS.set(approvals)
     WAITING.set(store.counts("causes").get(State.WAITING.value, 0))

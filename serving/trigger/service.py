@@ -16,6 +16,7 @@ from components.core.errors import EXIT_FAILURE, ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.operator_token import operator_token
+from components.core.servers import announced
 from components.core.thresholds import thresholds
 from components.promote.served import served_by
 from serving.common.arguments import LOOPBACK
@@ -96,10 +97,12 @@ def serve(options: Options) -> None:
         dispatcher = _dispatcher(options, settings, store)
         app = application(dispatcher, operations, token)
         server = http_server(app, options.host, options.http_port, access_log=options.access_log)
-        dispatcher.start(lambda: setattr(server, "should_exit", True))
-        operations.warm()
-        server.run()
-        dispatcher.stop()
+        here = f"http://{LOOPBACK}:{options.http_port}"
+        with announced(options.home, {"trigger": here} if options.host == LOOPBACK else {}):
+            dispatcher.start(lambda: setattr(server, "should_exit", True))
+            operations.warm()
+            server.run()
+            dispatcher.stop()
         store.close()
         if dispatcher.failed:
             sys.exit(EXIT_FAILURE)

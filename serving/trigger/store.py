@@ -12,12 +12,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from components.core.causes import Cause, cause_of, detail_of
 from components.core.errors import ToolwearError
+from components.core.states import State
 
 _FILE = "trigger.db"
 _TEXT = 200  # characters that the cause on a run may have
@@ -46,23 +46,6 @@ CREATE UNIQUE INDEX IF NOT EXISTS one_run_at_a_time ON runs ((1))
   WHERE state IN ('starting', 'running');
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
-
-
-class State(StrEnum):
-    """What has become of a cause or of a run. Words are added, never renamed."""
-
-    WAITING = "waiting"
-    MERGED = "merged"  # another of the same kind was waiting: one run serves both
-    STARTING = "starting"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    DIED = "died"  # the run's process was killed
-    CANCELLED = "cancelled"  # a person wanted no such run
-
-
-ACTIVE = (State.STARTING, State.RUNNING)
-ENDED = (State.SUCCEEDED, State.FAILED, State.DIED, State.CANCELLED)
 
 
 class TooManyError(ToolwearError):
@@ -111,7 +94,7 @@ class Run:
         cause: its kind.
         text: the cause as it is written on the run.
         parameters: of the run, beside the service's own.
-        attempt: 1, or 2 after a run that died.
+        attempt: 1, or 2 after a run that was killed.
         state: of the run.
         reason: why it failed.
         started: when it was begun, seconds since the epoch.
@@ -247,10 +230,7 @@ class Store:
             if again is not None:
                 _add_run(sql, run.cause_id, again, run.attempt + 1, now)
             else:
-                ending = State.FAILED if state is State.DIED else state
-                sql.execute(
-                    "UPDATE causes SET state = ? WHERE id = ?", (ending.value, run.cause_id)
-                )
+                sql.execute("UPDATE causes SET state = ? WHERE id = ?", (state.value, run.cause_id))
 
     def cancel(self, cause_id: int, why: str) -> State | None:
         """Want no run for a cause: one that waits is cancelled, of one at work the wish is kept.

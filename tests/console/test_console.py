@@ -75,7 +75,7 @@ def test_home_shows_what_the_served_model_says_along_a_run(
     strip = page.locator(".strip").inner_text()
     assert "version 1" in strip
     assert "predictor up" in strip
-    assert "finished" in strip
+    assert "succeeded" in strip
 
 
 def test_another_run_is_picked_with_the_keyboard_alone(page: Page, stack: Stack) -> None:

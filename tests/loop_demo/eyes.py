@@ -13,7 +13,7 @@ from components.promote.registry_state import MODEL_NAME
 from serving.monitor.kinds import Kind
 from tests.loop_demo.parts import Parts
 
-_ENDED = ("succeeded", "failed", "died", "cancelled")
+_ENDED = ("succeeded", "failed", "killed", "cancelled")
 _SECONDS = 15.0
 
 

@@ -14,13 +14,14 @@ import pytest
 from components.core.causes import Cause
 from components.core.home import Home
 from components.core.operator_token import operator_token
+from components.core.states import State
 from manifests.dashboards.every import boards as made
 from manifests.operator_rules import groups
 from serving.common import ports
 from serving.monitor.judge import ALL, LARGEST
 from serving.replay.recordings import read
 from serving.trigger.asked import KEY_HEADER
-from serving.trigger.store import Request, State, Store
+from serving.trigger.store import Request, Store
 from tests.console.stack import Stack, running
 from tests.monitoring.dashboards import Asked, metrics_in, queries
 from tests.monitoring.test_serving_rules import ask, evaluated, value

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from components.core.fingerprint import ROOT
+from components.core.states import ENDED
 from tests.ports import free_port
 from tests.serving.conftest import environment
 
@@ -98,7 +99,7 @@ class Service:
         return found
 
     def ends(self, cause: str, status: str = "succeeded", seconds: float = 60) -> dict[str, Any]:
-        wait_for(lambda: self.run(cause)["status"] in ("succeeded", "failed", "cancelled"), seconds)
+        wait_for(lambda: self.run(cause)["status"] in ENDED, seconds)
         found = self.run(cause)
         assert found["status"] == status, found
         return found

@@ -75,7 +75,9 @@ def test_what_to_train_on_is_given_or_as_in_the_last_run_of_a_person(
     service = service_of("--cooldown_seconds=0", settings=())
     refused = service.post("/retrain", {})
     assert refused.status_code == 409
-    assert refused.json()["error"].startswith("Nobody has said what to train on: no run in")
+    assert refused.json()["error"].startswith(
+        "It is not known what to train on: no `toolwear run` in"
+    )
     told = service.post("/alerts", notification(alert("A", "degradation"))).json()
     (attempt,) = service.ends(told["causes"][0]["id"], "failed")["attempts"]
     assert attempt["reason"] == refused.json()["error"]

@@ -1,9 +1,12 @@
-"""`toolwear status` tells what those who watch say, and who of them does not answer."""
+"""`toolwear status` tells what those who watch this home say, and who of them does not answer."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +17,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from components.cli.summary import print_status
+from components.cli.status import print_status
+from components.core.home import Home
+from components.core.servers import announced, find
 from tests.ports import free_port
 
 PAGES: dict[str, Any] = {}
@@ -32,25 +37,22 @@ class Page(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def watchers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def watchers() -> Iterator[str]:
     server = HTTPServer(("127.0.0.1", 0), Page)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    for variable in ("MONITOR_URL", "ALERTMANAGER_URL"):
-        monkeypatch.setenv(variable, f"http://127.0.0.1:{server.server_address[1]}")
-    yield
+    yield f"http://127.0.0.1:{server.server_address[1]}"
     PAGES.clear()
     server.shutdown()
     server.server_close()
 
 
-def status(home: Path) -> str:
+def status(home: Path, url: str = "") -> str:
     stream = io.StringIO()
-    print_status(home, Console(file=stream, width=200))
+    print_status(home, url, url, Console(file=stream, width=200))
     return stream.getvalue()
 
 
-@pytest.mark.usefixtures("watchers")
-def test_alerts_drift_and_freshness_are_told(tmp_path: Path) -> None:
+def test_alerts_drift_and_freshness_are_told(watchers: str, tmp_path: Path) -> None:
     alert = {
         "labels": {"alertname": "ToolwearDistributionChanged"},
         "startsAt": "2026-01-02T03:04:05.678Z",
@@ -64,7 +66,7 @@ def test_alerts_drift_and_freshness_are_told(tmp_path: Path) -> None:
         "rows": 1200,
         "labelled_rows": 30,
     }
-    told = status(tmp_path)
+    told = status(tmp_path, watchers)
     assert "open alerts: 1" in told
     assert "ToolwearDistributionChanged since 2026-01-02T03:04:05: What comes in" in told
     assert "[data]." in told
@@ -72,17 +74,14 @@ def test_alerts_drift_and_freshness_are_told(tmp_path: Path) -> None:
     assert "1200 rows so far, 30 of them with a late label" in told
 
 
-def test_who_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for variable in ("MONITOR_URL", "ALERTMANAGER_URL"):
-        monkeypatch.setenv(variable, f"http://127.0.0.1:{free_port()}")
-    told = status(tmp_path)
+def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
+    told = status(tmp_path, f"http://127.0.0.1:{free_port()}")
     assert "champion: none yet" in told
     assert "open alerts: unknown, Alertmanager does not answer at http://127.0.0.1:" in told
     assert "drift: unknown, the monitor does not answer" in told
 
 
-@pytest.mark.usefixtures("watchers")
-def test_quiet_is_told_as_quiet(tmp_path: Path) -> None:
+def test_quiet_is_told_as_quiet(watchers: str, tmp_path: Path) -> None:
     PAGES["/api/v2/alerts"] = []
     PAGES["/v1/state"] = {
         "looked_at": time.time(),
@@ -91,6 +90,81 @@ def test_quiet_is_told_as_quiet(tmp_path: Path) -> None:
         "rows": 0,
         "labelled_rows": 0,
     }
-    told = status(tmp_path)
+    told = status(tmp_path, watchers)
     assert "open alerts: none" in told
     assert "drift: no alarm; no window is full yet" in told
+
+
+def test_a_home_without_servers_is_not_monitored_whatever_others_run(tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    mine.mkdir()
+    with announced(Home.at(other), {"monitor": "http://127.0.0.1:1"}):
+        told = status(mine)
+        assert "drift: unknown, the monitor does not answer at http://127.0.0.1:1" in status(other)
+    assert "open alerts: not monitored; start `make watch`" in told
+    assert "drift: not monitored; start `make serve`" in told
+
+
+def test_servers_are_known_for_as_long_as_their_process_lives(tmp_path: Path) -> None:
+    home = Home.at(tmp_path)
+    code = (
+        "import sys, time; from components.core.home import Home; "
+        "from components.core.servers import announced\n"
+        "with announced(Home.at(sys.argv[1]), {'trigger': 'http://127.0.0.1:2'}):\n"
+        "    print('up', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        assert find(home) == {"trigger": "http://127.0.0.1:2"}
+        process.kill()
+    assert list(home.servers.glob("*.json"))
+    assert find(home) == {}
+    with announced(home, {"trigger": "http://127.0.0.1:3"}):
+        assert find(home) == {"trigger": "http://127.0.0.1:3"}
+        # The number of a process that has ended may be another's by now.
+        record = home.servers / f"{os.getpid()}.json"
+        value = json.loads(record.read_text())
+        record.write_text(json.dumps({**value, "started": value["started"] - 5}))
+        assert find(home) == {}
+    assert find(home) == {}
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    ours = {"TRIGGER_URL", "MONITOR_URL", "ALERTMANAGER_URL", "COLUMNS"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    return subprocess.run(
+        [sys.executable, "-m", "components.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment, "COLUMNS": "200"},
+    )
+
+
+def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    for words in (["status"], ["report"], ["approvals"], ["backup", "x.tar.gz"], ["retrain"]):
+        done = command(*words, "--home", nowhere)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"toolwear: There is no folder {nowhere}; give a home with --home.\n"
+    assert not nowhere.exists()
+
+
+def test_the_trigger_that_is_asked_is_the_homes_own(tmp_path: Path) -> None:
+    for words in (["retrain"], ["cancel", "1", "--why", "no"]):
+        done = command(*words, "--home", tmp_path)
+        assert done.returncode == 2
+        assert f"No trigger is at work in {tmp_path}; start one: toolwear trigger" in done.stderr
+
+
+def test_the_help_names_the_variables_that_count() -> None:
+    for name, variables in (
+        ("status", ("MONITOR_URL", "ALERTMANAGER_URL", "TOOLWEAR_HOME")),
+        ("retrain", ("TRIGGER_URL",)),
+        ("cancel", ("TRIGGER_URL",)),
+    ):
+        shown = command(name, "--help").stdout
+        assert [word for word in variables if word not in shown] == []

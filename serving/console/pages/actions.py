@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from components.core import states
 from serving.common.limits import BODY_SECONDS
 from serving.console.pages.base import Console
 from serving.console.parts import PartDownError, RefusedError
@@ -22,7 +23,7 @@ from serving.console.session import COOKIE, Session, is_own
 
 _FORM_BYTES, _FIELDS = 8192, 10
 _SEE_OTHER = 303
-_FINISHED = ("succeeded", "failed", "merged")
+_FINISHED = (*states.ENDED, states.State.MERGED)
 ENDED = "The operator's session has ended, or there was none. Enter the token, then send it again."
 _WRONG = (
     "This is not the operator's token. It stands in the file secrets/operator-token of the home."

@@ -1,0 +1,66 @@
+"""The state of a home in one screen."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from components.cli.summary import number
+from components.cli.watching import print_watching
+from components.core import jsonfile, run_folder, schema
+from components.core.home import MLFLOW_VARIABLE, Home
+from components.core.run_folder import ARGUMENTS_FILE, SUMMARY_FILE
+from components.core.states import State
+
+_GUARD_FILE = "guard.json"
+
+
+def print_status(home: Path, monitor_url: str, alertmanager_url: str, console: Console) -> None:
+    """Print the champion, since when and why, alerts, drift and freshness, and the last runs."""
+    from components.promote.registry_state import champion_state
+
+    champion = champion_state(home, os.environ.get(MLFLOW_VARIABLE, ""))
+    if champion is None:
+        console.print("champion: none yet; `toolwear run` trains the first")
+    else:
+        console.print(
+            f"champion: [bold]{champion['name']} version {champion['version']}[/] since "
+            f"{champion['since']} ({champion['why']}), sha256 {champion['sha256'][:12]}",
+            highlight=False,
+        )
+    print_watching(Home.at(home), monitor_url, alertmanager_url, console)
+    table = Table(title="Last runs")
+    for heading in ("run", "cause", "state", "decision", "known runs", "seconds"):
+        table.add_column(heading)
+    folders = [path for path in home.glob("2*") if (path / ARGUMENTS_FILE).exists()]
+    for folder in sorted(folders, reverse=True)[:10]:
+        table.add_row(*_run_row(folder))
+    console.print(table)
+
+
+def _run_row(folder: Path) -> list[str]:
+    cause = jsonfile.read(folder / ARGUMENTS_FILE)["cause"]
+    state = run_folder.ending(folder).state
+    if state is not State.SUCCEEDED:
+        return [folder.name, cause, state, _refusal(folder), "", ""]
+    summary = jsonfile.read(folder / SUMMARY_FILE)
+    best = summary["protocols"][schema.KNOWN_RUNS].get(schema.AUTO_SKLEARN, {})
+    return [
+        folder.name,
+        cause,
+        state,
+        summary["gate"]["decision"],
+        number(best.get("accuracy")),
+        f"{summary['timings']['total']:.0f}",
+    ]
+
+
+def _refusal(folder: Path) -> str:
+    """Return the guard's decision if it ended the run."""
+    for path in folder.glob(f"artifacts/*/guard/guarded/{_GUARD_FILE}"):
+        decision: str = jsonfile.read(path)["decision"]
+        return decision if decision.startswith("refuse_") else ""
+    return ""

@@ -1,0 +1,89 @@
+"""How a run on this machine stands, told by its folder alone, whoever started it.
+
+summary.json            succeeded
+end.json                failed
+lock held               running; the kernel lets go of it with the process
+cancel.json             cancelled by a person, who said why
+none of these           killed
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from components.core import jsonfile
+from components.core.lock import exclusive, is_held
+from components.core.states import State
+
+SUMMARY_FILE, ARGUMENTS_FILE = "summary.json", "arguments.json"
+END_FILE, CANCEL_FILE = "end.json", "cancel.json"
+EVENTS = "events"
+_LOCK = ".lock"
+KILLED_REASON = "its process was killed, or the machine was"
+
+
+class Ending(NamedTuple):
+    """The state of a run, and why it did not succeed."""
+
+    state: State
+    reason: str = ""
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[None]:
+    """Count as running while the block runs."""
+    with exclusive(folder / _LOCK, f"the run {folder.name}", seconds=1.0):
+        yield
+
+
+def fail(folder: Path, reason: str) -> None:
+    """Record that the run failed."""
+    jsonfile.write(folder / END_FILE, {"state": State.FAILED, "reason": reason, "at": time.time()})
+
+
+def cancel(folder: Path, why: str) -> None:
+    """Record that a person ends the run; whoever can then ends its process."""
+    if folder.is_dir() and not (folder / CANCEL_FILE).exists():
+        jsonfile.write(folder / CANCEL_FILE, {"why": why, "at": time.time()})
+
+
+def ending(folder: Path) -> Ending:
+    """Return how a run stands."""
+    if (folder / SUMMARY_FILE).exists():
+        return Ending(State.SUCCEEDED)
+    if is_held(folder / _LOCK):
+        return Ending(State.RUNNING)
+    if (folder / SUMMARY_FILE).exists():  # it ended between the two looks
+        return Ending(State.SUCCEEDED)
+    if (folder / END_FILE).exists():
+        return Ending(State.FAILED, str(jsonfile.read(folder / END_FILE)["reason"]))
+    return interrupted(folder)
+
+
+def interrupted(folder: Path) -> Ending:
+    """Return how a run stands that is neither at work nor came to its own end."""
+    if (folder / CANCEL_FILE).exists():
+        return Ending(State.CANCELLED, str(jsonfile.read(folder / CANCEL_FILE)["why"]))
+    return Ending(State.KILLED, KILLED_REASON)
+
+
+def steps(folder: Path, *, running: bool) -> list[dict[str, Any]]:
+    """Return what the steps recorded, in the order in which they began.
+
+    Args:
+        folder: of the run.
+        running: whether the run is at work; if not, a step that was cut off stands as its run.
+    """
+    events = [jsonfile.read(path) for path in (folder / EVENTS).glob("*.json")]
+    for event in events:
+        if event["state"] != State.RUNNING:
+            continue
+        if running:
+            event["seconds"] = round(time.time() - event["started"], 1)
+        else:
+            event["state"], event["reason"] = interrupted(folder)
+    return sorted(events, key=lambda event: float(event["started"]))

@@ -1,0 +1,106 @@
+"""How a run stands, told in the same words wherever it is shown."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from components.cli.status import print_status
+from components.core import run_folder
+from components.core.fingerprint import ROOT
+from components.core.home import Home
+from components.core.run_folder import ending
+from components.core.states import State
+from serving.console import evidence
+from tests.conftest import run_command
+from tests.trigger.conftest import end_runs_of, service_of
+from tests.trigger.service import Service, wait_for
+
+__all__ = ["service_of"]
+REASON = "the wrong folder"
+
+
+def started(home: Path) -> Path:
+    """Wait until a step of the home's run is at work, and return the run's folder."""
+    wait_for(lambda: list(home.glob("2*/events/*.json")))
+    (folder,) = home.glob("2*")
+    return folder
+
+
+def shown(home: Path) -> str:
+    stream = io.StringIO()
+    print_status(home, "", "", Console(file=stream, width=200))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("number", "state", "reason"),
+    [
+        (signal.SIGINT, State.CANCELLED, "Ctrl-C"),
+        (signal.SIGTERM, State.KILLED, run_folder.KILLED_REASON),
+        (signal.SIGKILL, State.KILLED, run_folder.KILLED_REASON),
+    ],
+)
+def test_a_run_that_is_ended_has_one_state_everywhere(
+    real_data: Path, tmp_path: Path, number: int, state: State, reason: str
+) -> None:
+    process = subprocess.Popen(
+        run_command(real_data, tmp_path), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    folder = started(tmp_path)
+    assert ending(folder).state is State.RUNNING
+    assert {step.state for step in evidence.Run(folder).steps().values()} == {State.RUNNING}
+    assert f" {State.RUNNING} " in shown(tmp_path)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    end_runs_of(tmp_path)
+    assert ending(folder) == (state, reason)
+    run = evidence.Run(folder)
+    (step,) = run.steps().values()
+    assert (step.state, step.reason) == (state, reason)
+    assert run.row()["outcome"] == state
+    assert f" {state} " in shown(tmp_path)
+    if number != signal.SIGKILL:
+        assert f"{state}: {reason}" in said
+        page = (folder / "failure.html").read_text()
+        assert f"The run was {state}" in page
+        assert reason in page
+
+
+def test_data_that_is_refused_fails_the_run(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "train.csv").write_text("No,material\n1,wax\n")
+    home = tmp_path / "home"
+    done = subprocess.run(run_command(data, home), cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 2
+    (folder,) = home.glob("2*")
+    state, reason = ending(folder)
+    assert state is State.FAILED
+    assert reason == evidence.Run(folder).steps()["ingest"].reason
+    assert f" {State.FAILED} " in shown(home)
+
+
+def test_a_cancelled_request_cancels_its_run_everywhere(
+    service_of: Callable[..., Service],
+    real_data: Path,
+) -> None:
+    service = service_of(run_command="", settings=(f"data={real_data}",))
+    request = service.ask(parameters={"fast": True})
+    folder = started(service.home)
+    wait_for(lambda: service.run(request)["steps"])
+    assert service.post(f"/runs/{request}/cancel", {"why": REASON}).status_code == 202
+    told = service.ends(request, State.CANCELLED)
+    assert [(a["state"], a["reason"]) for a in told["attempts"]] == [(State.CANCELLED, REASON)]
+    assert [(s["state"], s["reason"]) for s in told["steps"]] == [(State.CANCELLED, REASON)]
+    assert ending(folder) == (State.CANCELLED, REASON)
+    (run,) = evidence.runs(Home.at(service.home))
+    assert (run.state, run.arguments["search_seconds"]) == (State.CANCELLED, 30)
+    assert "The run was cancelled" in (folder / "failure.html").read_text()
+    assert f" {State.CANCELLED} " in shown(service.home)
