@@ -10,7 +10,7 @@ from rich.table import Table
 
 from components.cli.summary import number
 from components.cli.watching import print_watching
-from components.core import jsonfile, run_folder, schema
+from components.core import jsonfile, run_folder, schema, words
 from components.core.home import MLFLOW_VARIABLE, Home
 from components.core.run_folder import ARGUMENTS_FILE, SUMMARY_FILE
 from components.core.states import State
@@ -45,14 +45,14 @@ def _run_row(folder: Path) -> list[str]:
     cause = jsonfile.read(folder / ARGUMENTS_FILE)["cause"]
     state = run_folder.ending(folder).state
     if state is not State.SUCCEEDED:
-        return [folder.name, cause, state, _refusal(folder), "", ""]
+        return [folder.name, words.cause(cause), state, _refusal(folder), "", ""]
     summary = jsonfile.read(folder / SUMMARY_FILE)
     best = summary["protocols"][schema.KNOWN_RUNS].get(schema.AUTO_SKLEARN, {})
     return [
         folder.name,
-        cause,
+        words.cause(cause),
         state,
-        summary["gate"]["decision"],
+        words.decision(summary["gate"]["decision"]),
         number(best.get("accuracy")),
         f"{summary['timings']['total']:.0f}",
     ]
@@ -62,5 +62,5 @@ def _refusal(folder: Path) -> str:
     """Return the guard's decision if it ended the run."""
     for path in folder.glob(f"artifacts/*/guard/guarded/{_GUARD_FILE}"):
         decision: str = jsonfile.read(path)["decision"]
-        return decision if decision.startswith("refuse_") else ""
+        return words.decision(decision) if decision.startswith("refuse_") else ""
     return ""

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from components.core import jsonfile, schema, words
+from components.core import jsonfile, schema
 from components.core.errors import ToolwearError
 from components.core.home import MLFLOW_VARIABLE, Home
 from components.core.run_folder import SUMMARY_FILE
@@ -20,7 +20,6 @@ from components.report.headline import Figure, headline
 
 REPORT_FILE, FAILURE_FILE = "report.html", "failure.html"
 LATEST = "latest"
-GUARD_FILE = "guard.json"
 _COLOURS = {"good": "green", "even": "yellow", "bad": "red"}
 _BAR = 50  # characters of the line that stands for 0 to 100 %
 
@@ -154,9 +153,9 @@ def _figures_table(summary: dict[str, Any]) -> Table:
                 name,
                 figures.get("feature_set") or "",
                 f"{figures['n']} {figures['unit']}",
-                _number(figures["accuracy"]) + bounds,
-                *(_number(figures[key]) for key in ("precision", "recall", "f1", "mcc", "auc")),
-                *([_number(published.get("accuracy"))] if beside else []),
+                number(figures["accuracy"]) + bounds,
+                *(number(figures[key]) for key in ("precision", "recall", "f1", "mcc", "auc")),
+                *([number(published.get("accuracy"))] if beside else []),
                 end_section=name == names[-1],
             )
     return table
@@ -165,55 +164,6 @@ def _figures_table(summary: dict[str, Any]) -> Table:
 def number(value: float | None) -> str:
     """Return a figure as it is printed."""
     return "" if value is None else f"{value:.4f}"
-
-
-def print_status(home: Path, console: Console) -> None:
-    """Print the champion, since when and why, alerts, drift and freshness, and the last runs."""
-    from components.cli.watching import print_watching
-    from components.promote.registry_state import champion_state
-
-    champion = champion_state(home, os.environ.get(MLFLOW_VARIABLE, ""))
-    if champion is None:
-        console.print("champion: none yet; `toolwear run` trains the first")
-    else:
-        console.print(
-            f"champion: [bold]{champion['name']} version {champion['version']}[/] since "
-            f"{champion['since']} ({champion['why']}), sha256 {champion['sha256'][:12]}",
-            highlight=False,
-        )
-    print_watching(console)
-    table = Table(title="Last runs")
-    for heading in ("run", "cause", "outcome", "decision", "known runs", "seconds"):
-        table.add_column(heading)
-    folders = [path for path in home.glob("2*") if (path / "arguments.json").exists()]
-    for folder in sorted(folders, reverse=True)[:10]:
-        table.add_row(*_run_row(folder))
-    console.print(table)
-
-
-def _run_row(folder: Path) -> list[str]:
-    cause = jsonfile.read(folder / "arguments.json")["cause"]
-    if (folder / SUMMARY_FILE).exists():
-        summary = jsonfile.read(folder / SUMMARY_FILE)
-        best = summary["protocols"][schema.KNOWN_RUNS].get(schema.AUTO_SKLEARN, {})
-        return [
-            folder.name,
-            words.cause(cause),
-            "finished",
-            words.decision(summary["gate"]["decision"]),
-            _number(best.get("accuracy")),
-            f"{summary['timings']['total']:.0f}",
-        ]
-    outcome = "failed" if (folder / FAILURE_FILE).exists() else "running or killed"
-    return [folder.name, words.cause(cause), outcome, _refusal(folder), "", ""]
-
-
-def _refusal(folder: Path) -> str:
-    """Return the guard's decision if it ended the run."""
-    for path in folder.glob(f"artifacts/*/guard/guarded/{GUARD_FILE}"):
-        decision: str = jsonfile.read(path)["decision"]
-        return words.decision(decision) if decision.startswith("refuse_") else ""
-    return ""
 
 
 def print_rollback(home: Path, why: str, console: Console) -> None:

@@ -112,7 +112,7 @@ class Cuts:
 
     @classmethod
     def of(cls, rows: np.ndarray) -> Cuts:
-        """Return the cuts of trees that were given `rows`, float64 (rows, features), as they are."""
+        """Return the cuts of trees that take `rows`, float64 (rows, features), as they are."""
         return cls(list(rows.T), list(rows.T))
 
     def move(self, tree: Tree, compares: type = np.float64) -> Tree:

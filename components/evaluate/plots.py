@@ -160,8 +160,8 @@ def coverage(content: Mapping[str, Any], path: Path) -> None:
             color="black",
             label=f"not sure from {band['low']:g} to {band['high']:g} or outside the envelope: "
             f"{test['accuracy']:.2%} of {test['answered']:,} answers\n"
-            f"(target {'reached' if band['reached'] else 'missed'} where the band was chosen: lower "
-            f"bound {band['lower_bound']:.2%})",
+            f"(target {'reached' if band['reached'] else 'missed'} where the band was chosen: "
+            f"lower bound {band['lower_bound']:.2%})",
         )
     axes.axhline(band["target"], color="#999", linewidth=0.8, linestyle=":")
     axes.text(

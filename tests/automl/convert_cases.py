@@ -72,7 +72,9 @@ def main() -> None:
         graph = OnnxModel(to_bytes(ensemble_model([member], X)))
         result[name] = asdict(compare(graph, member.probabilities(X), X))
         moved = (X * (1 + noise), X.astype(np.float32).astype(np.float64))
-        result[name]["noise"] = max(np.abs(graph.worn(rows) - graph.worn(X)).max() for rows in moved)
+        result[name]["noise"] = max(
+            np.abs(graph.worn(rows) - graph.worn(X)).max() for rows in moved
+        )
     print(json.dumps(result))
 
 
