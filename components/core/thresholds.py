@@ -21,7 +21,6 @@ class Validation(_Section):
     """When data is refused (critical) or only reported (warning)."""
 
     minimum_rows_per_run: int = Field(ge=1)
-    minimum_runs: int = Field(ge=2)
     maximum_null_share: float = Field(ge=0, le=1)
     layer_agreement: float = Field(ge=0, le=1)
 
@@ -42,6 +41,9 @@ class Guard(_Section):
     same_recording: float = Field(gt=0, le=1)
     copied_row_share: float = Field(ge=0, lt=1)
     repeated_row_share: float = Field(ge=0, lt=1)
+    same_turns: float = Field(gt=0, lt=1)
+    same_scores: float = Field(gt=0, lt=1)
+    same_keys: int = Field(ge=1)
     level_distance: float = Field(gt=0)
     level_width: float = Field(gt=0, lt=1)
     bus_width: float = Field(gt=0, lt=1)

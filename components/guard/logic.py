@@ -8,6 +8,7 @@ from typing import Any
 
 from components.core.thresholds import Guard
 from components.guard import levels
+from components.guard.copies import Copy, scaled_copies
 from components.guard.levels import Distance
 from components.guard.rows import RowFacts
 from components.guard.runs import Match, RunFacts, matches, pairs
@@ -21,6 +22,7 @@ WAIVABLE = (
     "recording_changed",
     "shifted_sensor",
     "dominating_run",
+    "scaled_copy",
     NOBODY_VOUCHES,
 )
 
@@ -82,6 +84,7 @@ def judge(
         *_labels_changed(runs, recognised, limits),
         *_recordings_changed(runs, known or (), recognised, limits),
         *_copies(runs, limits),
+        *_scaled(scaled_copies(runs, known or (), recognised.values(), limits)),
         *_repeated(runs, limits),
         *_shifted(runs, known, limits),
         *_dominating(runs, limits),
@@ -207,6 +210,12 @@ def _copies(runs: Sequence[RunFacts], limits: Guard) -> Iterator[Finding]:
                 f"Runs {other.run_id} and {run.run_id} share {common:.0%} of their rows, under "
                 f"{labels}; two recordings share none.",
             )
+
+
+def _scaled(copies: Sequence[Copy]) -> Iterator[Finding]:
+    for copy in copies:
+        run, limit = copy.run.run_id, copy.limit
+        yield Finding("scaled_copy", CRITICAL, run, copy.share, limit, copy.sentence)
 
 
 def _repeated(runs: Sequence[RunFacts], limits: Guard) -> Iterator[Finding]:

@@ -15,7 +15,8 @@ from components.core import schema
 from components.features.compute import is_cutting
 from components.features.logic import Run
 from components.features.telemetry import read_runs
-from components.guard.runs import LEVELS, RunFacts, sketch
+from components.guard import shapes
+from components.guard.runs import LEVELS, SHAPE_KEYS, RunFacts, sketch
 
 _BATCH_ROWS = 131_072
 _DIGITS = 3  # of a recorded value; what lies below is no other recording
@@ -30,10 +31,13 @@ class _Tally:
     keys: list[np.ndarray] = field(default_factory=list)
     cutting_keys: list[np.ndarray] = field(default_factory=list)
     sums: np.ndarray = field(default_factory=lambda: np.zeros(len(LEVELS)))
+    signals: list[np.ndarray] = field(default_factory=list)
 
     def add(self, frame: pd.DataFrame) -> None:
         keys = row_keys(frame)
         cutting = is_cutting(frame)
+        room = max(0, shapes.MOST_ROWS - self.rows)
+        self.signals.append(frame[list(shapes.SIGNALS)].to_numpy(dtype=np.float64)[:room])
         self.rows += len(frame)
         self.keys.append(keys)
         self.cutting_keys.append(keys[cutting])
@@ -42,6 +46,7 @@ class _Tally:
     def facts(self, run: Run, material: str) -> RunFacts:
         cutting = np.concatenate(self.cutting_keys)
         means = self.sums / max(len(cutting), 1)
+        signals = np.concatenate(self.signals)
         return RunFacts(
             run_id=run.run_id,
             label=run.worn,
@@ -51,6 +56,8 @@ class _Tally:
             cutting_rows=len(cutting),
             repeated=len(cutting) - len(np.unique(cutting)),
             sketch=sketch(np.concatenate(self.keys)),
+            turns=sketch(shapes.turns(signals), SHAPE_KEYS),
+            scores=sketch(shapes.scores(signals), SHAPE_KEYS),
             levels=dict(zip(LEVELS, means.tolist(), strict=True)) if len(cutting) else {},
         )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 from components.core import schema
 
 SKETCH_ROWS = 512
+SHAPE_KEYS = 256
 
 # The drives' electrical signals. Positions and speeds follow the program, not the sensor.
 LEVELS = tuple(
@@ -40,6 +41,8 @@ class RunFacts:
         cutting_rows: rows in the work piece.
         repeated: cutting rows that the run holds once more.
         sketch: the smallest `SKETCH_ROWS` keys of its distinct rows, sorted.
+        turns: the smallest `SHAPE_KEYS` keys of `shapes.turns`, sorted.
+        scores: the same of `shapes.scores`.
         levels: mean absolute value of each of `LEVELS` over the cutting rows; empty without any.
     """
 
@@ -51,6 +54,8 @@ class RunFacts:
     cutting_rows: int
     repeated: int
     sketch: tuple[int, ...]
+    turns: tuple[int, ...]
+    scores: tuple[int, ...]
     levels: Mapping[str, float]
 
     @property
@@ -60,27 +65,30 @@ class RunFacts:
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields for JSON."""
-        return {**vars(self), "sketch": list(self.sketch), "levels": dict(self.levels)}
+        return {**vars(self), **{name: list(getattr(self, name)) for name in _KEYS}}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunFacts:
         """Return the run that `as_json` has written."""
-        return cls(**{**value, "sketch": tuple(value["sketch"])})
+        return cls(**{**value, **{name: tuple(value[name]) for name in _KEYS}})
 
 
-def sketch(keys: np.ndarray) -> tuple[int, ...]:
-    """Return the smallest `SKETCH_ROWS` distinct keys of rows, uint64 (rows,)."""
-    return tuple(int(key) for key in np.unique(keys)[:SKETCH_ROWS])
+_KEYS = ("sketch", "turns", "scores")
 
 
-def shared(one: Sequence[int], other: Sequence[int]) -> float:
+def sketch(keys: np.ndarray, size: int = SKETCH_ROWS) -> tuple[int, ...]:
+    """Return the smallest `size` distinct keys of unsigned integers (rows,), sorted."""
+    return tuple(int(key) for key in np.unique(keys)[:size])
+
+
+def shared(one: Sequence[int], other: Sequence[int], size: int = SKETCH_ROWS) -> float:
     """Return the share of rows that the one run has in common with the other, estimated.
 
     Of the two shares - of the one's rows and of the other's - the larger: a slice of a recording
     is a copy too. Bottom-k sketches (Beyer et al. 2007): below the smaller of the two largest keys
     both sketches are whole, so counting there is counting a random sample of the rows.
     """
-    ends = [keys[-1] for keys in (one, other) if len(keys) == SKETCH_ROWS]
+    ends = [keys[-1] for keys in (one, other) if len(keys) == size]
     end = min(ends, default=2**64)
     ours = {key for key in one if key <= end}
     theirs = {key for key in other if key <= end}
@@ -116,17 +124,32 @@ def matches(runs: Sequence[RunFacts], known: Sequence[RunFacts]) -> dict[str, Ma
     return found
 
 
-def pairs(runs: Sequence[RunFacts]) -> Iterator[tuple[RunFacts, Match]]:
-    """Yield runs with an earlier one that has rows in common with them.
+def pairs(
+    runs: Sequence[RunFacts],
+    keys_of: Callable[[RunFacts], Sequence[int]] = lambda run: run.sketch,
+    size: int = SKETCH_ROWS,
+    least: int = 1,
+) -> Iterator[tuple[RunFacts, Match]]:
+    """Yield runs with an earlier one that has keys in common with them.
 
     Of many copies of a recording each is paired with the first and with the one before it.
+
+    Args:
+        runs: in the order in which one is earlier than another.
+        keys_of: returns a run's sketch.
+        size: keys of a sketch.
+        least: keys in common below which two runs are no pair.
     """
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for position, run in enumerate(runs):
-        earlier = {seen[key] for seen in (first, last) for key in run.sketch if key in seen}
+        keys = keys_of(run)
+        earlier = Counter(
+            other for key in keys if key in first for other in {first[key], last[key]}
+        )
         for other in sorted(earlier):
-            yield run, Match(shared(run.sketch, runs[other].sketch), runs[other])
-        for key in run.sketch:
+            if earlier[other] >= least:
+                yield run, Match(shared(keys, keys_of(runs[other]), size), runs[other])
+        for key in keys:
             first.setdefault(key, position)
             last[key] = position

@@ -1,0 +1,63 @@
+"""Keys of a recording that stay when its columns are scaled, shifted and rounded.
+
+Two kinds, neither of which knows a unit. *Turns* say where, in four rows that follow one another,
+each signal turns from rising to falling or back: they stay when a recording is cut. *Scores* say
+how many standard deviations each signal is from its mean in one row: they stay when a little noise
+is added, and when rows are taken out or put in another order. Both leave out rows in which the
+drives rest, which are alike in all recordings, and positions, which follow the program.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+DRIVES = ("X1", "Y1", "S1")
+SIGNALS = tuple(
+    f"{drive}_{signal}"
+    for drive in DRIVES
+    for signal in (
+        "CurrentFeedback",
+        "DCBusVoltage",
+        "OutputCurrent",
+        "OutputVoltage",
+        "OutputPower",
+        "ActualAcceleration",
+    )
+)
+MOST_ROWS = 50_000  # of a run, from its start; bounds the memory
+_TURNING = 12  # signals of a row that have to turn or go on, rather than rest
+_CHANGING = 15  # signals that have to differ from the row before
+_STEP = 0.7  # standard deviations that count as one score
+
+
+def turns(values: np.ndarray) -> np.ndarray:
+    """Return a key for each four rows in a row, uint32; none where too few signals move.
+
+    Args:
+        values: `SIGNALS` in stored order, float64 (rows, signals).
+    """
+    direction = np.sign(np.diff(values, axis=0))
+    product = direction[1:] * direction[:-1]
+    moving = (product != 0).sum(axis=1) >= _TURNING
+    turning = product < 0
+    both = moving[1:] & moving[:-1]
+    return _keys(np.concatenate([turning[:-1], turning[1:]], axis=1)[both])
+
+
+def scores(values: np.ndarray) -> np.ndarray:
+    """Return a key for each row in which most signals differ from the row before, uint32.
+
+    Args:
+        values: `SIGNALS` in stored order, float64 (rows, signals).
+    """
+    spread = values.std(axis=0)
+    # Without a sign: a scale may be negative.
+    apart = np.abs(values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    changing = (np.diff(values, axis=0) != 0).sum(axis=1) >= _CHANGING
+    return _keys(np.rint(apart[1:][changing] / _STEP))
+
+
+def _keys(rows: np.ndarray) -> np.ndarray:
+    found = pd.util.hash_pandas_object(pd.DataFrame(rows.astype(np.int16)), index=False)
+    return found.to_numpy().astype(np.uint32)
