@@ -94,8 +94,8 @@ def make_run(root: Path, seed: int = 0, noise: float = 0.0, data_seed: int = 0) 
     jsonfile.write(
         run.explanation / "explanations.json",
         {
-            "shap": {"quality": {"additivity_error": 1e-12, "rows": 4}},
-            "lime": {"quality": {"rank_correlation_mean": 0.93, "rows": 4}},
+            "shap": {"quality": {"exact_error": 0.1, "deletion_top": 0.5, "deletion_random": 0.2}},
+            "lime": {"quality": {"rank_correlation_mean": 0.93, "faithful": 0, "rows": 4}},
             "surrogate": {"quality": {"fidelity": 0.9, "interval": [0.8, 0.95]}},
         },
     )

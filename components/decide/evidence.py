@@ -58,6 +58,18 @@ class Evidence:
         interval = runs.get("wilson") or (self.new_run.get("interval") or {}).get("accuracy")
         return interval[0] if interval else None
 
+    @property
+    def shap_deletion_gain(self) -> float | None:
+        """How much more the features that SHAP ranks first move P(worn) than others at random."""
+        top, random = (self.quality("shap", f"deletion_{name}") for name in ("top", "random"))
+        return None if top is None or random is None else top - random
+
+    @property
+    def lime_faithful_share(self) -> float | None:
+        """Share of the explained rows in which LIME's linear model is faithful."""
+        faithful, rows = self.quality("lime", "faithful"), self.quality("lime", "rows")
+        return faithful / rows if faithful is not None and rows else None
+
     def quality(self, method: str, figure: str) -> float | None:
         """Return a figure of an explanation's quality, None if it was not measured."""
         value = self.explanations.get(method, {}).get(figure)

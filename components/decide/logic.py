@@ -7,7 +7,8 @@ The rule, for a challenger that no check refuses:
 - the interval of the difference lies above zero: it becomes champion;
 - it was trained on other data and the interval lies above minus the margin: it becomes champion.
   Whoever retrains because there is new data expects the model that knows it to be used, unless
-  it may be worse;
+  it may be worse. Since each of a row of such champions may be a little worse than the one before,
+  the interval of its difference from the best of them all has to lie above minus a margin, too;
 - otherwise the champion stays. Equal on the same data is no reason to change what is served.
 """
 
@@ -34,7 +35,8 @@ class Check:
         value: what was found; None if it could not be measured.
         threshold: what it was held against.
         passed: whether it holds.
-        outcome: the decision if it does not.
+        outcome: the decision if it does not; None: the model stays, what was checked is not to be
+            relied on.
         sentence: says it with numbers.
     """
 
@@ -42,11 +44,11 @@ class Check:
     value: float | str | None
     threshold: float | str | None
     passed: bool
-    outcome: Outcome
+    outcome: Outcome | None
     sentence: str
 
 
-def at_least(name: str, value: float | None, threshold: float, outcome: Outcome) -> Check:
+def at_least(name: str, value: float | None, threshold: float, outcome: Outcome | None) -> Check:
     """Return the check that `value` is not below `threshold`."""
     passed = value is not None and value >= threshold
     return _threshold_check(name, value, threshold, passed, outcome, "at least")
@@ -59,7 +61,12 @@ def at_most(name: str, value: float | None, threshold: float, outcome: Outcome) 
 
 
 def _threshold_check(
-    name: str, value: float | None, threshold: float, passed: bool, outcome: Outcome, words: str
+    name: str,
+    value: float | None,
+    threshold: float,
+    passed: bool,
+    outcome: Outcome | None,
+    words: str,
 ) -> Check:
     found = "was not measured" if value is None else f"is {value:.4g}"
     return Check(
@@ -122,6 +129,7 @@ def choose(
     *,
     same_model: bool,
     new_data: bool,
+    best: Comparison | None = None,
 ) -> tuple[Outcome, list[str]]:
     """Return the decision and its reasons in plain sentences.
 
@@ -131,10 +139,12 @@ def choose(
         limits: the thresholds.
         same_model: the challenger's graph is the champion's.
         new_data: it was trained on other data than the champion.
+        best: with the best of the earlier champions; None if there is none to compare with.
     """
-    failed = [check for check in checks if not check.passed]
-    if failed:
-        return failed[0].outcome, [check.sentence for check in failed]
+    failed = [(check.outcome, check.sentence) for check in checks if not check.passed]
+    refused = [(outcome, sentence) for outcome, sentence in failed if outcome is not None]
+    if refused:
+        return refused[0][0], [sentence for _, sentence in refused]
     if comparison is None:
         return Outcome.PROMOTE_FIRST, ["All checks passed, and there is no champion yet."]
     told = _told(comparison)
@@ -145,6 +155,13 @@ def choose(
     if low > 0:
         return Outcome.PROMOTE_BETTER, [told, "The whole interval is above zero."]
     if new_data and low >= -margin:
+        if best is not None and best.interval[0] < -limits.best_champion_margin:
+            bound = f"It may be worse by more than {limits.best_champion_margin:g}, the most that "
+            bound += "a row of such promotions may lose."
+            return Outcome.KEEP_BELOW_BEST, [
+                _told(best, "the best champion that there has been"),
+                bound,
+            ]
         return Outcome.PROMOTE_NEWER, [
             told,
             f"The challenger knows other data and is not worse by more than {margin:g}.",
@@ -159,12 +176,21 @@ def choose(
     return Outcome.KEEP_TIE, [told, "On the same data a tie is no reason to change."]
 
 
-def _told(comparison: Comparison) -> str:
+def withheld(checks: Sequence[Check]) -> list[str]:
+    """Return what is said of checks that failed and refuse nothing."""
+    return [
+        f"{check.sentence} It is not to be relied on."
+        for check in checks
+        if not check.passed and check.outcome is None
+    ]
+
+
+def _told(comparison: Comparison, whom: str = "the champion") -> str:
     low, high = comparison.interval
-    known = "that neither was trained on" if comparison.fair else "that the champion was trained on"
+    known = "that neither was trained on" if comparison.fair else f"that {whom} was trained on"
     return (
         f"On {comparison.rows:,} rows of {comparison.runs} runs {known}, the "
-        f"challenger is right in {comparison.challenger:.4f} and the champion in "
+        f"challenger is right in {comparison.challenger:.4f} and {whom} in "
         f"{comparison.champion:.4f}: a difference of {comparison.difference:+.4f} "
         f"({LEVEL:.0%} interval over runs {low:+.4f} to {high:+.4f})."
     )

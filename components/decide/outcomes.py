@@ -14,6 +14,7 @@ class Outcome(StrEnum):
     KEEP_SAME = "keep_same"  # it is the champion
     KEEP_TIE = "keep_tie"
     KEEP_WORSE = "keep_worse"
+    KEEP_BELOW_BEST = "keep_below_best"  # newer, but may be too far below the best there has been
     KEEP_NOT_ENOUGH_NEW_DATA = "keep_not_enough_new_data"  # too little for a run that it caused
     REFUSE_NAN = "refuse_nan"  # a figure or an answer is not a number
     REFUSE_SCHEMA_CHANGED = "refuse_schema_changed"  # callers would have to change

@@ -19,6 +19,7 @@ from components.core.thresholds import Thresholds, thresholds
 from components.decide import evidence as evidences
 from components.decide import logic, plots
 from components.decide.comparison import Comparison
+from components.decide.earlier import best_of, earlier_champions
 from components.decide.evidence import Evidence, Folders
 from components.decide.logic import Check
 from components.decide.outcomes import Outcome
@@ -66,7 +67,8 @@ def decide(
     samples = dataset.load(folders.features, evidence.feature_set)
     splits = pd.read_parquet(folders.split / "splits.parquet")
     test = folds(schema.KNOWN_RUNS, samples, splits)[0].test_index
-    champion = _champion(Registry(home, mlflow_uri, model_name))
+    registry = Registry(home, mlflow_uri, model_name)
+    champion = _champion(registry)
     judged = _judge(evidence, challenger, champion, samples, test, seed)
     if champion is not None and cause_of(cause) is Cause.NEW_DATA:
         judged.checks.append(_enough_new_data(champion, samples))
@@ -77,7 +79,13 @@ def decide(
         and champion.package.description["data_digest"] != data_digest,
     }
     limits = thresholds().decision
-    outcome, reasons = logic.choose(judged.checks, judged.comparison, limits, **facts)
+    best, missing = None, list[str]()
+    if champion is not None and judged.comparison is not None and facts["new_data"]:
+        earlier, missing = earlier_champions(registry, champion, samples.columns)
+        best = best_of(challenger, earlier, samples, test, seed)
+    outcome, reasons = logic.choose(
+        judged.checks, judged.comparison, limits, **facts, best=best[1] if best else None
+    )
     use, use_reasons = logic.allowed_use(
         evidence.new_run_lower_bound, evidence.permutation_p, evidence.audit_reasons, limits
     )
@@ -88,7 +96,7 @@ def decide(
             "decision": outcome,
             "promotes": outcome.promotes,
             "use": use,
-            "reasons": [*reasons, *use_reasons],
+            "reasons": [*reasons, *missing, *use_reasons, *logic.withheld(judged.checks)],
             "checks": [logic.as_dict(check) for check in judged.checks],
             "champion": _described(champion, data_digest),
             "challenger": {
@@ -99,6 +107,9 @@ def decide(
                 **facts,
             },
             "comparison": logic.as_dict(judged.comparison) if judged.comparison else None,
+            "best_champion": {"version": best[0].version, **logic.as_dict(best[1])}
+            if best
+            else None,
             "new_runs": {
                 "lower_bound": evidence.new_run_lower_bound,
                 "permutation_p": evidence.permutation_p,
@@ -192,9 +203,16 @@ def _measured(
             Outcome.REFUSE_SLOW,
         ),
         logic.at_most(
-            "Additivity error of the SHAP values",
-            evidence.quality("shap", "additivity_error"),
-            limit.shap_additivity,
+            "Error of the SHAP values against the exact ones",
+            evidence.quality("shap", "exact_error"),
+            limit.shap_exact_error,
+            Outcome.REFUSE_EXPLANATIONS,
+        ),
+        logic.at_least(
+            "How much more P(worn) moves without the features that SHAP ranks first than without "
+            "others",
+            evidence.shap_deletion_gain,
+            limit.shap_deletion_gain,
             Outcome.REFUSE_EXPLANATIONS,
         ),
         logic.at_least(
@@ -208,6 +226,12 @@ def _measured(
             evidence.quality("lime", "rank_correlation_mean"),
             limit.lime_rank_correlation,
             Outcome.REFUSE_EXPLANATIONS,
+        ),
+        logic.at_least(
+            "Share of the explained rows in which LIME's linear model is faithful",
+            evidence.lime_faithful_share,
+            limit.lime_faithful_share,
+            None,
         ),
     ]
 

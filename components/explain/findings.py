@@ -43,7 +43,6 @@ def importance(names: Sequence[str], found: Attributions) -> dict[str, Any]:
         "features": features,
         "base_value": found.base,
         "rows": rows,
-        "additivity_error": found.additivity_error,
     }
 
 
@@ -99,6 +98,7 @@ def sentences(
     top = max(reference["features"], key=lambda name: reference["features"][name]["share"])
     return [
         *_attribution(reference, top),
+        *_exactness(methods["shap"]),
         *_dependence(methods["pdp"], top),
         *_imitation(methods["surrogate"], top),
         *_rules(methods["anchor"]),
@@ -118,6 +118,24 @@ def _attribution(reference: dict[str, Any], top: str) -> list[str]:
             else "."
         )
     ]
+
+
+def _exactness(shap: Envelope) -> list[str]:
+    quality, base = shap["quality"], shap["data"]["base_value"]
+    error = (
+        f"Against {quality['reference']} of features, the SHAP values of {quality['exact_rows']} "
+        f"rows are {quality['exact_error']:.1%} off in sum; against other background rows they "
+        f"change by {quality['background_error']:.1%}. The base value is {base:.3f}, its standard "
+        f"deviation over redrawn backgrounds {quality['base_sd']:.3f}, the mean over all training "
+        f"rows {quality['base_population']:.3f}."
+    )
+    moved = (
+        f"With the {quality['deleted']} features of the largest SHAP values replaced by those of "
+        f"background rows, P(worn) moves by {quality['deletion_top']:.2f} on average; with as many "
+        f"at random by {quality['deletion_random']:.2f}"
+    )
+    tells = quality["deletion_top"] > quality["deletion_random"]
+    return [error, moved + ("." if tells else ": the ranking tells nothing of the prediction.")]
 
 
 def _dependence(pdp: Envelope, top: str) -> list[str]:
@@ -146,7 +164,8 @@ def _imitation(surrogate: Envelope, top: str) -> list[str]:
     whole = (
         f"A tree of {quality['leaves']} leaves says what the model says on "
         f"{quality['fidelity']:.1%} of {quality['rows']} test rows (95 % interval over rows "
-        f"{low:.1%} to {high:.1%}); one label for all would reach {quality['one_label']:.1%}."
+        f"{low:.1%} to {high:.1%}); {_rule(surrogate)} would reach {quality['one_rule']:.1%}, one "
+        f"label for all {quality['one_label']:.1%}."
     )
     best = max(alone, key=lambda name: alone[name])
     single = (
@@ -162,6 +181,13 @@ def _imitation(surrogate: Envelope, top: str) -> list[str]:
         f"{best} measures wear or only marks which recording a row is from."
     )
     return [whole, single, warning]
+
+
+def _rule(surrogate: Envelope) -> str:
+    rule = surrogate["data"]["one_rule"]
+    if rule["feature"] is None:
+        return "one rule"
+    return f"one rule ({rule['feature']} ≤ {rule['threshold']:.5g})"
 
 
 def _rules(anchor: Envelope) -> list[str]:
@@ -180,11 +206,16 @@ def _rules(anchor: Envelope) -> list[str]:
 
 def _local(lime: Envelope, agreed: dict[str, Any]) -> list[str]:
     quality, settings = lime["quality"], lime["meta"]["settings"]
+    verdict = (
+        "read it as a slope nearby, no more"
+        if 2 * quality["faithful"] >= quality["rows"]
+        else "it is not to be relied on"
+    )
     trust = (
         f"LIME's linear model is faithful in {quality['faithful']} of {quality['rows']} rows "
         f"(local R² of at least {settings['minimum_r2']:g} and at most "
         f"{settings['maximum_gap']:g} off at the row; median R² {quality['r2_median']:.2f}, "
-        f"median distance {quality['gap_median']:.2f}): read it as a slope nearby, no more."
+        f"median distance {quality['gap_median']:.2f}): {verdict}."
     )
     agree = (
         f"SHAP and LIME put the same feature first in {agreed['same_top']} of "

@@ -10,21 +10,25 @@ import numpy as np
 
 from components.core import schema
 from components.core.errors import ToolwearError
+from components.core.reference import BACKGROUND_ROWS
 from components.explain import findings
 from components.explain.choose import KINDS, choose
 from components.explain.methods import (
     anchor_rule,
     ice_pdp,
     lime_local,
-    shap_values,
+    shap_check,
+    shap_paired,
     surrogate_tree,
 )
 from components.explain.methods.ice_pdp import Curves
+from components.explain.methods.shap_paired import PairedSettings
 from components.explain.methods.subject import Envelope, Subject
 
-# The sample behind the global figures: rows per explained prediction, and at most.
+# The sample behind the global figures: rows per explained prediction, and at most, and what each
+# is walked from.
 _SAMPLE_PER_ROW, _SAMPLE_LIMIT = 16, 128
-_SAMPLE_SETTINGS = shap_values.ShapSettings(permutations=2)
+_SAMPLE_SETTINGS = PairedSettings(background_rows=40)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,22 +89,27 @@ def explain_model(
     positions = [c.position for c in chosen]
     points = test_X[positions]
     tell(f"SHAP and LIME for {len(points)} predictions")
-    shap = shap_values.explain(subject, points)
+    against = subject.drawn(BACKGROUND_ROWS)
+    background_worn = against.predict(against.background)
+    settings = PairedSettings(len(background_worn))
+    shap = shap_paired.explain(against, points, background_worn, settings)
+    values = np.array([row["values"] for row in shap["data"]["rows"]])
+    shap["quality"] |= shap_check.quality(subject, points, values, BACKGROUND_ROWS)
+    shap["quality"]["base_error"] = abs(
+        shap["data"]["base_value"] - shap["quality"]["base_population"]
+    )
     lime = lime_local.explain(subject, points)
     draw = np.random.default_rng(subject.seed)
     size = min(_SAMPLE_LIMIT, _SAMPLE_PER_ROW * rows, len(test_X))
     sample = test_X[np.sort(draw.choice(len(test_X), size, replace=False))]
     tell(f"SHAP for the whole: {size} test rows")
-    attributed = shap_values.attribute(subject, sample, _SAMPLE_SETTINGS)
+    attributed = shap_paired.attribute(against, sample, background_worn, _SAMPLE_SETTINGS)
     reference = findings.importance(subject.names, attributed) | {
         "settings": vars(_SAMPLE_SETTINGS),
         "seed": subject.seed,
         "split": f"{schema.KNOWN_RUNS}, test",
     }
     shap["data"]["global"] = reference
-    shap["quality"]["additivity_error"] = max(
-        shap["quality"]["additivity_error"], attributed.additivity_error
-    )
     tell(f"ICE and PDP of {len(subject.names)} features, surrogate tree")
     curves = ice_pdp.curves(subject, points)
     ice, pdp = ice_pdp.envelopes(subject, curves)

@@ -61,8 +61,8 @@ def shap_summary(
     )
     swarm.set_title("Each dot one row; blue: low value of the feature, red: high", fontsize=10)
     figure.suptitle(
-        f"SHAP over {reference['rows']} test rows of known runs "
-        f"(additivity error {reference['additivity_error']:.0e})"
+        f"SHAP over {reference['rows']} test rows of known runs, each walked from "
+        f"{reference['settings']['background_rows']} background rows"
     )
     return figure
 
@@ -102,7 +102,8 @@ def ice_pdp(
         f"PDP (blue, mean of {quality['rows']} training rows, 95 % band) and ICE (grey, "
         f"{min(lines, quality['rows'])} of them); most important first\n"
         f"x: up to {quality['grid_points']} recorded values at even distances; "
-        f"largest distance of PDP from the mean of ICE: {quality['pdp_is_mean_of_ice_error']:.0e}",
+        f"largest distance between the mean curves of two halves of the rows: "
+        f"{quality['halves_gap']:.2f}",
         fontsize=11,
     )
     return figure

@@ -58,6 +58,7 @@ def explain(
         names=samples.columns,
         seed=seed,
         model_sha256=file_digest(path),
+        run=samples.run[fold.train_index],
     )
     test = HeldOut(
         X=samples.X[held],

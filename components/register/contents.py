@@ -23,7 +23,12 @@ from components.core.package import (
     REFERENCE_FILE,
     json_bytes,
 )
-from components.core.reference import reference_bytes, row_keys
+from components.core.reference import (
+    BACKGROUND_ROWS,
+    background_places,
+    reference_bytes,
+    row_keys,
+)
 from components.core.steps import report
 from components.core.thresholds import thresholds
 from components.features import dataset
@@ -31,8 +36,6 @@ from components.features.dataset import Samples
 from components.register import drift
 from components.register.logic import render
 from components.split.protocols import folds
-
-_BACKGROUND_ROWS = 200  # for explainers; more cost time in proportion
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,8 @@ def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
         "metrics": _headline(metrics),
         "use": decision["use"],
     }
-    background = np.random.default_rng(lineage.seed).choice(
-        train, min(_BACKGROUND_ROWS, len(train)), replace=False
-    )
+    # The rows that the explanations of this run started from.
+    background = train[background_places(samples.run[train], BACKGROUND_ROWS, lineage.seed)]
     graph = (folders.automl / "model.onnx").read_bytes()
     files = {
         MODEL_FILE: graph,

@@ -180,7 +180,7 @@ def _explanations() -> list[Panel]:
         bars(
             Card(
                 title="How good the explanations are",
-                about="Mean of the shown time. Errors (additivity) should be next to 0; shares "
+                about="Mean of the shown time. Errors are the better the smaller; shares "
                 "(precision, coverage, fidelity, stability) the larger the better.",
                 unit="none",
                 queries={

@@ -75,7 +75,7 @@ def _shap(task: Task) -> Envelope:
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        SHAP: Method(_shap, ("additivity_error", "relative_standard_error"), QUICK, 10),
+        SHAP: Method(_shap, ("relative_standard_error", "base_error"), QUICK, 10),
         "lime": Method(
             lambda task: lime_local.explain(task.subject, task.point),
             ("r2_min", "gap_max", "jaccard_top5_mean", "rank_correlation_mean"),
@@ -90,13 +90,13 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         ),
         "ice": Method(
             lambda task: ice_pdp.explain(task.subject, task.point, _ICE)[0],
-            ("pdp_is_mean_of_ice_error",),
+            ("halves_gap",),
             SLOW,
             30,
         ),
         "pdp": Method(
             lambda task: ice_pdp.explain(task.subject, task.point)[1],
-            ("pdp_is_mean_of_ice_error",),
+            ("halves_gap",),
             SLOW,
             60,
             whole=True,

@@ -22,7 +22,7 @@ from components.core.package import (
     json_bytes,
     write_package,
 )
-from components.core.reference import reference_bytes, row_keys
+from components.core.reference import background_places, reference_bytes, row_keys
 from components.core.thresholds import thresholds
 from components.evaluate.band import choose_band, envelope
 from components.features import dataset
@@ -79,7 +79,8 @@ def trained(
         metrics={schema.KNOWN_RUNS: {"accuracy": accuracy, "n": len(test), "unit": "rows"}},
     )
     frame = drift.rows(features, schema.PUBLISHED)
-    judge = drift.Judge(model.worn, Abstention.of(samples.columns, found, bounds), X[:_BACKGROUND])
+    background = background_places(samples.run[train], _BACKGROUND, seed)
+    judge = drift.Judge(model.worn, Abstention.of(samples.columns, found, bounds), X[background])
     reference = drift.reference(
         frame[frame[schema.RUN_ID].isin(np.unique(samples.run[chosen]))],
         samples.columns,
@@ -95,7 +96,7 @@ def trained(
     }
     files |= {
         MODEL_FILE: graph,
-        REFERENCE_FILE: reference_bytes(X[:_BACKGROUND], y[:_BACKGROUND], row_keys(ids)),
+        REFERENCE_FILE: reference_bytes(X[background], y[background], row_keys(ids)),
         GOLDEN_FILE: json_bytes(golden),
         DRIFT_FILE: reference.to_bytes(),
     }

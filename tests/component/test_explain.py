@@ -163,11 +163,14 @@ def test_the_real_model_is_seen_to_lean_on_the_depth_of_the_cut(
     assert top == "Z1_ActualPosition"
     assert shares[top] > 2 * sorted(shares.values())[-2]
     assert f"ask whether {top} measures wear or only marks which recording" in told
-    assert methods["shap"]["quality"]["additivity_error"] < 1e-12
+    assert methods["shap"]["quality"]["exact_error"] < 0.25
+    assert (
+        methods["shap"]["quality"]["deletion_top"] > methods["shap"]["quality"]["deletion_random"]
+    )
     assert methods["surrogate"]["quality"]["fidelity"] > 0.85
     assert methods["surrogate"]["data"]["fidelity_by_feature"][top] > 0.8
     assert methods["pdp"]["data"]["curves"][top]["turns"] >= 3
-    assert methods["pdp"]["quality"]["pdp_is_mean_of_ice_error"] < 1e-12
+    assert 0 < methods["pdp"]["quality"]["halves_gap"] < 0.3
     assert [row["kind"] for row in manifest["rows"]] == ["wrong", "uncertain", "typical", "typical"]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ from components.core import jsonfile, registry, schema
 from components.core.causes import Cause
 from components.core.errors import ToolwearError
 from components.core.home import Home
+from components.core.onnx_model import OnnxModel
 from components.core.package import load_package
 from components.core.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, mlflow_module
+from components.decide.comparison import Comparison, compare
 from components.decide.evidence import Folders as Judged
 from components.decide.outcomes import Outcome
+from components.decide.scoring import Champion, score
 from components.decide.step import decide
 from components.promote import audit_log
 from components.promote.registry_state import champion_state, roll_back
@@ -302,6 +307,47 @@ def test_the_way_of_champions(first: RunArtifacts, home: Home, tmp_path: Path) -
     ]
 
 
+def test_a_newer_model_is_held_against_the_best_champion_that_there_has_been(
+    first: RunArtifacts, tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enthrone(first, home)
+    enthrone(make_run(tmp_path / "second", seed=2, data_seed=5), home, data="d5")
+    third = make_run(tmp_path / "third", seed=3, data_seed=6)
+    outcome, decision = judge(third, home, data="d6")
+    assert outcome is Outcome.PROMOTE_NEWER
+    best = decision["best_champion"]
+    assert (decision["champion"]["version"], best["version"], best["fair"]) == ("2", "1", True)
+    assert best["difference"] == best["challenger"] - best["champion"]
+
+    # As if the first had been better by far.
+    real = compare
+
+    def lower(ours: np.ndarray, theirs: np.ndarray, *rest: Any, **more: Any) -> Comparison:
+        return dataclasses.replace(real(ours, theirs, *rest, **more), interval=(-0.02, -0.011))
+
+    def scored(challenger: OnnxModel, champion: Champion, *rest: Any) -> Comparison:
+        with monkeypatch.context() as patch:
+            if champion.version == "1":
+                patch.setattr("components.decide.scoring.compare", lower)
+            return score(challenger, champion, *rest)
+
+    monkeypatch.setattr("components.decide.earlier.score", scored)
+    outcome, decision = judge(third, home, data="d6")
+    assert outcome is Outcome.KEEP_BELOW_BEST
+    assert "the best champion that there has been" in decision["reasons"][0]
+    assert judge(third, home, data="d5")[0] is Outcome.KEEP_TIE, (
+        "on the same data it is no question"
+    )
+
+    # A champion whose package is gone is said to be missing, not taken for no champion.
+    (version,) = [of(home).version("1")]
+    shutil.rmtree(home.packages / version.package_digest)
+    outcome, decision = judge(third, home, data="d6")
+    assert outcome is Outcome.PROMOTE_NEWER
+    assert decision["best_champion"] is None
+    assert any(reason.startswith("Version 1 was not compared: ") for reason in decision["reasons"])
+
+
 def test_a_worse_model_on_other_data_stays_challenger(
     first: RunArtifacts, tmp_path: Path, home: Home
 ) -> None:
@@ -366,7 +412,12 @@ KNOWN = "protocols__known_runs__auto_sklearn"
         ("automl/export.json", {"sha256": "0" * 64}, Outcome.REFUSE_EXPORT),
         (
             "explanation/explanations.json",
-            {"shap__quality__additivity_error": 0.1},
+            {"shap__quality__exact_error": 0.3},
+            Outcome.REFUSE_EXPLANATIONS,
+        ),
+        (
+            "explanation/explanations.json",
+            {"shap__quality__deletion_top": 0.2},
             Outcome.REFUSE_EXPLANATIONS,
         ),
         (

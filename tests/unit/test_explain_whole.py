@@ -129,7 +129,10 @@ def test_all_methods_answer_for_the_same_rows(explained: Explained) -> None:
         entries = explained.methods[method]["data"]["rows"]
         assert [e["prediction"] for e in entries] == pytest.approx([r["worn"] for r in rows])
     assert all(e["meta"]["model_sha256"] == "ab" * 32 for e in explained.methods.values())
-    assert explained.methods["shap"]["quality"]["additivity_error"] < 1e-12
+    shap = explained.methods["shap"]["quality"]
+    assert shap["exact_error"] < 0.1
+    assert shap["deletion_top"] > shap["deletion_random"]
+    assert shap["base_error"] < 3 * shap["base_sd"]
     assert explained.methods["shap"]["data"]["global"]["rows"] == 128 == len(explained.sample)
     assert "position" in explained.methods["anchor"]["data"]["rows"][-1]["text"]
 

@@ -83,13 +83,12 @@ def envelopes(
 
     ICE has the explained rows' curves, the quantiles of the background rows' and `interaction`:
     how much these differ in shape (0: the feature acts alike in every row). PDP has their mean,
-    its `swing` from lowest to highest and how often it `turns`.
+    its `swing` from lowest to highest and how often it `turns`. `halves_gap` is the largest
+    distance between the mean curves of two halves of the rows: what other rows would have changed.
     """
     rows = len(next(iter(found.values())).individual)
     quality = {
-        "pdp_is_mean_of_ice_error": max(
-            float(np.abs(c.average - c.individual.mean(axis=0)).max()) for c in found.values()
-        ),
+        "halves_gap": max(_halves_gap(c.individual) for c in found.values()),
         "grid_points": max(len(c.grid) for c in found.values()),
         "rows": rows,
         "background_share": rows / len(subject.background),
@@ -133,6 +132,12 @@ def turns(curve: np.ndarray, least: float = 0.1) -> int:
         elif abs(move) >= least:
             count, direction, extreme = count + 1, -direction, value
     return count
+
+
+def _halves_gap(individual: np.ndarray) -> float:
+    # Every other row: rows are sorted, so both halves have rows of each run.
+    one, other = individual[::2].mean(axis=0), individual[1::2].mean(axis=0)
+    return float(np.abs(one - other).max())
 
 
 def _interaction(individual: np.ndarray) -> float:

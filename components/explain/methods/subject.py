@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import metadata
 from typing import Any, TypedDict
@@ -17,6 +17,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from components.core.errors import ToolwearError
+from components.core.reference import background_places
 
 Predict = Callable[[np.ndarray], np.ndarray]
 _GLOBAL_GENERATOR = threading.Lock()
@@ -41,6 +42,7 @@ class Subject:
         names: of the features, in the model's order.
         seed: of everything that a method draws.
         model_sha256: of the model file, for the record.
+        run: of each background row, str (n,): samples then hold rows of each run; None: any rows.
 
     Raises:
         ToolwearError: background, names and model do not fit together.
@@ -51,6 +53,7 @@ class Subject:
     names: tuple[str, ...]
     seed: int = 0
     model_sha256: str | None = None
+    run: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):
@@ -83,12 +86,20 @@ class Subject:
             )
         return rows
 
+    def places(self, count: int, seed: int) -> np.ndarray:
+        """Return the places of `count` background rows, or of all if there are fewer."""
+        run = np.zeros(len(self.background)) if self.run is None else self.run
+        return background_places(run, count, seed)
+
     def sample(self, count: int) -> np.ndarray:
         """Return `count` background rows drawn without repeats, or all if there are fewer."""
-        if count >= len(self.background):
-            return self.background
-        chosen = np.random.default_rng(self.seed).choice(len(self.background), count, replace=False)
-        return self.background[np.sort(chosen)]
+        return self.background[self.places(count, self.seed)]
+
+    def drawn(self, count: int, seed: int | None = None) -> Subject:
+        """Return the model with `count` rows of its background, drawn by `seed` or its own."""
+        places = self.places(count, self.seed if seed is None else seed)
+        run = None if self.run is None else self.run[places]
+        return replace(self, background=self.background[places], run=run)
 
     def fit_and_check_rows(self, held_out: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Return rows to fit on and other rows to check on.

@@ -31,6 +31,7 @@ class TreeSettings:
 
 
 DEFAULT = TreeSettings()
+_STUMP = TreeSettings(max_depth=1, max_leaves=2)
 
 
 def explain(
@@ -39,8 +40,9 @@ def explain(
     """Return the envelope; data.nodes lists the tree, node 0 is its root, children -1 at a leaf.
 
     `fidelity` is the share of held-out rows on which tree and model give the same label, with its
-    95 % Wilson interval over rows; `r2` compares probabilities; `one_label` is what the better
-    constant label would reach; `fidelity_by_feature` is that of trees that see one feature only.
+    95 % Wilson interval over rows; `r2` compares probabilities; `one_rule` is what a single split
+    of the most telling column reaches, `one_column` a tree that sees one column only, `one_label`
+    the better constant label; `fidelity_by_feature` is that of trees that see one feature only.
 
     Args:
         subject: its background is what the tree is fitted on.
@@ -54,19 +56,21 @@ def explain(
     fit_target, check_target = subject.predict(fit_rows), subject.predict(check_rows)
     labels = is_worn(check_target)
 
-    def agreement(columns: list[int]) -> tuple[Any, np.ndarray, int]:
-        tree = _tree(settings, len(fit_rows), subject.seed).fit(fit_rows[:, columns], fit_target)
+    def agreement(columns: list[int], size: TreeSettings = settings) -> tuple[Any, np.ndarray, int]:
+        tree = _tree(size, len(fit_rows), subject.seed).fit(fit_rows[:, columns], fit_target)
         imitated = tree.predict(check_rows[:, columns])
         return tree, imitated, int((is_worn(imitated) == labels).sum())
 
     tree, imitated, hits = agreement(list(range(len(subject.names))))
     alone = np.array([agreement([column])[2] for column in range(len(subject.names))])
+    stump, _, stump_hits = agreement(list(range(len(subject.names))), _STUMP)
     n = len(check_rows)
     data = {
         "nodes": _nodes(tree, subject.names),
         "text": export_text(tree, feature_names=list(subject.names), decimals=3),
         "importances": by_name(subject.names, tree.feature_importances_),
         "fidelity_by_feature": by_name(subject.names, alone / n),
+        "one_rule": {key: _nodes(stump, subject.names)[0][key] for key in ("feature", "threshold")},
     }
     worn = float(labels.mean())
     quality = {
@@ -74,6 +78,8 @@ def explain(
         "interval": wilson(hits, n),
         # R2 compares with the mean; a constant model has nothing to compare.
         "r2": float(r2_score(check_target, imitated)) if np.ptp(check_target) else None,
+        "one_rule": stump_hits / n,
+        "one_column": float(alone.max()) / n,
         "one_label": max(worn, 1 - worn),
         "rows": n,
         "fitted_rows": len(fit_rows),
