@@ -159,6 +159,7 @@ def _evaluation(
                 schema.KNOWN_RUNS: {schema.AUTO_SKLEARN: known, schema.MAJORITY: known},
                 schema.NEW_RUN: {schema.AUTO_SKLEARN: new},
             },
+            "statements": ["The band misses its target.", "It knows its runs."],
             "permutation": {"p": 0.3},
         },
     )

@@ -159,6 +159,9 @@ def test_a_version_has_figures_plots_data_lineage_card_and_package(
     assert "**May be used for the known runs only.**" in card
     assert f"| auto_sklearn | published | 96 rows | {accuracy:.4f}" in card
     assert "0.9946" in card, "the published figure stands beside it"
+    assert "The band misses its target." in card
+    assert "- It knows its runs." in card
+    assert "1 model (1 random forest) that auto-sklearn chose" in card
     assert "Z1_ActualPosition alone tells worn from unworn." in card
 
 
