@@ -178,6 +178,7 @@ def _learn(timed: Timed, given: dict[str, Any], folder: Path) -> None:
         **inputs,
         models=models,
         automl=challenger,
+        data_digest=given["data_digest"],
         output=folder / "evaluation",
     )
     timed(

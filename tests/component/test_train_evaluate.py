@@ -21,6 +21,7 @@ from components.evaluate.logic import Evidence, evaluate_all
 from components.evaluate.published import RECORDINGS
 from components.evaluate.step import calibration_rows
 from components.features.dataset import load
+from components.ingest.sources import source_digest
 from components.split.protocols import assign, folds
 from components.train.component import train
 from components.train.step import train as train_step
@@ -268,6 +269,10 @@ def test_not_sure_is_asked_about_every_run_left_out(evaluation: Path) -> None:
     by_run = {item[schema.RUN_ID]: item for item in unseen["per_run"]}
     assert by_run["18"]["coverage"] > 0.5
     assert by_run["18"]["accuracy"] < 0.1
+
+
+def test_the_published_figures_are_of_the_recordings_at_hand(real_data: Path) -> None:
+    assert source_digest(real_data) == RECORDINGS
 
 
 def test_other_recordings_have_nothing_published_beside_them(evidence: Evidence) -> None:

@@ -82,6 +82,10 @@ def test_a_run_ends_with_a_summary_of_the_documented_shape(
         assert {*schema.MODELS} >= set(models) >= {"decision_tree", "random_forest", "auto_sklearn"}
     assert summary.model.onnx_label_agreement == 1.0
     assert summary.model.onnx_max_abs_diff < 1e-5
+    assert {item["run_id"] for item in summary.not_sure["unseen"]["per_run"]} == {
+        f"{number:02d}" for number in range(1, 19)
+    }
+    assert set(summary.not_sure["statements"]) < set(summary.statements)
     assert set(summary.explanations) == {"shap", "lime", "anchor", "ice", "pdp", "surrogate"}
     assert summary.gate.use == "known_runs_only"
     assert summary.gate.reasons
@@ -97,6 +101,7 @@ def test_the_forest_stands_beside_the_published_figures(first_summary: dict[str,
     low, high = forest["interval"]["accuracy"]
     assert low <= 0.9934 <= high
     assert forest["published"]["accuracy"] == pytest.approx(0.9934)
+    assert not forest["published"]["differs"]
 
 
 def test_the_leak_is_found_and_new_runs_are_not_claimed(first_summary: dict[str, Any]) -> None:
