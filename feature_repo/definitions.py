@@ -5,7 +5,7 @@ as the key a point-in-time join would compare every row of a run with every othe
 for the newest features of a run, and a machine may push newer ones.
 
 Names of features come from `components.features.definitions`. `feast apply` in this folder reads
-the objects at the bottom; the steps and serving call `repository` with a folder of their own.
+the objects at the bottom; the steps and serving call `repository` themselves.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def repository(home: Path) -> list[Any]:
     """Return the entities, views and services whose data lie in `home`.
 
     Args:
-        home: folder with the samples' feature table in Parquet parts, and the newest rows.
+        home: folder with the samples' feature table in Parquet parts, and the newest rows; a
+            relative one counts from the folder of Feast's configuration.
     """
     sample = Entity(
         name="sample",
@@ -111,5 +112,5 @@ def _parquet(name: str, path: Path) -> FileSource:
 
 
 # For Feast's own command line, which collects the attributes of this module.
-for _object in repository(Path(os.environ.get(FEAST_FOLDER, "runs/feast/current")).absolute()):
+for _object in repository(Path(os.environ.get(FEAST_FOLDER) or "../runs/feast/current")):
     globals()[_object.name] = _object

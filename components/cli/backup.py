@@ -1,13 +1,14 @@
 """Back up a home to one file, and bring it back: registry, features, packages, audit log, queues.
 
-What can be made again (run folders, caches) and what must not lie about (secrets, payloads) stays
-out.
+What can be made again (artifacts of runs, caches) and what must not be copied into backups
+(secrets, payloads) stays out.
 """
 
 from __future__ import annotations
 
-import shutil
+import os
 import sqlite3
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -18,35 +19,18 @@ from typing import Any
 
 from rich.console import Console
 
+from components.cli.backup_contents import PARTS, SQLITE, copy_part, missing, parts
 from components.core import jsonfile
 from components.core.digest import file_digest
-from components.core.errors import ToolwearError
+from components.core.errors import EXIT_FAILURE, ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
+from components.core.moved import follow
 from components.core.package import load_package
 from components.promote import audit_log
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "backup.json"
-PARTS = (
-    "mlflow.db",
-    "mlflow",
-    "feast",
-    "packages",
-    "audit.jsonl",
-    "serving",
-    "approvals",
-    "asked.parquet",
-    "rollout.json",
-    "candidate.json",
-    "provenance",
-    "refused",
-    "monitor",
-    "trigger",
-)
-_SQLITE = b"SQLite format 3\x00"
-# Logs of servers, and what the copy of a database has taken in already.
-_LEFT_OUT = (".log", "-wal", "-shm", "-journal")
 _LOCKS = ("register", "feast", "promote")
 
 
@@ -56,6 +40,7 @@ def backup(home: Home, file: Path, console: Console) -> None:
     Raises:
         ToolwearError: there is nothing to back up, the file is there already, or a run keeps the
             registry to itself for too long.
+        SystemExit: the registry names files that are gone; all else is in the backup.
     """
     if not home.root.is_dir() or not any((home.root / part).exists() for part in PARTS):
         raise ToolwearError(f"There is nothing to back up in {home.root}; give a home with --home.")
@@ -66,17 +51,19 @@ def backup(home: Home, file: Path, console: Console) -> None:
         copy = Path(scratch) / "home"
         copy.mkdir()
         with _still(home), console.status("copying"):
-            for part in PARTS:
-                _copy(home.root / part, copy / part)
-        manifest = _manifest(home.root, copy)
+            moved = follow(home)
+            for part in parts(home.root):
+                (copy / part).parent.mkdir(exist_ok=True)
+                copy_part(home.root / part, copy / part)
+        manifest = {**_manifest(home.root, copy), "missing": missing(home.root, copy)}
         jsonfile.write(copy / MANIFEST, manifest)
         packed = Path(scratch) / "packed"
         with console.status("packing"), tarfile.open(packed, "w:gz") as archive:
             # First, so that a reader knows what is to follow.
             archive.add(copy / MANIFEST, MANIFEST)
-            for part in PARTS:
-                if (copy / part).exists():
-                    archive.add(copy / part, part)
+            for path in sorted(copy.iterdir()):
+                if path.name != MANIFEST:
+                    archive.add(path, path.name)
         packed.chmod(0o600)
         packed.replace(file)
     console.print(
@@ -85,25 +72,29 @@ def backup(home: Home, file: Path, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if moved:
+        console.print(moved, highlight=False, soft_wrap=True)
     outside = home.tracking_uri()
     if not outside.startswith("sqlite:"):
         console.print(f"not in it: the registry at {outside}, which has a database of its own")
+    if _told_missing(manifest, console):
+        sys.exit(EXIT_FAILURE)
 
 
 def restore(home: Home, file: Path, console: Console, *, overwrite: bool) -> None:
     """Bring a home back from a file, after every byte of it was checked.
 
     Args:
-        home: where it was; the registry names its files by their whole path.
+        home: where it was, or another place.
         file: what `backup` wrote.
         console: for progress.
         overwrite: whether what is there may be put aside.
 
     Raises:
-        ToolwearError: the file is not a whole backup of this home, something is there already, or
-            a trigger is at work in it.
+        ToolwearError: the file is not a whole backup, something is there already, or a trigger is
+            at work in it.
     """
-    there = [part for part in PARTS if (home.root / part).exists()]
+    there = [part for part in PARTS if os.path.lexists(home.root / part)]
     if there and not overwrite:
         raise ToolwearError(
             f"{home.root} holds {', '.join(there)} already; --overwrite puts it aside first."
@@ -113,21 +104,18 @@ def restore(home: Home, file: Path, console: Console, *, overwrite: bool) -> Non
         staged = Path(scratch)
         with console.status("unpacking and checking"):
             manifest = _unpacked(file, staged)
-            if manifest["home"] != str(home.root):
-                raise ToolwearError(
-                    f"{file} is of {manifest['home']}, and its registry names files there; restore "
-                    f"it with --home {manifest['home']}."
-                )
             _check(file, staged, manifest)
         what = "the trigger of this home; end it first"
         with exclusive(home.lock("trigger"), what, seconds=1.0), _still(home):
             aside = home.root / f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-            for part in PARTS:
-                if (home.root / part).exists():
-                    aside.mkdir(exist_ok=True)
-                    (home.root / part).rename(aside / part)
-                if (staged / part).exists():
-                    (staged / part).rename(home.root / part)
+            for part in there:
+                aside.mkdir(exist_ok=True)
+                (home.root / part).rename(aside / part)
+            for path in staged.iterdir():
+                # A run's folder that is there still has all that was copied of it, and more.
+                if path.name != MANIFEST and not (home.root / path.name).is_dir():
+                    path.rename(home.root / path.name)
+        moved = follow(home)
     console.print(
         f"{home.root} is as it was at {manifest['when']}: {len(manifest['files'])} files checked",
         highlight=False,
@@ -135,6 +123,9 @@ def restore(home: Home, file: Path, console: Console, *, overwrite: bool) -> Non
     )
     if there:
         console.print(f"what was there is in {aside}", highlight=False, soft_wrap=True)
+    if moved:
+        console.print(moved, highlight=False, soft_wrap=True)
+    _told_missing(manifest, console)
 
 
 @contextmanager
@@ -146,37 +137,15 @@ def _still(home: Home) -> Iterator[None]:
         yield
 
 
-def _copy(source: Path, target: Path) -> None:
-    if source.is_symlink() and not source.readlink().is_absolute():
-        target.symlink_to(source.readlink())
-    elif source.is_symlink():
-        # Feast's samples lie in the folder of the run that made them, which stays out.
-        _copy(source.resolve(), target)
-    elif source.is_dir():
-        target.mkdir()
-        for item in sorted(source.iterdir()):
-            if not item.name.startswith(".") and not item.name.endswith(_LEFT_OUT):
-                _copy(item, target / item.name)
-    elif source.exists():
-        _copy_file(source, target)
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    try:
-        with source.open("rb") as stream:
-            is_database = stream.read(len(_SQLITE)) == _SQLITE
-        if not is_database:
-            shutil.copy2(source, target)
-            return
-    except FileNotFoundError:  # a report that its server has cleared away meanwhile
-        return
-    # Whoever writes to it goes on: SQLite copies the state of one moment.
-    with (
-        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=60)) as old,
-        closing(sqlite3.connect(target)) as new,
-    ):
-        old.backup(new)
-        new.execute("PRAGMA journal_mode=DELETE")
+def _told_missing(manifest: dict[str, Any], console: Console) -> bool:
+    lacking = manifest["missing"]
+    if lacking:
+        console.print(
+            f"[red]not in it[/red], though the registry names them: {', '.join(lacking)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return bool(lacking)
 
 
 def _manifest(root: Path, copy: Path) -> dict[str, Any]:
@@ -234,7 +203,7 @@ def _check(file: Path, folder: Path, manifest: dict[str, Any]) -> None:
         )
     for name in files:
         with (folder / name).open("rb") as stream:
-            if stream.read(len(_SQLITE)) != _SQLITE:
+            if stream.read(len(SQLITE)) != SQLITE:
                 continue
         with closing(sqlite3.connect(folder / name)) as database:
             (state,) = database.execute("PRAGMA integrity_check").fetchone()

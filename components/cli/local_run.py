@@ -28,12 +28,13 @@ from components.core import jsonfile, run_folder
 from components.core.config import RunParameters
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.fingerprint import ROOT
+from components.core.home import HOME_VARIABLE, Home
+from components.core.moved import follow
 from components.core.run_name import is_run_name, new_run_name
 from components.core.states import State
 from components.core.steps import EVENTS_FOLDER
 from components.ingest.sources import source_digest
 
-HOME_VARIABLE = "TOOLWEAR_HOME"
 AUTOML_PYTHON = "AUTOML_PYTHON"
 _LOCAL_AUTOML = ROOT / ".venv-automl" / "bin" / "python"
 # What one kind of runner has made says nothing of the other.
@@ -64,6 +65,9 @@ def run_locally(
         SystemExit: a step failed; the code is 2 if the user can mend it, else 1.
     """
     home = _prepared_home(home)
+    moved = follow(Home(home))
+    if moved:
+        console.print(moved, highlight=False, soft_wrap=True)
     data = str(Path(parameters.data).resolve()) if parameters.data else ""
     digest = source_digest(Path(data)) if data else ""
     folder = _new_folder(home, name)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 HOME_VARIABLE = "TOOLWEAR_HOME"
 MLFLOW_VARIABLE = "TOOLWEAR_MLFLOW"  # address of the registry; the local one without it
-_DATABASE = "mlflow.db"  # the local registry
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,11 @@ class Home:
     def audit_log(self) -> Path:
         """Every move of the champion, one JSON object a line, only ever appended to."""
         return self.root / "audit.jsonl"
+
+    @property
+    def database(self) -> Path:
+        """MLflow's database, if the registry is the local one."""
+        return self.root / "mlflow.db"
 
     @property
     def mlflow_artifacts(self) -> Path:
@@ -88,8 +92,8 @@ class Home:
     def has_registry(self, given: str = "") -> bool:
         """Tell whether there is a registry to ask: the local one is made by the first run."""
         local = self.tracking_uri(given) == self._local_registry
-        return not local or (self.root / _DATABASE).exists()
+        return not local or self.database.exists()
 
     @property
     def _local_registry(self) -> str:
-        return f"sqlite:///{self.root / _DATABASE}"
+        return f"sqlite:///{self.database}"

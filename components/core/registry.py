@@ -10,7 +10,9 @@ from typing import Any
 
 from components.core.errors import ToolwearError
 from components.core.home import Home
+from components.core.moved import follow
 from components.core.package import Package, load_package
+from components.core.steps import report
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 CANDIDATE = "candidate"  # takes a part of the traffic, or copies of it, before it may be champion
@@ -60,6 +62,9 @@ class Registry:
         self.uri = home.tracking_uri(mlflow_uri)
         if not mlflow_uri:
             home.root.mkdir(parents=True, exist_ok=True)
+        moved = follow(home)
+        if moved:
+            report(moved)
         self.client: Any = mlflow_module().MlflowClient(self.uri, self.uri)
 
     def at(self, alias: str) -> Version | None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from components.core.fingerprint import ROOT
-from components.features.names import FEAST_FOLDER
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -31,11 +31,10 @@ def redis() -> str | None:
 
 
 def open_folder(folder: Path) -> FeatureStore:
-    """Open the store whose registry and data lie in `folder`."""
+    """Open the store whose registry and data lie in `folder`: all paths are relative to it."""
     from feast import FeatureStore, RepoConfig
 
-    text = _CONFIG.read_text(encoding="utf-8").replace(f"${{{FEAST_FOLDER}}}", str(folder))
-    config: dict[str, Any] = yaml.safe_load(text)
+    config: dict[str, Any] = yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))
     address = redis()
     if address is not None:
         config["online_store"] = {"type": "redis", "connection_string": address}
@@ -43,26 +42,34 @@ def open_folder(folder: Path) -> FeatureStore:
 
 
 def apply_folder(folder: Path) -> FeatureStore:
-    """Open the store in `folder` with the definitions of the feature repository applied."""
+    """Open the store in `folder` with the definitions of the feature repository applied.
+
+    The folder can be moved, and Feast's own command line works in it.
+    """
     from feature_repo.definitions import repository
 
+    shutil.copyfile(_CONFIG, folder / _CONFIG.name)
     store = open_folder(folder)
-    store.apply([*repository(folder)])
+    store.apply([*repository(Path())])
     return store
 
 
 @contextmanager
-def bounded_duckdb(spill: Path) -> Iterator[None]:
+def bounded_duckdb(folder: Path) -> Iterator[None]:
     """Give Feast's offline store a connection with a memory limit that leaves nothing behind.
 
     The store works on ibis' default connection, which would keep every table it has been given.
+    It finds a relative path from the working folder, so that is `folder` meanwhile.
     """
     import ibis  # type: ignore[import-untyped]
 
-    connection = ibis.duckdb.connect(memory_limit=_MEMORY, temp_directory=str(spill))
+    connection = ibis.duckdb.connect(memory_limit=_MEMORY, temp_directory=str(folder / "spill"))
     ibis.set_backend(connection)
     try:
-        with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
+        with (
+            chdir(folder),
+            warnings.catch_warnings(category=DeprecationWarning, action="ignore"),
+        ):
             yield
     finally:
         ibis.options.default_backend = None

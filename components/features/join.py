@@ -23,7 +23,7 @@ class TrainingSetJoin:
 
     def __init__(self, scratch: Path) -> None:
         (scratch / SAMPLES_FOLDER).mkdir(parents=True)
-        self._spill = scratch / "spill"
+        self._folder = scratch
         self._part = scratch / SAMPLES_FOLDER / "part.parquet"
         self._store = apply_folder(scratch)
         self._service = self._store.get_feature_service(SAMPLES_SERVICE)
@@ -40,7 +40,7 @@ class TrainingSetJoin:
         entities = keys[[schema.SAMPLE_ID, schema.EVENT_TIME]].assign(
             **{_POSITION: range(len(keys))}
         )
-        with bounded_duckdb(self._spill):
+        with bounded_duckdb(self._folder):
             joined = self._store.get_historical_features(
                 entity_df=entities, features=self._service
             ).to_arrow()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FEAST_FOLDER = "TOOLWEAR_FEAST"  # environment variable that feature_store.yaml reads
+FEAST_FOLDER = "TOOLWEAR_FEAST"  # environment: the published folder that `feast apply` describes
 
 FEATURES_FOLDER = "features"  # of the features step's output
 

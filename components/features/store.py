@@ -217,7 +217,10 @@ def _materialize(features: Path, folder: Path) -> None:
         shutil.rmtree(folder)
     folder.mkdir()
     shutil.copyfile(features / LATEST_FILE, folder / LATEST_FILE)
-    (folder / SAMPLES_FOLDER).symlink_to((features / FEATURES_FOLDER).absolute())
+    samples, home = (features / FEATURES_FOLDER).absolute(), folder.parents[1]
+    # Relative within the home, so that it can be moved.
+    inside = samples.is_relative_to(home)
+    (folder / SAMPLES_FOLDER).symlink_to(os.path.relpath(samples, folder) if inside else samples)
     _fill(apply_folder(folder), folder)
     (folder / _COMPLETE).touch()
 
@@ -227,7 +230,7 @@ def _fill(store: FeatureStore, folder: Path) -> None:
     times = pd.read_parquet(folder / LATEST_FILE, columns=[schema.EVENT_TIME])[schema.EVENT_TIME]
     margin = timedelta(seconds=1)
     # Feast prints in colours, to where a step tells its progress.
-    with redirect_stdout(io.StringIO()), bounded_duckdb(folder / "spill"):
+    with redirect_stdout(io.StringIO()), bounded_duckdb(folder):
         store.materialize(
             start_date=times.min().to_pydatetime() - margin,
             end_date=times.max().to_pydatetime() + margin,

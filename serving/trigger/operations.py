@@ -54,7 +54,7 @@ class Operations:
 
         On a cluster, also put back what a deployment of ours that was killed has left.
         """
-        if self.mlflow_uri or self.home.root.joinpath("mlflow.db").exists():
+        if self.mlflow_uri or self.home.database.exists():
             threading.Thread(target=mlflow_module, name="warm", daemon=True).start()
         if self.served is not None:
             threading.Thread(target=self._mend, args=(self.served,), daemon=True).start()

@@ -15,6 +15,7 @@ from components.core.config import load
 from components.core.errors import EXIT_FAILURE, ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
+from components.core.moved import follow
 from components.core.operator_token import operator_token
 from components.core.servers import announced
 from components.core.thresholds import thresholds
@@ -34,6 +35,7 @@ from serving.trigger.store import Store
 from serving.trigger.watch import FolderWatch, Watch
 
 _LOCK_SECONDS = 5.0  # for a predecessor to end
+_log = logging.getLogger("toolwear.trigger")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,9 @@ def serve(options: Options) -> None:
     options.home.root.mkdir(parents=True, exist_ok=True)
     what = f"running the trigger of {options.home.root}"
     with exclusive(options.home.lock("trigger"), what, _LOCK_SECONDS):
+        moved = follow(options.home)
+        if moved:
+            _log.info(moved)
         token = operator_token(options.home)
         store = Store(options.home.trigger)
         metrics.prepare(store, options.home)

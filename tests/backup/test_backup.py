@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -16,18 +17,24 @@ from typing import Any
 
 import pytest
 
-from components.cli.backup import PARTS
+from components.cli.backup_contents import PARTS, RUN_PARTS
+from components.core import jsonfile
+from components.core.causes import Cause
 from components.core.digest import file_digest
 from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.lock import exclusive
+from components.core.moved import follow
 from components.core.registry import CHAMPION, COMPLETE, PACKAGE, USE, Registry
 from components.promote.registry_state import MODEL_NAME, champion_state, promote_version
 from serving.common import champion as pointer
+from serving.trigger.embedded import Embedded
+from serving.trigger.store import Request, Store
 from tests.serving import stack
 from tests.serving.conftest import environment
 
 RUN = "07"
+NAME = "20260101T000000Z-abcdef"
 
 
 @pytest.fixture
@@ -48,7 +55,22 @@ def home(features: Path, tmp_path: Path) -> Path:
         MODEL_NAME, f"{run.info.artifact_uri}/package", run.info.run_id, tags=tags
     )
     promote_version(registry, registry.version(str(made.version)), "it is the first", "on_demand")
+    make_run(found, tmp_path)
     return found
+
+
+def make_run(home: Path, data: Path) -> Path:
+    """Leave what a successful run leaves, artifacts included."""
+    folder = home / NAME
+    (folder / "events").mkdir(parents=True)
+    (folder / "artifacts").mkdir()
+    (folder / "artifacts" / "large.bin").write_bytes(b"0" * 1000)
+    jsonfile.write(folder / "arguments.json", {"data": str(data), "cause": "on_demand"})
+    jsonfile.write(folder / "summary.json", {"gate": {"decision": "promote_first"}})
+    jsonfile.write(folder / "events" / "ingest.json", {"step": "ingest", "state": "succeeded"})
+    (folder / "report.html").write_text("<title>The report</title>")
+    (home / "latest").symlink_to(NAME)
+    return folder
 
 
 def toolwear(*arguments: object, code: int = 0) -> str:
@@ -68,7 +90,7 @@ def toolwear(*arguments: object, code: int = 0) -> str:
 def files(home: Path) -> dict[str, str]:
     """Return the digest of every file that is backed up, databases excepted."""
     found = {}
-    for part in PARTS:
+    for part in (*PARTS, *(f"{NAME}/{part}" for part in RUN_PARTS)):
         inside = [
             Path(folder) / name
             for folder, _, names in os.walk(home / part, followlinks=True)
@@ -151,9 +173,7 @@ def test_what_was_destroyed_comes_back_as_it_was(home: Path, tmp_path: Path) -> 
         last = writer.steps
     assert first < last
     assert archive.stat().st_mode & 0o077 == 0
-    for part in PARTS:
-        shutil.rmtree(home / part, ignore_errors=True)
-        (home / part).unlink(missing_ok=True)
+    shutil.rmtree(home)
     assert champion_state(home) is None
     assert "is as it was at" in toolwear("restore", archive, "--home", home)
     assert known(home) == before
@@ -191,9 +211,83 @@ def test_nothing_is_overwritten_unless_asked_and_then_it_is_put_aside(
     assert (home / "audit.jsonl").read_text() == log
     (aside,) = home.glob("replaced-*")
     assert (aside / "audit.jsonl").read_text() == "{}\n"
-    elsewhere = toolwear("restore", archive, "--home", tmp_path / "other", code=2)
-    assert f"restore it with --home {home}" in elsewhere
-    assert not (tmp_path / "other" / "mlflow.db").exists()
+
+
+def of_the_registry(home: Path) -> list[str]:
+    """Return every path that the registry holds."""
+    with closing(sqlite3.connect(home / "mlflow.db")) as database:
+        return [line for line in database.iterdump() if "/home" in line or str(home.parent) in line]
+
+
+def in_its_new_place(old: Path, new: Path, before: dict[str, Any]) -> None:
+    """Check that a home works where it is now, and writes only there."""
+    assert known(new) == {
+        **before,
+        "tags": {name: value.replace(str(old), str(new)) for name, value in before["tags"].items()},
+    }
+    assert not [line for line in of_the_registry(new) if f"{old}/" in line]
+    registry = Registry(Home(new), "", MODEL_NAME)
+    champion = registry.at(CHAMPION)
+    assert champion is not None
+    registry.client.log_text(champion.run_id, "later", "later.txt")
+    assert len(list((new / "mlflow").rglob("later.txt"))) == 1
+    assert Embedded(Home(new), {}).lacks({}) == "", "what to train on is still known"
+    assert (new / "latest" / "report.html").read_text() == "<title>The report</title>"
+
+
+def test_a_home_that_was_moved_works_and_writes_only_where_it_is(
+    home: Path, tmp_path: Path
+) -> None:
+    before = known(home)
+    jsonfile.write(home / ".cache" / "a.json", {"uri": f"{home}/{NAME}/artifacts"})
+    jsonfile.write(home / ".cache" / "b.json", {"uri": "elsewhere"})
+    store = Store(home / "trigger")
+    request = Request(Cause.NEW_DATA, "x", "y", {"data": f"{home}/trigger/recordings/latest"})
+    store.accept(request, 0.0, 9)
+    store.close()
+    moved = tmp_path / "some where" / "moved"
+    moved.parent.mkdir()
+    home.rename(moved)
+    sentence = follow(Home(moved))
+    assert f"this home was at {home}:" in sentence
+    assert follow(Home(moved)) == ""
+    in_its_new_place(home, moved, before)
+    assert not home.exists()
+    assert [path.name for path in (moved / ".cache").iterdir()] == ["b.json"]
+    with closing(sqlite3.connect(moved / "trigger" / "trigger.db")) as database:
+        ((parameters,),) = database.execute("SELECT parameters FROM causes")
+    assert f"{moved}/trigger/recordings/latest" in parameters
+
+
+def test_a_backup_is_restored_elsewhere_with_its_reports(home: Path, tmp_path: Path) -> None:
+    archive, other = tmp_path / "home.tar.gz", tmp_path / "other"
+    before, listed = known(home), files(home)
+    toolwear("backup", archive, "--home", home)
+    shutil.rmtree(home)
+    assert f"this home was at {home}" in toolwear("restore", archive, "--home", other)
+    assert {name: listed[name] for name in listed if name != "place.json"}.items() <= (
+        files(other).items()
+    )
+    in_its_new_place(home, other, before)
+    assert not home.exists()
+    assert not (other / NAME / "artifacts").exists()
+
+
+def test_what_the_registry_names_and_is_gone_is_told(home: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "home.tar.gz"
+    package = next((home / "packages").iterdir())
+    shutil.rmtree(package)
+    told = toolwear("backup", archive, "--home", home, code=1)
+    assert f"not in it, though the registry names them: {package} of version 1" in told
+    shutil.rmtree(home)
+    assert f"{package} of version 1" in toolwear("restore", archive, "--home", home)
+
+
+def test_the_document_lists_all_that_is_in_a_backup() -> None:
+    document = (ROOT / "docs" / "backup.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \|", document, flags=re.MULTILINE)
+    listed = {name.rstrip("/") for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert {*PARTS, *RUN_PARTS} <= listed
 
 
 def test_a_backup_that_was_cut_off_or_changed_is_refused(home: Path, tmp_path: Path) -> None:

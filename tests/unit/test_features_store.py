@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +21,7 @@ from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from components.features import store
 from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, VIEWS
+from components.features.feast_folder import apply_folder
 from components.features.join import TrainingSetJoin
 from components.features.names import FEATURES_FOLDER, LATEST_FILE, SAMPLES_VIEW
 
@@ -165,6 +169,44 @@ def test_feast_s_command_line_finds_what_the_store_applies(
     assert names == {o.name for o in repository(tmp_path)}
     assert len(found.feature_services) == 1 + len(FEATURE_SETS)
     assert [view.online for view in found.feature_views if view.name == SAMPLES_VIEW] == [False]
+
+
+def feast(folder: Path, *words: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "TOOLWEAR_FEAST"}
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("feast")), *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.timeout(900)  # it imports for long where much else is going on
+def test_feast_s_command_line_works_in_the_repository_and_in_what_is_published(
+    tmp_path: Path, output: Callable[..., Path]
+) -> None:
+    copy = tmp_path / "feature_repo"
+    shutil.copytree(ROOT / "feature_repo", copy, ignore=shutil.ignore_patterns("*.db"))
+    feast(copy, "apply")
+    made = {path.name for path in copy.iterdir()} - {"__pycache__"}
+    assert made == {path.name for path in (ROOT / "feature_repo").iterdir()} - {"__pycache__"} | {
+        "registry.db",
+        "online.db",
+    }
+    home = tmp_path / "home"
+    store.publish_online(output("a", ["01"]), home)
+    moved = tmp_path / "moved"
+    home.rename(moved)
+    current = moved / "feast" / "current"
+    listed = feast(current, "feature-views", "list")
+    assert [view for view in VIEWS if view not in listed] == []
+    (current / "online.db").unlink()
+    store._fill(apply_folder(current), current)
+    assert store.open_store(moved).latest(["01"], schema.PUBLISHED)[schema.SAMPLE_ID].all()
 
 
 def test_the_cluster_s_copy_knows_the_views_and_the_mark_of_a_whole_store(

@@ -1,0 +1,125 @@
+"""What of a home is in a backup, how it is copied, and what the copy lacks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from components.cli.summary import FAILURE_FILE, LATEST, REPORT_FILE
+from components.core.moved import PLACE_FILE
+from components.core.registry import PACKAGE
+from components.core.run_folder import (
+    ARGUMENTS_FILE,
+    CANCEL_FILE,
+    END_FILE,
+    EVENTS,
+    SUMMARY_FILE,
+)
+
+# What is in a backup: of the home, and of each run in it.
+PARTS = (
+    PLACE_FILE,
+    "mlflow.db",
+    "mlflow",
+    "feast",
+    "packages",
+    "audit.jsonl",
+    "serving",
+    "approvals",
+    "asked.parquet",
+    "rollout.json",
+    "candidate.json",
+    "provenance",
+    "refused",
+    "monitor",
+    "trigger",
+    LATEST,
+)
+RUN_PARTS = (
+    SUMMARY_FILE,
+    ARGUMENTS_FILE,
+    END_FILE,
+    CANCEL_FILE,
+    EVENTS,
+    REPORT_FILE,
+    FAILURE_FILE,
+)
+_RUNS = "2*"  # a run's folder begins with its year
+SQLITE = b"SQLite format 3\x00"
+# Logs of servers, and what the copy of a database has taken in already.
+_LEFT_OUT = (".log", "-wal", "-shm", "-journal")
+
+
+def parts(root: Path) -> list[str]:
+    """Return the paths of all that is copied, as far as it is there."""
+    runs = [
+        f"{path.name}/{part}"
+        for path in sorted(root.glob(_RUNS))
+        if (path / ARGUMENTS_FILE).exists()
+        for part in RUN_PARTS
+    ]
+    return [part for part in (*PARTS, *runs) if os.path.lexists(root / part)]
+
+
+def missing(root: Path, copy: Path) -> list[str]:
+    """Return what the local registry names and its copy lacks.
+
+    Args:
+        root: the home.
+        copy: its copy.
+    """
+    if not (copy / "mlflow.db").exists():
+        return []
+    with closing(sqlite3.connect(copy / "mlflow.db")) as database:
+        rows = database.execute(
+            "SELECT version, runs.artifact_uri, storage_location, tag.value FROM model_versions "
+            "LEFT JOIN runs ON run_uuid = run_id LEFT JOIN model_version_tags AS tag "
+            "USING (name, version) WHERE current_stage != 'Deleted_Internal' AND tag.key = ?",
+            (PACKAGE,),
+        ).fetchall()
+    found = []
+    for version, artifacts, stored, package in rows:
+        named = [Path(unquote(urlsplit(uri).path)) for uri in (artifacts, stored) if uri]
+        for path in (*named, root / "packages" / package):
+            inside = path.is_relative_to(root)
+            if not inside or not (copy / path.relative_to(root)).exists():
+                found.append(f"{path} of version {version}")
+    return found
+
+
+def copy_part(source: Path, target: Path) -> None:
+    """Copy a file, a folder or a database of a home."""
+    # A link to a neighbour is kept; Feast's samples lie with the artifacts of a run.
+    if source.is_symlink() and len(source.readlink().parts) == 1:
+        target.symlink_to(source.readlink())
+    elif source.is_symlink():
+        copy_part(source.resolve(), target)
+    elif source.is_dir():
+        target.mkdir()
+        for item in sorted(source.iterdir()):
+            if not item.name.startswith(".") and not item.name.endswith(_LEFT_OUT):
+                copy_part(item, target / item.name)
+    elif source.exists():
+        _copy_file(source, target)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    try:
+        with source.open("rb") as stream:
+            is_database = stream.read(len(SQLITE)) == SQLITE
+        if not is_database:
+            shutil.copy2(source, target)
+            return
+    except FileNotFoundError:  # a report that its server has cleared away meanwhile
+        return
+    # Whoever writes to it goes on: SQLite copies the state of one moment.
+    with (
+        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=60)) as old,
+        closing(sqlite3.connect(target)) as new,
+    ):
+        old.backup(new)
+        new.execute("PRAGMA journal_mode=DELETE")
