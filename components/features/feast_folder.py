@@ -38,7 +38,8 @@ def open_folder(folder: Path) -> FeatureStore:
     address = redis()
     if address is not None:
         config["online_store"] = {"type": "redis", "connection_string": address}
-    return FeatureStore(config=RepoConfig(repo_path=folder, **config))
+    # Each needs it: the registry is found by the one, the online store by the other.
+    return FeatureStore(repo_path=str(folder), config=RepoConfig(repo_path=folder, **config))
 
 
 def apply_folder(folder: Path) -> FeatureStore:

@@ -199,6 +199,10 @@ def test_feast_s_command_line_works_in_the_repository_and_in_what_is_published(
     }
     home = tmp_path / "home"
     store.publish_online(output("a", ["01"]), home)
+    assert {"registry.db", "online.db"} <= {
+        path.name for path in (home / "feast/current").iterdir()
+    }
+    assert not (Path.cwd() / "registry.db").exists()
     moved = tmp_path / "moved"
     home.rename(moved)
     current = moved / "feast" / "current"
