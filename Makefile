@@ -68,6 +68,10 @@ screenshots: $(DEV) ## Make pictures of the console's pages, light and dark (HOM
 poison-drill: $(MAIN) ## Measure what share of wrong labels gets a worse model promoted (DATA=folder, ARGS="--seeds 3")
 	@$(BIN)/python -m tests.bench_poison $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+.PHONY: rollout-table
+rollout-table: $(DEV) ## Simulate how often a canary or a shadow ends rightly (ARGS="--plays 50")
+	@$(BIN)/python -m tests.bench_rollout $(ARGS)
+
 .PHONY: loop-demo
 loop-demo: $(DEV) $(AUTOML) ## Show the loop live: a shift, an alert, a run, a canary (DATA=folder, SCENARIO=tool_lower)
 	@$(BIN)/python -m tests.loop_demo $(if $(DATA),--data "$(DATA)") $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)

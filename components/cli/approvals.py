@@ -10,6 +10,7 @@ from rich.table import Table
 
 from components.core.home import MLFLOW_VARIABLE, Home
 from components.promote import approvals
+from components.promote.held import read_all
 from components.promote.registry_state import NOTHING
 from components.promote.served import served_by
 
@@ -18,7 +19,7 @@ _LAST = 10
 
 def print_approvals(home: Path, console: Console) -> None:
     """Print what waits, and what was decided last."""
-    held = approvals.held(Home.at(home))
+    held = read_all(Home.at(home))
     if not held:
         console.print("nothing was ever held; `toolwear run --set approval=true` holds a winner")
         return

@@ -105,7 +105,7 @@ def restore(home: Home, file: Path, console: Console, *, overwrite: bool) -> Non
         with console.status("unpacking and checking"):
             manifest = _unpacked(file, staged)
             _check(file, staged, manifest)
-        what = "the trigger of this home; end it first"
+        what = "running the trigger of this home"
         with exclusive(home.lock("trigger"), what, seconds=1.0), _still(home):
             aside = home.root / f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
             for part in there:
@@ -133,7 +133,7 @@ def _still(home: Home) -> Iterator[None]:
     """Keep registration, publishing and promotion from going on meanwhile: the parts then fit."""
     with ExitStack() as stack:
         for name in _LOCKS:
-            stack.enter_context(exclusive(home.lock(name), f"the home's {name} lock"))
+            stack.enter_context(exclusive(home.lock(name), f"holding the home's {name} lock"))
         yield
 
 

@@ -22,6 +22,7 @@ from components.cli.options import (
     KfpHostOption,
     MonitorOption,
     NamespaceOption,
+    PersonOption,
     SetOption,
     TrainOnOption,
     TriggerOption,
@@ -70,6 +71,7 @@ def run(
             "--runner", help="Steps as processes, or as containers of the images of `make images`."
         ),
     ] = Runner.SUBPROCESS,
+    _person: PersonOption = "",
 ) -> None:
     """Run the training pipeline here: no server, and no Docker unless asked for.
 
@@ -179,6 +181,7 @@ def status(
 def rollback(
     home: ExistingHomeOption = DEFAULT_HOME,
     why: Annotated[str, typer.Option("--why", help="Reason, kept in the audit log.")] = "by hand",
+    _person: PersonOption = "",
 ) -> None:
     """Go back from what was released last, in seconds.
 
@@ -199,7 +202,12 @@ def approvals(home: ExistingHomeOption = DEFAULT_HOME) -> None:
 
 
 @app.command()
-def allow(key: ApprovalArgument, why: WhyOption, home: ExistingHomeOption = DEFAULT_HOME) -> None:
+def allow(
+    key: ApprovalArgument,
+    why: WhyOption,
+    home: ExistingHomeOption = DEFAULT_HOME,
+    _person: PersonOption = "",
+) -> None:
     """Release a version that was held: at once or as a canary, as its run asked for.
 
     Example: `toolwear allow 7 --why "the errors are all on run 12, which is known"`
@@ -210,7 +218,12 @@ def allow(key: ApprovalArgument, why: WhyOption, home: ExistingHomeOption = DEFA
 
 
 @app.command()
-def refuse(key: ApprovalArgument, why: WhyOption, home: ExistingHomeOption = DEFAULT_HOME) -> None:
+def refuse(
+    key: ApprovalArgument,
+    why: WhyOption,
+    home: ExistingHomeOption = DEFAULT_HOME,
+    _person: PersonOption = "",
+) -> None:
     """Leave the champion as it is instead of the version that was held."""
     from components.cli.approvals import print_refuse
 
@@ -223,6 +236,7 @@ def vouch(
     why: Annotated[str, typer.Option("--why", help="How you know, kept in the audit log.")],
     data: Annotated[Path, typer.Option("--data", help="Folder of recordings that has them.")],
     home: ExistingHomeOption = DEFAULT_HOME,
+    _person: PersonOption = "",
 ) -> None:
     """Say that recordings and labels of new runs were checked, so that they may teach.
 
@@ -318,6 +332,7 @@ def retrain(
     fast: Annotated[bool, typer.Option("--fast", help="A run with small budgets.")] = False,
     settings: SetOption = None,
     url: TriggerOption = "",
+    _person: PersonOption = "",
 ) -> None:
     """Ask the trigger for a run, with the operator's token of the home or the environment.
 
@@ -334,6 +349,7 @@ def cancel(
     why: Annotated[str, typer.Option("--why", help="Reason, told with the run.")],
     home: ExistingHomeOption = DEFAULT_HOME,
     url: TriggerOption = "",
+    _person: PersonOption = "",
 ) -> None:
     """Tell the trigger that a run is not wanted any more, whether it waits or is at work.
 

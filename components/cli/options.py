@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from rich.console import Console
 from components.core.config import FAST, RunParameters, load, parsed
 from components.core.errors import ToolwearError
 from components.core.kubeflow import HOST_VARIABLE
+from components.core.person import NAME_VARIABLE, checked
 
 # Rich folds at 80 columns where there is no terminal; a log wants whole lines.
 _LOG_WIDTH = 160
@@ -68,6 +70,25 @@ ExistingHomeOption = Annotated[
 ApprovalArgument = Annotated[
     str,
     typer.Argument(metavar="ID", help="From `toolwear approvals`; the version's number will do."),
+]
+
+
+def _named(name: str) -> str:
+    """Hand a person's name on to all that is done, also in steps that are processes."""
+    if checked(name):
+        os.environ[NAME_VARIABLE] = checked(name)
+    return name
+
+
+PersonOption = Annotated[
+    str,
+    typer.Option(
+        "--as",
+        metavar="NAME",
+        envvar=NAME_VARIABLE,
+        callback=_named,
+        help="Your name, for the audit log; by default the one that git or the system knows.",
+    ),
 ]
 WhyOption = Annotated[str, typer.Option("--why", help="Reason, kept in the audit log.")]
 TriggerOption = Annotated[

@@ -59,7 +59,7 @@ def serve(
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     console.print(
-        f"champion: {champion.name} version {champion.version}, sha256 {package.version}, "
+        f"champion: {champion.name} version {champion.version}, package {package.version}, "
         f"for {package.description['use']}",
         highlight=False,
     )

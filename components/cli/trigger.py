@@ -16,6 +16,7 @@ from components.core.errors import EXIT_FAILURE, ToolwearError
 from components.core.home import Home
 from components.core.kubeflow import TOKEN_VARIABLE
 from components.core.operator_token import operator_token
+from components.core.person import name_of_user
 from components.core.servers import address
 from components.core.states import ENDED, State
 
@@ -81,7 +82,7 @@ def ask(
     if own.get("data"):
         own["data"] = str(Path(own["data"]).resolve())  # the trigger has another working folder
     headers = {"authorization": f"Bearer {operator_token(Home.at(home))}"}
-    body = {"detail": why, "parameters": own}
+    body = {"detail": why, "parameters": own, "by": name_of_user()}
     told = _answer("POST", url, "/retrain", json=body, headers=headers)
     console.print(f"cause {told['id']} is {told['status']}: {url}/runs/{told['id']}")
     if wait:
@@ -96,7 +97,13 @@ def cancel(url: str, home: Path, cause: str, why: str, console: Console) -> None
     """
     url = address(Home.at(home), "trigger", url, _START)
     headers = {"authorization": f"Bearer {operator_token(Home.at(home))}"}
-    told = _answer("POST", url, f"/runs/{cause}/cancel", json={"why": why}, headers=headers)
+    told = _answer(
+        "POST",
+        url,
+        f"/runs/{cause}/cancel",
+        json={"why": why, "by": name_of_user()},
+        headers=headers,
+    )
     ending = " and is being ended" if told["status"] == State.RUNNING else ""
     console.print(f"cause {told['id']} is {told['status']}{ending}", highlight=False)
 

@@ -20,7 +20,7 @@ def exclusive(path: Path, what: str, seconds: float = 60.0) -> Iterator[None]:
 
     Args:
         path: is created and stays.
-        what: is going on under the lock, for the message.
+        what: is going on under the lock, such as "moving the champion", for the message.
         seconds: how long to wait.
 
     Raises:
@@ -36,7 +36,7 @@ def exclusive(path: Path, what: str, seconds: float = 60.0) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise ToolwearError(
-                        f"Another process has been at {what} for {seconds:.0f} s; "
+                        f"Another process is {what} and did not finish within {seconds:.0f} s; "
                         "wait for it or end it, then try again."
                     ) from None
                 time.sleep(_POLL_SECONDS)

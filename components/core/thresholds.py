@@ -115,8 +115,10 @@ class Rollout(_Section):
 
     stages: tuple[int, ...] = Field(min_length=1)
     minimum_requests: int = Field(ge=1)
+    minimum_recordings: int = Field(ge=2)
     minimum_seconds: float = Field(ge=0)
-    most_seconds: float = Field(gt=0)
+    recording_gap_seconds: float = Field(gt=0)
+    undecided_seconds: float = Field(gt=0)
     ready_seconds: float = Field(gt=0)
     candidate_seconds: float = Field(gt=0)
     confidence: float = Field(gt=0.5, lt=1)

@@ -7,10 +7,10 @@ from pathlib import Path
 from components.core import jsonfile
 from components.core.home import Home
 from components.core.lock import exclusive
+from components.core.person import who
 from components.core.steps import report
 from components.decline.logic import why_not
 from components.promote import audit_log
-from components.promote.registry_state import who
 
 
 def decline(

@@ -13,8 +13,9 @@ from components.core.errors import EXIT_USAGE, ToolwearError
 from components.core.home import MLFLOW_VARIABLE, Home
 from components.core.registry import CHAMPION, Registry, Version
 from components.deploy.cluster import NAMESPACE_VARIABLE
+from components.promote.held import AT_ONCE, no_champion
 from components.promote.registry_state import MODEL_NAME
-from components.promote.served import AT_ONCE, serve, served_by
+from components.promote.served import serve, served_by
 
 
 def main() -> int:
@@ -39,7 +40,7 @@ def _serve_champion(home: Home) -> Version:
     with served.alone():
         champion = registry.at(CHAMPION)
         if champion is None:
-            raise ToolwearError("There is no champion yet; a run makes one.")
+            raise ToolwearError(no_champion(home))
         serve(served, registry, champion, "", AT_ONCE)
     return champion
 

@@ -15,6 +15,7 @@ from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.package import Package, load_package
+from components.core.person import who
 from components.core.steps import report
 from components.deploy import store
 from components.deploy.cluster import Cluster, ClusterDownError
@@ -22,7 +23,7 @@ from components.deploy.colours import name_of
 from components.deploy.logic import ALL, Deployment, NotDeployedError, Pace, record
 from components.deploy.questions import Address, Answer, Known, ask, keep_rows, known_rows
 from components.promote import audit_log
-from components.promote.moves import locked, who
+from components.promote.moves import locked
 
 DEPLOYMENT_FILE = "deployment.json"
 DEPLOY, NOT_DEPLOYED = "deploy", "not_deployed"

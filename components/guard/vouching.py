@@ -16,12 +16,12 @@ from components.core import jsonfile
 from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
+from components.core.person import who
 from components.core.thresholds import Guard
 from components.guard import observe
 from components.guard.runs import RunFacts, matches
 from components.promote import audit_log
 from components.promote.entries import note
-from components.promote.moves import who
 
 FILE = "vouched.json"
 _LOCK = "vouch"

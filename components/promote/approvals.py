@@ -1,24 +1,22 @@
 """Promotions that wait for a person, and what the person says.
 
-The command line, the trigger's HTTP and the console all come here. A held promotion is one small
-file; the audit log tells who decided and why.
+The command line, the trigger's HTTP and the console all come here. The audit log tells who decided
+and why.
 """
 
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-from components.core import jsonfile
 from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.registry import CHAMPION, Registry, Version
 from components.decide.outcomes import Outcome
 from components.promote import audit_log, rollouts
+from components.promote.held import AT_ONCE, Held, Status, read_all, write
 from components.promote.moves import moving, write_entry
 from components.promote.registry_state import (
     MODEL_NAME,
@@ -26,51 +24,8 @@ from components.promote.registry_state import (
     champion_moved,
     release_locked,
 )
-from components.promote.served import AT_ONCE, Served, serve
+from components.promote.served import Served, serve
 from serving.common.rollout import Mode
-
-
-class Status(StrEnum):
-    """What has become of a held promotion."""
-
-    WAITING = "waiting"
-    RELEASING = "releasing"  # allowed, and on its way into service; it waits again if that fails
-    ALLOWED = "allowed"
-    REFUSED = "refused"
-    OUTDATED = "outdated"  # what was judged is not what would be promoted any more
-
-
-@dataclass(frozen=True)
-class Held:
-    """A promotion that was held.
-
-    Attributes:
-        id: names it on the audit log.
-        model: name of the registered model.
-        version: that would be promoted.
-        package_digest: of its package.
-        champion: the version that it was judged against; empty if there was none.
-        mode: how it would be released, a `Mode`.
-        why: the decision's reason.
-        cause: of the run.
-        since: when, ISO 8601.
-        status: a `Status`.
-        said: what the person said, what has made it outdated, or why its release failed.
-        weights: percent of a cluster's traffic that it gets, one step after the other.
-    """
-
-    id: str
-    model: str
-    version: str
-    package_digest: str
-    champion: str
-    mode: str
-    why: str
-    cause: str
-    since: str
-    status: str = Status.WAITING.value
-    said: str = ""
-    weights: str = AT_ONCE
 
 
 def hold(
@@ -110,7 +65,7 @@ def hold(
                 approval=f"{version.number}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}",
                 judged_against=judged_against,
             )
-        _write(
+        write(
             registry.home,
             Held(
                 id=entry["approval"],
@@ -126,17 +81,6 @@ def hold(
             ),
         )
         return entry
-
-
-def held(home: Home) -> list[Held]:
-    """Return all that were ever held, the oldest first."""
-    found = [_read(path) for path in home.approvals.glob("*.json")]
-    return sorted((item for item in found if item is not None), key=lambda item: item.id)
-
-
-def waiting(home: Home) -> list[Held]:
-    """Return those that wait for a person, the oldest first."""
-    return [item for item in held(home) if _waits(item)]
 
 
 def allow(
@@ -175,11 +119,11 @@ def allow(
     with served.alone():
         with moving(registry) as champion:
             item, chosen = _releasable(registry, key, champion, said)
-            _write(home, replace(item, status=Status.RELEASING.value, said=why))
+            write(home, replace(item, status=Status.RELEASING.value, said=why))
         try:
             serve(served, registry, chosen, item.cause, item.weights)
         except ToolwearError as error:
-            _write(home, replace(item, said=str(error)))
+            write(home, replace(item, said=str(error)))
             raise
         try:
             # Servers have it already, all of it: it becomes champion at once.
@@ -265,7 +209,7 @@ def _release(registry: Registry, key: str, said: _Said, mode: Mode | None) -> di
         except WithdrawnError as error:  # released, cut off before this was written, rolled back
             _outdate(registry, item, chosen, str(error), said)
             raise
-        _write(registry.home, replace(item, status=Status.ALLOWED.value, said=said.why))
+        write(registry.home, replace(item, status=Status.ALLOWED.value, said=said.why))
         return entry
 
 
@@ -317,21 +261,19 @@ def _close(
     entry = _logged(registry, item, action) or write_entry(
         registry, action, start, version, why, item.cause, approval=item.id, **more
     )
-    _write(registry.home, replace(item, status=status.value, said=why))
+    write(registry.home, replace(item, status=status.value, said=why))
     return entry
 
 
 def _the(home: Home, name: str, key: str) -> Held:
-    named = [item for item in held(home) if item.model == name and key in (item.id, item.version)]
-    found = [item for item in named if _waits(item)]
+    named = [
+        item for item in read_all(home) if item.model == name and key in (item.id, item.version)
+    ]
+    found = [item for item in named if item.waits]
     if not found:
         told = f"was {named[-1].status} before" if named else "does not wait"
         raise ToolwearError(f"'{key}' of {name} {told}; `toolwear approvals` lists what waits.")
     return found[-1]
-
-
-def _waits(item: Held) -> bool:
-    return item.status in (Status.WAITING, Status.RELEASING)
 
 
 def _logged(registry: Registry, item: Held, action: str) -> dict[str, Any] | None:
@@ -353,22 +295,3 @@ def _open(registry: Registry, version: Version, judged_against: str) -> dict[str
     if log and log[-1]["action"] == audit_log.HELD:
         return log[-1] if log[-1]["judged_against"] == judged_against else None
     return None
-
-
-def _path(home: Home, name: str, version: str) -> Path:
-    return home.approvals / f"{name}-{version}.json"
-
-
-def _write(home: Home, item: Held) -> None:
-    jsonfile.write(_path(home, item.model, item.version), asdict(item))
-
-
-def _read(path: Path) -> Held | None:
-    try:
-        value = jsonfile.read(path)
-        known = {"weights": AT_ONCE} | value  # which was not always written
-        return Held(**{item.name: str(known[item.name]) for item in fields(Held)})
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError):
-        raise ToolwearError(f"{path} is broken; remove it and train again.") from None

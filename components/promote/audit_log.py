@@ -23,6 +23,7 @@ BUSY = "rollout_busy"  # nothing was released, because a rollout was under way
 WITHDRAWN = "withdrawn_before"  # nothing was released, because it was rolled back before
 # Of a rollout; each begins with "canary" or "shadow".
 START, STAGE, ROLLED_BACK = "_start", "_stage", "_rolled_back"
+SUPERSEDED = "_superseded"  # undecided for long, and a later winner took its place
 ACCEPT = "accept_runs"  # a person let a run have what the guard would refuse
 MOVE_FAILED = "move_failed"  # what a person was told to be at work came to nothing
 VOUCH = "vouch"  # a person has checked recordings and labels, for all runs to come

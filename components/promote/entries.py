@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from components.core.home import Home
+from components.core.person import who
 from components.promote import audit_log
-from components.promote.moves import locked, who
+from components.promote.moves import locked
 
 
 def note(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
+from components.core.person import who
 from components.core.registry import CANDIDATE, CHAMPION, PREVIOUS, Registry, Version
 from components.promote import audit_log
 from serving.common import champion as pointer
@@ -156,12 +155,3 @@ def log_of(registry: Registry) -> list[dict[str, Any]]:
 def moves_of(log: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """Return the entries of a log that moved the champion of this model."""
     return [item for item in log if item["model"] == name and item["action"] in audit_log.MOVES]
-
-
-def who() -> str:
-    """Return who is at work, for the log: user and machine."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        user = "unnamed"
-    return f"{user}@{socket.gethostname()}"

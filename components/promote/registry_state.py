@@ -9,8 +9,9 @@ from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.registry import CHAMPION, Registry, Version
 from components.promote import audit_log, rollouts
-from components.promote.moves import before, move, moves_of, moving, who
-from components.promote.served import AT_ONCE, Served, serve
+from components.promote.held import AT_ONCE
+from components.promote.moves import before, move, moves_of, moving
+from components.promote.served import Served, serve
 from serving.common import rollout
 from serving.common.rollout import Mode
 
@@ -28,7 +29,6 @@ __all__ = [
     "release",
     "release_locked",
     "roll_back",
-    "who",
 ]
 
 
@@ -82,7 +82,7 @@ def release(
         ToolwearError: the package is gone or was changed, or the log was.
         ChampionMovedError: another version has become champion since it was judged.
         WithdrawnError: it was rolled back in favour of the present champion.
-        RolloutBusyError: a rollout of another version is under way.
+        RolloutBusyError: a rollout of another version is under way, and not undecided for long.
     """
     registry.package(version)
     with moving(registry) as champion:
@@ -106,6 +106,7 @@ def release_locked(
             f"Version {version.number} was rolled back in favour of version {current} before "
             f"({back['why']}); run with `--set approval=true`, and a person may allow it."
         )
+    rollouts.supersede(registry, version)
     if champion is None or mode is Mode.DIRECT:
         return move(registry, audit_log.PROMOTE, champion, version, why, cause)
     return rollouts.begin(registry, champion, version, mode, why, cause)

@@ -14,6 +14,7 @@ from typing import Any
 
 from components.core.errors import ToolwearError
 from components.core.home import Home
+from components.core.person import who
 from components.core.registry import CANDIDATE, Registry, Version
 from components.core.thresholds import Rollout as Limits
 from components.core.thresholds import thresholds
@@ -24,7 +25,6 @@ from components.promote.moves import (
     move,
     moving,
     point_to,
-    who,
     write_entry,
 )
 from serving.common import champion as pointer
@@ -42,17 +42,40 @@ def under_way(registry: Registry, version: Version) -> bool:
     """Tell whether this version's rollout is under way.
 
     Raises:
-        RolloutBusyError: another one's is.
+        RolloutBusyError: another one's is, and it is not undecided for so long that this version
+            may take its place.
     """
     now = state.read(registry.home.root)
     if now is None or not now.running:
         return False
     if (now.model, now.version) == (registry.name, version.number):
         return True
-    raise RolloutBusyError(
-        f"A rollout of version {now.version} of {now.model} is under way; wait until it has ended, "
-        "or end it with `toolwear rollback`."
-    )
+    if now.verdict or now.model != registry.name:
+        raise RolloutBusyError(
+            f"A rollout of version {now.version} of {now.model} is under way; try again once it "
+            "has ended."
+        )
+    if datetime.now(UTC) < now.replaceable:
+        raise RolloutBusyError(
+            f"A rollout of version {now.version} of {now.model} is under way. If it is still "
+            f"undecided at {now.replaceable:%Y-%m-%d %H:%M} UTC, a later winner takes its place; "
+            "`toolwear rollback` ends it sooner."
+        )
+    return False
+
+
+def supersede(registry: Registry, version: Version) -> None:
+    """End the rollout whose place `version` takes, if there is one; needs the lock.
+
+    Nothing speaks against the candidate that was not decided on: it may be released again.
+    """
+    now = state.read(registry.home.root)
+    if now is None or not now.running:
+        return
+    hours = (datetime.now(UTC) - datetime.fromisoformat(now.started)).total_seconds() / 3600
+    reason = f"It was undecided for {hours:.1f} hours; version {version.number} takes its place."
+    _drop(registry, now, reason, audit_log.SUPERSEDED)
+    _end(registry.home, now, Result.SUPERSEDED, reason)
 
 
 def begin(
@@ -262,12 +285,13 @@ def _against(registry: Registry, now: Rollout, current: str | None) -> str | Non
     return None
 
 
-def _drop(registry: Registry, now: Rollout, reason: str, **more: Any) -> dict[str, Any]:
-    entry = _logged(registry.home, now, audit_log.ROLLED_BACK)
+def _drop(
+    registry: Registry, now: Rollout, reason: str, action: str = audit_log.ROLLED_BACK, **more: Any
+) -> dict[str, Any]:
+    entry = _logged(registry.home, now, action)
     if entry is None:
         entry = audit_log.append(
-            registry.home.audit_log,
-            **(_entry(now, audit_log.ROLLED_BACK, reason, back=True) | more),
+            registry.home.audit_log, **(_entry(now, action, reason, back=True) | more)
         )
     forget_candidate(registry)
     return entry

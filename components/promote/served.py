@@ -11,8 +11,6 @@ from components.core.package import Package
 from components.core.registry import Registry, Version
 from components.deploy.cluster import NAMESPACE_VARIABLE
 
-AT_ONCE = "100"  # percent of the traffic
-
 
 class Served(Protocol):
     """Serves versions to clients, on a cluster."""

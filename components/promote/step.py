@@ -12,6 +12,7 @@ from components.core.registry import CHAMPION, Registry, Version
 from components.core.steps import report
 from components.decide.outcomes import Outcome
 from components.promote import approvals, audit_log
+from components.promote.held import AT_ONCE
 from components.promote.moves import moving, write_entry
 from components.promote.outcomes import Promotion
 from components.promote.registry_state import (
@@ -21,7 +22,6 @@ from components.promote.registry_state import (
     release,
 )
 from components.promote.rollouts import RolloutBusyError
-from components.promote.served import AT_ONCE
 from serving.common.rollout import Mode
 
 _DONE = {

@@ -19,6 +19,7 @@ from components.core import registry as tags
 from components.core import schema
 from components.core.onnx_model import INPUT, LABEL_OUTPUT, PROBABILITY_OUTPUT
 from components.core.package import CARD_FILE, Package
+from components.core.person import who
 from components.core.registry import Registry, Version, mlflow_module
 from components.register.contents import Contents, Lineage
 
@@ -114,6 +115,7 @@ def _ensure_model(registry: Registry) -> None:
 def _run_tags(registry: Registry, package: Package, lineage: Lineage) -> dict[str, str]:
     return {
         "mlflow.runName": package.version,
+        "mlflow.user": who(),
         tags.MODEL: registry.name,
         tags.HOME: str(registry.home.root),
         tags.PACKAGE: package.digest,

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from components.core import jsonfile
 from components.core.errors import ToolwearError
+from components.core.home import Home
 from components.core.package import Package, load_package
 from components.core.registry import CANDIDATE, CHAMPION
+from components.promote.held import no_champion
 
 POLL_SECONDS = 0.5
 _RETRY_SECONDS = 5.0
@@ -93,7 +95,7 @@ def read_package(home: Path, track: str = CHAMPION) -> tuple[Champion, Package]:
     if champion is None and track == CANDIDATE:
         raise ToolwearError(f"There is no candidate in {home}: no rollout is under way.")
     if champion is None:
-        raise ToolwearError(f"There is no champion in {home} yet; train one: toolwear run.")
+        raise ToolwearError(no_champion(Home.at(home)))
     return champion, load(home, champion)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class Result(StrEnum):
 
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
+    SUPERSEDED = "superseded"  # undecided for long, and a later winner took its place
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,12 @@ class Rollout:
     def running(self) -> bool:
         """Whether it has not ended."""
         return not self.result
+
+    @property
+    def replaceable(self) -> datetime:
+        """From when on a later winner takes its place, if it is still undecided."""
+        patience = timedelta(seconds=self.thresholds["undecided_seconds"])
+        return datetime.fromisoformat(self.started) + patience
 
 
 def path(home: Path) -> Path:

@@ -12,15 +12,24 @@ import orjson
 from prometheus_client import REGISTRY, exposition
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving.common.limits import BODY_BYTES, BODY_SECONDS
 from serving.common.rollout import CANDIDATE, SHADOW, STABLE
 from serving.front import metrics
+from serving.front.incoming import FaultyError, asked_of
 from serving.front.keeper import Keeper
-from serving.front.tracks import DOWN, EXPLAINER, SLOW, TRANSFORMER, Answer, Asked, Track, passed_on
+from serving.front.tracks import (
+    DOWN,
+    EXPLAINER,
+    JSON_LENGTH,
+    SLOW,
+    TRANSFORMER,
+    Answer,
+    Asked,
+    Track,
+)
 from serving.front.verdicts import Said, said
 
 RETRY_AFTER = "1"  # seconds; servers are back in a few
@@ -28,7 +37,6 @@ TRACK_HEADER = "x-toolwear-track"
 _PREDICT_SECONDS = 30.0  # longer than a transformer waits for its predictor and store
 _EXPLAIN_SECONDS = 300.0  # anchors take long; the explainer has a deadline of its own
 _SHADOWS = 16  # copies under way; further requests are answered without a copy
-_LENGTH = "inference-header-content-length"
 _GONE = {"error": "The model does not answer at the moment; try again."}
 _LATE = {"error": "The model did not answer in time; try again."}
 _log = logging.getLogger("toolwear.front")
@@ -48,14 +56,6 @@ READ = (
     "/v2/health/ready",
     "/openapi.json",
 )
-
-
-class _FaultyError(Exception):
-    """A request that is not passed on."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
 
 
 def application(
@@ -84,7 +84,7 @@ def application(
             ),
         ],
         lifespan=front.lifespan,
-        exception_handlers={HTTPException: _no_such_endpoint, _FaultyError: _faulty},
+        exception_handlers={HTTPException: _no_such_endpoint, FaultyError: _faulty},
     )
     app.router.redirect_slashes = False  # a path that is not listed does not exist
     return app
@@ -129,7 +129,7 @@ class _Front:
 
     async def predict(self, request: Request) -> Response:
         """Answer a prediction from the track that the lot falls on."""
-        asked = await _asked(request, TRANSFORMER, judged=True)
+        asked = await asked_of(request, TRANSFORMER, judged=True)
         if self._keeper.choose(TRANSFORMER) == CANDIDATE:
             return await self._with_candidate(asked, self._keeper.candidate_seconds)
         answer = await self._ask(self._stable, asked, _PREDICT_SECONDS)
@@ -141,14 +141,14 @@ class _Front:
 
     async def explain(self, request: Request) -> Response:
         """Answer an explanation from the track that the lot falls on."""
-        asked = await _asked(request, EXPLAINER)
+        asked = await asked_of(request, EXPLAINER)
         if self._keeper.choose(EXPLAINER) == CANDIDATE:
             return await self._with_candidate(asked, _EXPLAIN_SECONDS)
         return _response(await self._ask(self._stable, asked, _EXPLAIN_SECONDS), STABLE)
 
     async def labels(self, request: Request) -> Response:
         """Hand labels to the server that gave the answer: it may not have written it down yet."""
-        asked = await _asked(request, TRANSFORMER)
+        asked = await asked_of(request, TRANSFORMER)
         answer = await self._ask(self._stable, asked, _PREDICT_SECONDS)
         if answer.status == 422 and self._keeper.judging:
             other = await self._ask(self._candidate, asked, _PREDICT_SECONDS)
@@ -158,7 +158,7 @@ class _Front:
 
     async def read(self, request: Request) -> Response:
         """Answer what only reads, from the champion's transformer."""
-        asked = await _asked(request, TRANSFORMER)
+        asked = await asked_of(request, TRANSFORMER)
         return _response(await self._ask(self._stable, asked, _PREDICT_SECONDS), STABLE)
 
     async def rollout(self, _request: Request) -> Response:
@@ -171,12 +171,12 @@ class _Front:
         content = _said(asked, answer)
         if answer.good and self._keeper.serves(CANDIDATE, content):
             if asked.judged:
-                self._keeper.add(CANDIDATE, answer, content)
+                self._keeper.add(CANDIDATE, asked, answer, content)
             return _response(answer, CANDIDATE)
         instead = await self._ask(self._stable, asked, _PREDICT_SECONDS)
         # What both refuse is the client's fault. What both fail at may be anybody's.
         if asked.judged and not answer.good and (instead.good or not answer.refuses):
-            self._keeper.add(CANDIDATE, answer, None, failed=True, alone=instead.good)
+            self._keeper.add(CANDIDATE, asked, answer, None, alone=instead.good)
         return _response(instead, STABLE)
 
     def _seen_of_stable(self, asked: Asked, answer: Answer) -> None:
@@ -185,7 +185,7 @@ class _Front:
         if answer.refuses or not self._keeper.serves(STABLE, content):
             return
         if not self._keeper.shadowing:
-            self._keeper.add(STABLE, answer, content, failed=not answer.good)
+            self._keeper.add(STABLE, asked, answer, content)
         elif len(self._shadows) < _SHADOWS:
             self._beside(self._shadow(asked, answer, content))
 
@@ -214,10 +214,10 @@ class _Front:
         said_too = _said(asked, theirs)
         if theirs.good and not self._keeper.serves(CANDIDATE, said_too):
             return
-        self._keeper.add(STABLE, answer, content, failed=not answer.good)
-        self._keeper.add(CANDIDATE, theirs, said_too, failed=not theirs.good, alone=answer.good)
+        self._keeper.add(STABLE, asked, answer, content)
+        self._keeper.add(CANDIDATE, asked, theirs, said_too, alone=answer.good)
         if content is not None and said_too is not None:
-            self._keeper.compare(said_too, content)
+            self._keeper.compare(asked, said_too, content)
 
     async def _ask(self, track: Track, asked: Asked, seconds: float) -> Answer:
         answer = await track.ask(asked, seconds)
@@ -233,35 +233,7 @@ def _count(track: str, answer: Answer) -> None:
 def _said(asked: Asked, answer: Answer) -> Said | None:
     if not (asked.judged and answer.good):
         return None
-    return said(answer.body, answer.headers.get(_LENGTH))
-
-
-async def _asked(request: Request, role: str, judged: bool = False) -> Asked:
-    """Return the request, read whole: it may have to be asked twice."""
-    path: str = request.scope["raw_path"].decode("ascii")  # as it came: nothing is decoded twice
-    if request.url.query:
-        path += f"?{request.url.query}"
-    headers = passed_on(request.headers)
-    return Asked(request.method, path, headers, await _body(request), role, judged)
-
-
-async def _body(request: Request) -> bytes:
-    if int(request.headers.get("content-length", "0")) > BODY_BYTES:  # the parser takes digits only
-        raise _FaultyError(413, f"The body is longer than {BODY_BYTES} bytes.")
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                size += len(part)
-                if size > BODY_BYTES:
-                    raise _FaultyError(413, f"The body is longer than {BODY_BYTES} bytes.")
-                parts.append(part)
-    except TimeoutError:
-        raise _FaultyError(408, "The body did not arrive in time.") from None
-    except ClientDisconnect:
-        raise _FaultyError(400, "The body did not arrive.") from None
-    return b"".join(parts)
+    return said(answer.body, answer.headers.get(JSON_LENGTH))
 
 
 def _response(answer: Answer, track: str) -> Response:
@@ -295,7 +267,7 @@ async def _no_such_endpoint(_request: Request, error: Exception) -> Response:
 
 
 async def _faulty(_request: Request, error: Exception) -> Response:
-    status = error.status if isinstance(error, _FaultyError) else 400
+    status = error.status if isinstance(error, FaultyError) else 400
     # The rest of a body that was not read would be taken for the next request.
     return _json({"error": str(error)}, status, {"connection": "close"})
 

@@ -1,4 +1,4 @@
-"""What has been seen of both tracks in a stage. Kept in a file, so that a restart loses little."""
+"""What has been seen of both tracks. Kept in a file, so that a restart loses little."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from components.core import jsonfile
 from serving.common.rollout import CANDIDATE, STABLE, Rollout
+from serving.front.recordings import Part, Recording
 
 # Upper edges, in milliseconds, a tenth apart: 0.5 ms to 80 s.
 EDGES = tuple(0.5 * 1.1**n for n in range(127))
@@ -21,20 +22,17 @@ class Seen:
     Attributes:
         requests: that it was given.
         failures: of these, not answered, or refused although the other track answers them.
-        unsure: of these, answered "not sure" for most rows.
         slowness: how many answers took how long, by EDGES, longer ones last.
     """
 
     requests: int = 0
     failures: int = 0
-    unsure: int = 0
     slowness: list[int] = field(default_factory=lambda: [0] * (len(EDGES) + 1))
 
-    def add(self, seconds: float, *, failed: bool, unsure: bool) -> None:
+    def add(self, seconds: float, *, failed: bool) -> None:
         """Count a request."""
         self.requests += 1
         self.failures += failed
-        self.unsure += unsure
         if not failed:
             self.slowness[bisect_left(EDGES, seconds * 1000)] += 1
 
@@ -60,46 +58,47 @@ class Seen:
 
 @dataclass
 class Evidence:
-    """What has been seen in one stage of one rollout.
+    """What has been seen of one rollout.
 
     Attributes:
         rollout: its id.
         stage: its number.
-        tracks: by name.
-        rows: of a shadow, of which both are sure.
-        disagreed: of these.
-        requests_compared: of a shadow, with at least one such row.
-        requests_disagreed: of these, most rows otherwise.
+        tracks: requests of the stage by track: what they show of servers depends on the load.
+        recordings: that are over, by name, of all stages: what they show of models does not.
+        earlier: how many of these were over when the stage began.
         failures_in_a_row: of the candidate, the latest.
-        looks: how often it was judged.
+        looks: how often the requests of the stage were judged.
+        servers_fine: whether they were fine at the last look.
     """
 
     rollout: str = ""
     stage: int = 0
     tracks: dict[str, Seen] = field(default_factory=lambda: {STABLE: Seen(), CANDIDATE: Seen()})
-    rows: int = 0
-    disagreed: int = 0
-    requests_compared: int = 0
-    requests_disagreed: int = 0
+    recordings: dict[str, Recording] = field(default_factory=dict)
+    earlier: int = 0
     failures_in_a_row: int = 0
     looks: int = 0
+    servers_fine: bool = False
 
     @classmethod
-    def for_stage(cls, rollout: Rollout) -> Evidence:
+    def for_rollout(cls, rollout: Rollout) -> Evidence:
         """Return empty evidence."""
         return cls(rollout.id, rollout.stage)
+
+    def for_stage(self, stage: int) -> Evidence:
+        """Return what remains of it in another stage."""
+        return Evidence(
+            self.rollout, stage, recordings=self.recordings, earlier=len(self.recordings)
+        )
 
     def belongs_to(self, rollout: Rollout) -> bool:
         """Tell whether it was seen in this stage."""
         return (self.rollout, self.stage) == (rollout.id, rollout.stage)
 
-    def compare(self, rows: int, disagreed: int) -> None:
-        """Count an answer and its shadow."""
-        if rows:
-            self.rows += rows
-            self.disagreed += disagreed
-            self.requests_compared += 1
-            self.requests_disagreed += 2 * disagreed > rows
+    @property
+    def in_stage(self) -> list[Recording]:
+        """The recordings that were over in this stage."""
+        return list(self.recordings.values())[self.earlier :]
 
     def figures(self) -> dict[str, Any]:
         """Return the counts without the histograms."""
@@ -107,13 +106,12 @@ class Evidence:
             name: {
                 "requests": seen.requests,
                 "failures": seen.failures,
-                "unsure": seen.unsure,
                 "p50_ms": round(seen.quantile_ms(0.5), 1) if seen.answered else None,
                 "p95_ms": round(seen.quantile_ms(0.95), 1) if seen.answered else None,
             }
             for name, seen in self.tracks.items()
         }
-        return {"tracks": tracks, "rows": self.rows, "disagreed": self.disagreed}
+        return {"tracks": tracks, "recordings": len(self.recordings)}
 
 
 def path(home: Path) -> Path:
@@ -132,15 +130,23 @@ def dump(evidence: Evidence) -> dict[str, Any]:
 
 
 def load(home: Path, rollout: Rollout) -> Evidence:
-    """Return what was seen of this stage before a restart; empty if nothing is known of it."""
+    """Return what was seen of this rollout before a restart; empty if nothing is known of it."""
     try:
         value = jsonfile.read(path(home))
         tracks = {name: Seen(**value["tracks"][name]) for name in (STABLE, CANDIDATE)}
+        recordings = {name: _recording(one) for name, one in value["recordings"].items()}
         plain = {item.name: value[item.name] for item in fields(Evidence)}
-        found = Evidence(**(plain | {"tracks": tracks}))
+        found = Evidence(**(plain | {"tracks": tracks, "recordings": recordings}))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         found = Evidence()
-    fits = found.belongs_to(rollout) and all(
+    fits = found.rollout == rollout.id and all(
         len(seen.slowness) == len(EDGES) + 1 for seen in found.tracks.values()
     )
-    return found if fits else Evidence.for_stage(rollout)
+    if not fits:
+        return Evidence.for_rollout(rollout)
+    return found if found.belongs_to(rollout) else found.for_stage(rollout.stage)
+
+
+def _recording(value: dict[str, Any]) -> Recording:
+    parts = {name: Part(**value[name]) for name in (STABLE, CANDIDATE)}
+    return Recording(**(value | parts))

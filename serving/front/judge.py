@@ -1,100 +1,83 @@
-"""Whether a candidate is as good as the champion, by what was seen of both in a stage.
+"""Whether a candidate is as good as the champion, by what was seen of both.
 
-Every share is held against its limit by a confidence bound: Wilson's score interval (E. B. Wilson,
-Journal of the American Statistical Association 22, 1927) for one share, and Newcombe's interval of
-the difference of two, which is made of Wilson's (R. G. Newcombe, Statistics in Medicine 17, 1998,
-method 10). A share is worse if its interval lies above the limit, fine if it lies below; else more
-has to be seen. Traffic is divided at random, so that both tracks are samples of the same.
+Each figure is held against its limit by a confidence interval: it is worse if the interval lies
+above the limit, fine if it lies below; else it is undecided, and more has to be seen. What models
+do is counted by the recording, what servers do by the request (`serving.front.bounds`).
+
+The chance that a candidate passes although a figure of it is at its limit or above, and the chance
+that one is dropped although none is, are each at most 1 - `confidence`, over all looks: bounds over
+recordings hold however often one looks; requests are looked at after twice as many each time, and
+look k has the share 1 / k (k + 1) of that chance. To pass, all figures have to be fine; to be
+dropped, one has to be worse, so that these share the chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from math import hypot, sqrt
 from statistics import NormalDist
 from typing import Any
 
 from components.core.causes import Cause, cause_of
 from serving.common.rollout import CANDIDATE, STABLE, Mode, Rollout
+from serving.front import bounds
 from serving.front.evidence import Evidence
+from serving.front.recordings import FEWEST, Part, Recording
 
-LOOKS = 6  # each after twice as many requests, so that looking often does not find by chance
+_Share = tuple[float, float]
 _SUSPECTED = (Cause.DEGRADATION, Cause.DISTRIBUTION_CHANGE)
+REQUESTS, RECORDINGS = "requests", "recordings"
+_FIGURES = 4  # that one may be dropped by
 
 
 class Finding(StrEnum):
-    """How a share compares with its limit."""
+    """How a figure compares with its limit."""
 
     FINE = "fine"
-    OPEN = "open"  # more has to be seen
+    UNDECIDED = "undecided"
     WORSE = "worse"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A share, held against its limit.
+    """A figure, held against its limit.
 
     Attributes:
         name: of what was measured.
-        candidate: its share, or the difference's first part.
-        champion: its share; None where only the candidate's counts.
-        low: bound of the share or of the difference.
-        high: the other bound.
+        unit: "requests" or "recordings".
+        n: how many of these the candidate had.
+        candidate: its figure; where the champion has none, the mean over recordings.
+        champion: its figure; None where only the candidate's counts.
         limit: which it may not exceed.
         finding: what follows.
+        interval: returns the bounds of the figure or of the difference.
     """
 
     name: str
+    unit: str
+    n: int
     candidate: float
     champion: float | None
-    low: float
-    high: float
     limit: float
     finding: Finding
+    interval: Callable[[], tuple[float, float]]
 
     def told(self) -> str:
         """Return it in words."""
         beside = "" if self.champion is None else f" (champion {self.champion:.1%})"
+        low, high = self.interval()
         return (
-            f"{self.name} {self.candidate:.1%}{beside}, bound {self.low:.1%} to {self.high:.1%}, "
-            f"limit {self.limit:.1%}"
+            f"{self.name} {self.candidate:.1%}{beside} of {self.n} {self.unit}, bounds "
+            f"{low:.1%} to {high:.1%}, limit {self.limit:.1%}"
         )
 
     def plain(self) -> dict[str, Any]:
         """Return it for JSON."""
-        return asdict(self)
-
-
-def wilson(count: int, of: int, z: float) -> tuple[float, float]:
-    """Return Wilson's score interval of a share.
-
-    Args:
-        count: how many.
-        of: of how many; from 1.
-        z: quantile of the normal distribution.
-    """
-    share, spread = count / of, z * z / of
-    middle = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * sqrt(share * (1 - share) / of + spread / (4 * of))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def difference(
-    first: tuple[int, int], second: tuple[int, int], z: float
-) -> tuple[float, float, float]:
-    """Return the difference of two shares and Newcombe's interval of it.
-
-    Args:
-        first: how many of how many.
-        second: is subtracted.
-        z: quantile of the normal distribution.
-    """
-    (a, m), (b, n) = first, second
-    p, q = a / m, b / n
-    (p_low, p_high), (q_low, q_high) = wilson(a, m, z), wilson(b, n, z)
-    return p - q, p - q - hypot(p - p_low, q_high - q), p - q + hypot(p_high - p, q - q_low)
+        low, high = self.interval()
+        told = {one.name: getattr(self, one.name) for one in fields(self)}
+        del told["interval"]
+        return {**told, "low": low, "high": high}
 
 
 def measure(rollout: Rollout, evidence: Evidence) -> list[Measured]:
@@ -104,68 +87,199 @@ def measure(rollout: Rollout, evidence: Evidence) -> list[Measured]:
         rollout: says by which limits.
         evidence: of its stage.
     """
-    limits = rollout.thresholds
-    z = NormalDist().inv_cdf(limits["confidence"])
-    ours, theirs = evidence.tracks[CANDIDATE], evidence.tracks[STABLE]
-    if not ours.requests or not theirs.requests:
-        return []
-    found = [
-        _against(
-            "failed requests",
-            (ours.failures, ours.requests),
-            (theirs.failures, theirs.requests),
-            limits["failure_margin"],
-            z,
-        ),
-        _against(
-            "answers not sure",
-            (ours.unsure, ours.requests),
-            (theirs.unsure, theirs.requests),
-            limits["abstention_margin"],
-            z,
-        ),
-    ]
-    if ours.answered and theirs.answered:
-        slow = theirs.quantile_ms(0.95) * limits["latency_ratio"] + limits["latency_slack_ms"]
-        share = (ours.slower_than(slow), ours.answered)
-        found.append(_alone(f"answers slower than {slow:.0f} ms", share, limits["slow_share"], z))
-    if rollout.mode == Mode.SHADOW and not _suspected(rollout) and evidence.requests_compared:
-        share = (evidence.requests_disagreed, evidence.requests_compared)
-        found.append(_alone("requests judged otherwise", share, limits["disagreement"], z))
-    return found
+    return [*_of_servers(rollout, evidence), *_of_models(rollout, evidence)]
 
 
 def due(rollout: Rollout, evidence: Evidence, seconds: float) -> bool:
-    """Tell whether it is time to look: after the minimum, and then after twice as many each time.
+    """Tell whether it is time to look at requests: after the least, then twice as many, and so on.
 
     Args:
-        rollout: says after how many requests and seconds.
+        rollout: says after how many requests, recordings and seconds.
         evidence: of its stage.
         seconds: since the candidate got its first request of the stage.
     """
     limits: Mapping[str, Any] = rollout.thresholds
     seen = min(evidence.tracks[name].requests for name in (STABLE, CANDIDATE))
     wanted = limits["minimum_requests"] * 2**evidence.looks
-    return seen >= wanted and seconds >= limits["minimum_seconds"]
+    few = len(evidence.in_stage) < limits["minimum_recordings"]
+    return seen >= wanted and not few and seconds >= limits["minimum_seconds"]
 
 
-def _against(
-    name: str, ours: tuple[int, int], theirs: tuple[int, int], limit: float, z: float
+def look(
+    rollout: Rollout, evidence: Evidence, over: Mapping[str, Recording], seconds: float
+) -> tuple[Finding, list[Measured]]:
+    """Judge, if there is something new to judge by; return what follows and why.
+
+    Args:
+        rollout: says by which limits.
+        evidence: of its stage; what is new is added to it.
+        over: recordings that are over since the last look.
+        seconds: since the candidate got its first request of the stage.
+    """
+    evidence.recordings |= over
+    looked = due(rollout, evidence, seconds)
+    evidence.looks += looked
+    if not (looked or over):
+        return Finding.UNDECIDED, []
+    # Between looks at requests, their figures would be chances to err.
+    servers = _of_servers(rollout, evidence) if looked else []
+    models = _of_models(rollout, evidence)
+    if looked:
+        evidence.servers_fine = _fine(servers)
+    worse = [one for one in (*servers, *models) if one.finding is Finding.WORSE]
+    if worse:
+        return Finding.WORSE, worse
+    if evidence.servers_fine and _fine(models):
+        return Finding.FINE, measure(rollout, evidence)
+    return Finding.UNDECIDED, [*servers, *models]
+
+
+def _fine(measured: Sequence[Measured]) -> bool:
+    return bool(measured) and all(one.finding is Finding.FINE for one in measured)
+
+
+def undecided(rollout: Rollout, evidence: Evidence) -> str:
+    """Return in one sentence what is not known yet, and how much it takes at least."""
+    limits = rollout.thresholds
+    least = bounds.enough(limits["abstention_margin"], 1 - limits["confidence"])
+    compared = len(_compared(rollout, evidence))
+    open_ones = [
+        one.told() for one in measure(rollout, evidence) if one.finding is Finding.UNDECIDED
+    ]
+    more = f": {'; '.join(open_ones)}" if open_ones else ""
+    were = "recording was" if compared == 1 else "recordings were"
+    return f"{compared} {were} answered by both, and it takes at least {least}{more}."
+
+
+# --- servers, by the request ----------------------------------------------------------------------
+
+
+def _of_servers(rollout: Rollout, evidence: Evidence) -> list[Measured]:
+    limits = rollout.thresholds
+    ours, theirs = evidence.tracks[CANDIDATE], evidence.tracks[STABLE]
+    if not ours.requests or not theirs.requests:
+        return []
+    look = max(1, evidence.looks)
+    alpha = (1 - limits["confidence"]) / (look * (look + 1))
+
+    def effective(part: Callable[[Recording], Part], what: str, count: int, of: int) -> _Share:
+        clusters = [
+            (getattr(part(one), what), part(one).requests)
+            for one in evidence.in_stage
+            if part(one).requests
+        ]
+        less = bounds.design_effect(clusters, 1 - alpha)
+        return count / less, of / less
+
+    failed = (
+        effective(lambda one: one.candidate, "failures", ours.failures, ours.requests),
+        effective(lambda one: one.stable, "failures", theirs.failures, theirs.requests),
+    )
+    shares = ours.failures / ours.requests, theirs.failures / theirs.requests
+    found = [
+        _of_requests(
+            "failed requests",
+            ours.requests,
+            shares,
+            lambda level: bounds.difference(*failed, _z(level))[1:],
+            limits["failure_margin"],
+            alpha,
+        )
+    ]
+    if ours.answered and theirs.answered:
+        slow = slow_ms(rollout, evidence)
+        count = ours.slower_than(slow)
+        share = effective(lambda one: one.candidate, "slow", count, ours.answered)
+        found.append(
+            _of_requests(
+                f"answers slower than {slow:.0f} ms",
+                ours.answered,
+                (count / ours.answered, None),
+                lambda level: bounds.wilson(*share, _z(level)),
+                limits["slow_share"],
+                alpha,
+            )
+        )
+    return found
+
+
+def _of_requests(
+    name: str,
+    n: int,
+    shares: tuple[float, float | None],
+    interval: Callable[[float], tuple[float, float]],
+    limit: float,
+    alpha: float,
 ) -> Measured:
-    _, low, high = difference(ours, theirs, z)
-    shares = ours[0] / ours[1], theirs[0] / theirs[1]
-    return Measured(name, *shares, low, high, limit, _finding(low, high, limit))
+    low, high = interval(alpha / _FIGURES)[0], interval(alpha)[1]
+    finding = _finding(low > limit, high < limit)
+    return Measured(name, REQUESTS, n, *shares, limit, finding, lambda: (low, high))
 
 
-def _alone(name: str, share: tuple[int, int], limit: float, z: float) -> Measured:
-    low, high = wilson(*share, z)
-    return Measured(name, share[0] / share[1], None, low, high, limit, _finding(low, high, limit))
+def slow_ms(rollout: Rollout, evidence: Evidence) -> float:
+    """Return how long an answer may take, in milliseconds, by what the champion's take."""
+    limits = rollout.thresholds
+    usual = evidence.tracks[STABLE].quantile_ms(0.95)
+    return float(usual * limits["latency_ratio"] + limits["latency_slack_ms"])
 
 
-def _finding(low: float, high: float, limit: float) -> Finding:
-    if low > limit:
+def _z(alpha: float) -> float:
+    return NormalDist().inv_cdf(1 - alpha)
+
+
+# --- models, by the recording ---------------------------------------------------------------------
+
+
+def _of_models(rollout: Rollout, evidence: Evidence) -> list[Measured]:
+    limits, compared = rollout.thresholds, _compared(rollout, evidence)
+    if not compared:
+        return []
+    alpha = 1 - limits["confidence"]
+    shares = (
+        sum(one.candidate.doubt for one in compared) / len(compared),
+        sum(one.stable.doubt for one in compared) / len(compared),
+    )
+    more = [one.more_doubt for one in compared]
+    found = [_over_recordings("rows not sure", shares, more, limits["abstention_margin"], alpha)]
+    if not _suspected(rollout):
+        values = [one.otherwise for one in compared]
+        share, limit = sum(values) / len(values), limits["disagreement"]
+        found.append(_over_recordings("judged otherwise", (share, None), values, limit, alpha))
+    return found
+
+
+def _compared(rollout: Rollout, evidence: Evidence) -> list[Recording]:
+    fewest = FEWEST if rollout.mode == Mode.CANARY else 1  # a copy is of the same rows
+    return [one for one in evidence.recordings.values() if one.answered(fewest)]
+
+
+def _over_recordings(
+    name: str,
+    shares: tuple[float, float | None],
+    values: Sequence[float],
+    limit: float,
+    alpha: float,
+) -> Measured:
+    least = -1.0 if shares[1] is not None else 0.0
+    worse = bounds.above(values, least, limit, alpha / _FIGURES)
+    return Measured(
+        name,
+        RECORDINGS,
+        len(values),
+        *shares,
+        limit,
+        _finding(worse, bounds.below(values, limit, alpha)),
+        lambda: (
+            bounds.mean_above(values, least, alpha / _FIGURES),
+            bounds.mean_below(values, least, alpha),
+        ),
+    )
+
+
+def _finding(worse: bool, fine: bool) -> Finding:
+    if worse:
         return Finding.WORSE
-    return Finding.FINE if high < limit else Finding.OPEN
+    return Finding.FINE if fine else Finding.UNDECIDED
 
 
 def _suspected(rollout: Rollout) -> bool:

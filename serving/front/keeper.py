@@ -5,28 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from components.core.errors import ToolwearError
-from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.promote import rollouts
 from serving.common import rollout as state
-from serving.common.rollout import CANDIDATE, SHADOW, STABLE, WHOLE, Mode, Rollout, Verdict
+from serving.common.rollout import CANDIDATE, SHADOW, STABLE, WHOLE, Mode, Result, Rollout, Verdict
 from serving.front import evidence as seen
 from serving.front import judge, metrics
 from serving.front.evidence import Evidence
-from serving.front.tracks import EXPLAINER, TRANSFORMER, Answer, Track
-from serving.front.verdicts import Said, compared
+from serving.front.judge import Finding
+from serving.front.recordings import Open
+from serving.front.settlement import Settlement
+from serving.front.tracks import EXPLAINER, TRANSFORMER, Answer, Asked, Track
+from serving.front.verdicts import Said
 
 _TICK_SECONDS = 0.25
 _PROBE_SECONDS = 1.0
 _SAVE_SECONDS = 2.0
-_MEND_SECONDS = 60.0
 _RETRY_SECONDS = 5.0
 _WARM = 3  # copies answered well before a client may be given to the candidate
 _PATIENCE = 4  # times as many failures in a row are forgiven while it is cold
@@ -48,15 +48,14 @@ class Keeper:
         self._candidate = candidate
         self._rollout: Rollout | None = None
         self._evidence = Evidence()
+        self._open = Open(0.0)
         self._ready = dict.fromkeys((TRANSFORMER, EXPLAINER), False)
         self._warm = self._cold_failures = 0
         self._warm_since: float | None = None
         self._waiting_since = time.monotonic()
         self._last_probe = self._last_save = 0.0
-        self._last_mend = -_MEND_SECONDS
+        self._settlement = Settlement(home)
         self._saved: dict[str, Any] = {}
-        self._settling: asyncio.subprocess.Process | None = None
-        self._next_settling = 0.0
 
     # --- what requests need to know ---------------------------------------------------------------
 
@@ -103,29 +102,33 @@ class Keeper:
     def add(
         self,
         track: str,
+        asked: Asked,
         answer: Answer,
         said: Said | None,
         *,
-        failed: bool = False,
         alone: bool = False,
     ) -> None:
         """Count an answer of a track to a prediction that was given to it by lot.
 
         Args:
             track: STABLE or CANDIDATE.
-            answer: of it.
+            asked: the request.
+            answer: of the track.
             said: its content, as far as it is known.
-            failed: whether it was no good answer.
-            alone: whether the other track gave one. What both fail at may lie behind both.
+            alone: whether the other track gave a good one. What both fail at may lie behind both.
         """
-        if not self.judging:
+        now = self._rollout
+        if now is None or not self.judging:
             return
-        unsure = said is not None and said.unsure
-        self._evidence.tracks[track].add(answer.seconds, failed=failed, unsure=unsure)
+        evidence, failed = self._evidence, not answer.good
+        slow = not failed and answer.seconds * 1000 > judge.slow_ms(now, evidence)
+        evidence.tracks[track].add(answer.seconds, failed=failed)
+        verdicts = said.verdicts if said is not None else ()
+        self._open.add(self._open.of(asked), track, verdicts, failed=failed, slow=slow)
         if track == CANDIDATE and not failed:
-            self._evidence.failures_in_a_row = 0
+            evidence.failures_in_a_row = 0
         elif track == CANDIDATE and alone:
-            self._evidence.failures_in_a_row += 1
+            evidence.failures_in_a_row += 1
 
     def warmed(self, answer: Answer, said: Said | None) -> None:
         """Take note of what the candidate has made of a copy while it was cold."""
@@ -135,20 +138,23 @@ class Keeper:
         elif not answer.good:
             self._cold_failures += 1
 
-    def compare(self, ours: Said, theirs: Said) -> None:
-        """Count an answer and its shadow."""
-        self._evidence.compare(*compared(ours, theirs))
+    def compare(self, asked: Asked, ours: Said, theirs: Said) -> None:
+        """Count an answer and its copy's, after both were added."""
+        self._open.compare(self._open.of(asked), ours.verdicts, theirs.verdicts)
 
     def told(self) -> dict[str, Any]:
         """Return the state for people and programs."""
-        now = self._rollout
-        measured = judge.measure(now, self._evidence) if now is not None and now.running else []
+        now, evidence = self._rollout, self._evidence
+        open_now = now if now is not None and now.running else None
+        measured = judge.measure(open_now, evidence) if open_now else []
+        undecided = judge.undecided(open_now, evidence) if open_now and self._undecided else ""
         return {
             "rollout": asdict(now) if now is not None else None,
             "running": now is not None and now.running,
             "ready": {**self._ready, "warm": self._is_warm},
             "weights": self._effective(),
-            "seen": self._evidence.figures(),
+            "seen": {**evidence.figures(), "recordings_open": len(self._open)},
+            "undecided": undecided,
             "compared": [one.plain() for one in measured],
         }
 
@@ -175,12 +181,15 @@ class Keeper:
         if now is not None and now.running and not now.verdict:
             await self._probe(now)
             await self._judge(now)
-        await self._settle(decided=now is not None and now.running and bool(now.verdict))
+        if await self._settlement.go_on(now is not None and now.running and bool(now.verdict)):
+            await self._follow()
         if time.monotonic() - self._last_save > _SAVE_SECONDS:
             await self._save()
         for track, weight in self._effective().items():
             metrics.WEIGHT.labels(track).set(weight)
         metrics.IN_PROGRESS.set(now is not None and now.running)
+        metrics.UNDECIDED.set(self._undecided)
+        metrics.RECORDINGS.set(len(self._evidence.recordings))
 
     async def _follow(self) -> None:
         found = await asyncio.to_thread(state.read, self._home.root)
@@ -192,9 +201,16 @@ class Keeper:
                 self._ready = dict.fromkeys(self._ready, False)
                 self._warm = self._cold_failures = 0
                 self._waiting_since = time.monotonic()
+                self._open = Open(found.thresholds["recording_gap_seconds"])
             if not self._evidence.belongs_to(found):
-                self._evidence = await asyncio.to_thread(seen.load, self._home.root, found)
+                self._evidence = (
+                    self._evidence.for_stage(found.stage)
+                    if self._evidence.rollout == found.id
+                    else await asyncio.to_thread(seen.load, self._home.root, found)
+                )
                 self._warm_since = time.monotonic() if self._is_warm else None
+            if before is not None and before.running and before.id != found.id:
+                metrics.ROLLOUTS.labels(Result.SUPERSEDED).inc()
         elif found is not None and before is not None and before.running:
             metrics.ROLLOUTS.labels(found.result).inc()
             _log.info("version %s: %s: %s", found.version, found.result, found.reason)
@@ -230,22 +246,13 @@ class Keeper:
             await self._decide(now, Verdict.DROP, reason)
             return
         seconds = time.monotonic() - self._warm_since
-        if not judge.due(now, evidence, seconds):
-            if seconds > limits["most_seconds"]:
-                reason = f"It saw too few requests in {seconds:.0f} seconds to be judged."
-                await self._decide(now, Verdict.DROP, reason)
-            return
-        measured = judge.measure(now, evidence)
-        evidence.looks += 1
-        worse = [one.told() for one in measured if one.finding is judge.Finding.WORSE]
-        undecided = [one.told() for one in measured if one.finding is judge.Finding.OPEN]
-        if worse:
-            await self._decide(now, Verdict.DROP, f"It is worse: {'; '.join(worse)}.")
-        elif not undecided:
+        over = self._open.over(evidence.recordings)
+        finding, measured = judge.look(now, evidence, over, seconds)
+        if finding is Finding.WORSE:
+            told = "; ".join(one.told() for one in measured)
+            await self._decide(now, Verdict.DROP, f"It is worse: {told}.")
+        elif finding is Finding.FINE:
             await self._pass(now, measured)
-        elif evidence.looks >= judge.LOOKS:
-            reason = f"It could not be shown to be as good: {'; '.join(undecided)}."
-            await self._decide(now, Verdict.DROP, reason)
 
     async def _pass(self, now: Rollout, measured: list[judge.Measured]) -> None:
         last = now.mode == Mode.SHADOW or now.stage + 1 == len(now.thresholds["stages"])
@@ -263,32 +270,6 @@ class Keeper:
 
     def _found(self, measured: list[judge.Measured]) -> Mapping[str, Any]:
         return {**self._evidence.figures(), "compared": [one.plain() for one in measured]}
-
-    async def _settle(self, *, decided: bool) -> None:
-        """Have the verdict carried out, and now and then what a killed run has left."""
-        if self._settling is not None:
-            if self._settling.returncode is None:
-                return
-            if self._settling.returncode != 0:
-                _log.error("the verdict could not be carried out; it is tried again")
-                self._next_settling = time.monotonic() + _RETRY_SECONDS
-            self._settling = None
-            await self._follow()
-            return
-        now = time.monotonic()
-        if not decided and now - self._last_mend > _MEND_SECONDS:
-            self._last_mend = now
-            decided = await asyncio.to_thread(rollouts.unsettled, self._home)
-        if decided and now >= self._next_settling:
-            # A process of its own: the registry's client takes seconds to load.
-            self._settling = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "components.promote.settle",
-                "--home",
-                str(self._home.root),
-                cwd=ROOT,
-            )
 
     async def _save(self) -> None:
         self._last_save = time.monotonic()

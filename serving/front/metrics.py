@@ -19,6 +19,10 @@ WEIGHT = Gauge(
     "toolwear_front_weight", "Per cent of the traffic that a track is given.", ("track",)
 )
 IN_PROGRESS = Gauge("toolwear_rollout_in_progress", "1 while a rollout is under way.")
+UNDECIDED = Gauge(
+    "toolwear_rollout_undecided", "1 while what was seen of a candidate decides nothing."
+)
+RECORDINGS = Gauge("toolwear_rollout_recordings", "Recordings that were seen in this rollout.")
 ROLLOUTS = Counter("toolwear_rollouts", "Rollouts that ended.", ("result",))
 
 

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import httpx
+
+from serving.common.request_id import RECORDING_ID
 
 TRANSFORMER, EXPLAINER = "transformer", "explainer"
 _CONNECT_SECONDS = 2.0
 _POOL_SECONDS = 10.0
 _PROBE_SECONDS = 2.0
+JSON_LENGTH = "inference-header-content-length"
 _LIMITS = httpx.Limits(max_connections=256, max_keepalive_connections=64, keepalive_expiry=30)
 # Nothing else of a client reaches the servers, and nothing else of theirs reaches a client.
 _ASKED = (
     "accept",
     "content-type",
-    "inference-header-content-length",
+    JSON_LENGTH,
     "traceparent",
     "tracestate",
-    "x-recording-id",
+    RECORDING_ID,
     "x-request-id",
 )
 _ANSWERED = (
     "content-type",
-    "inference-header-content-length",
+    JSON_LENGTH,
     "retry-after",
     "x-request-id",
 )
@@ -43,6 +46,7 @@ class Asked:
         body: all of it.
         role: TRANSFORMER or EXPLAINER: who answers it.
         judged: whether it is a prediction, by which a candidate is judged.
+        client: address of who asks.
     """
 
     method: str
@@ -51,11 +55,12 @@ class Asked:
     body: bytes
     role: str
     judged: bool = False
+    client: str = ""
 
     def without_id(self) -> Asked:
         """Return a copy that does not carry the client's id, which has one answer already."""
         kept = {key: value for key, value in self.headers.items() if key != "x-request-id"}
-        return Asked(self.method, self.path, kept, self.body, self.role, self.judged)
+        return replace(self, headers=kept)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from serving.trigger import alerts, asked, metrics
 from serving.trigger.backend import BackendDownError
 from serving.trigger.dispatcher import Dispatcher
 from serving.trigger.operations import Operations, why_of
+from serving.trigger.signature import by_of, signed
 from serving.trigger.store import TooManyError
 
 _RUNS = 50
@@ -139,12 +140,14 @@ class _Face:
     async def cancel(self, request: Request) -> Response:
         """Want a run no more, whether it waits or is at work."""
         body = json_object(await read_body(request))
-        why, number = why_of(body), _number(request)
+        why, number = signed(why_of(body), by_of(body)), _number(request)
         state = await asyncio.to_thread(self._dispatcher.store.cancel, number, why)
         if state is None:
             raise _no_such_run()
         if state not in (State.CANCELLED, State.RUNNING):
-            raise Refusal("request", f"It is {state} already and can't be cancelled.", 409)
+            raise Refusal(
+                "request", f"The run has ended ({state}); there is nothing to cancel.", 409
+            )
         return _json({"id": str(number), "status": state}, 202)
 
     async def metrics(self, request: Request) -> Response:

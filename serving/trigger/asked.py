@@ -12,18 +12,19 @@ from components.core.config import FAST, RunParameters, load
 from components.core.errors import ToolwearError
 from serving.common.refusal import Refusal
 from serving.trigger.alerts import one_line
+from serving.trigger.signature import by_of, signed
 from serving.trigger.store import Request
 
 KEY_HEADER = "idempotency-key"
 _DETAIL, _KEY = 150, 100  # characters
-_KNOWN = ("cause", "detail", "parameters")
+_KNOWN = ("cause", "detail", "parameters", "by")
 
 
 def read(body: dict[str, Any], key: str | None) -> Request:
     """Return the request of a body.
 
     Args:
-        body: {"cause", "detail", "parameters"}, each of which may be left out. The parameters
+        body: {"cause", "detail", "parameters", "by"}, each of which may be left out. The parameters
             are those of a run, and "fast" for small budgets.
         key: the header of that name: told twice, it is one cause.
 
@@ -45,7 +46,7 @@ def read(body: dict[str, Any], key: str | None) -> Request:
         raise Refusal("request", f"The header {KEY_HEADER} has to have 1 to {_KEY} characters.")
     return Request(
         Cause(word),
-        one_line(detail),
+        signed(one_line(detail), by_of(body)),
         f"asked:{key or secrets.token_hex(16)}",
         _parameters(body.get("parameters", {})),
     )

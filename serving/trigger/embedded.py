@@ -15,6 +15,7 @@ from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.operator_token import TOKEN_VARIABLE
+from components.core.person import NAME_VARIABLE
 from components.core.states import State
 from components.promote import audit_log
 from serving.trigger import launch
@@ -22,6 +23,7 @@ from serving.trigger.backend import Look, Other
 from serving.trigger.store import Run
 
 TOOLWEAR_RUN = (sys.executable, "-m", "components.cli", "run")
+_WHO = "toolwear trigger"  # on the audit log: no person has started it
 _SIGNAL = 128  # a shell's way to say that a signal ended a program
 _REASON = 300  # characters
 
@@ -170,7 +172,8 @@ class Embedded:
 def _environment() -> dict[str, str]:
     """Return ours without what only the trigger itself needs."""
     kept_back = (TOKEN_VARIABLE, kubeflow.TOKEN_VARIABLE)
-    return {name: value for name, value in os.environ.items() if name not in kept_back}
+    ours = {name: value for name, value in os.environ.items() if name not in kept_back}
+    return {**ours, NAME_VARIABLE: _WHO}
 
 
 def _of_last_run(root: Path, ours: Path) -> dict[str, Any] | None:

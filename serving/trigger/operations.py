@@ -13,17 +13,18 @@ from typing import Any
 from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.registry import mlflow_module
-from components.promote import approvals, audit_log
+from components.promote import approvals, audit_log, held
 from components.promote.entries import note
 from components.promote.registry_state import roll_back
 from components.promote.served import Served
 from serving.common.refusal import Refusal
 from serving.trigger.alerts import one_line
+from serving.trigger.signature import by_of
 
 ALLOW, REFUSE, ROLL_BACK = "allow", "refuse", "rollback"
 _DECISIONS = {ALLOW: approvals.allow, REFUSE: approvals.refuse}
 _WHY = 200  # characters
-_BY = "operator, over HTTP"  # on the audit log: the token says no more of who it was
+_BY = "operator, over HTTP"  # on the audit log: the token says no more, a name is put behind
 _ANSWER_SECONDS = 45.0  # that a caller waits for a move; on a cluster it may take minutes
 AT_WORK, DONE, FAILED = "at work", "done", "failed"
 _log = logging.getLogger("toolwear.trigger")
@@ -61,7 +62,7 @@ class Operations:
 
     def approvals(self) -> list[dict[str, Any]]:
         """Return all that were ever held, the newest first, each with its status."""
-        return [asdict(item) for item in reversed(approvals.held(self.home))]
+        return [asdict(item) for item in reversed(held.read_all(self.home))]
 
     def last(self) -> dict[str, str] | None:
         """Return the newest move since our start: `what`, `state` and what there is to say."""
@@ -69,7 +70,7 @@ class Operations:
 
     def waiting(self) -> int:
         """Return how many promotions wait for a person."""
-        return len(approvals.waiting(self.home))
+        return len(held.waiting(self.home))
 
     def decide(self, key: str, body: dict[str, Any]) -> dict[str, Any]:
         """Allow or refuse what is held; return what that led to, or that it is at work.
@@ -77,22 +78,23 @@ class Operations:
         Raises:
             Refusal: there is no such approval, or it does not wait, or can't be released now.
         """
-        if key not in {item.id for item in approvals.held(self.home)}:
+        if key not in {item.id for item in held.read_all(self.home)}:
             raise Refusal("request", "There is no approval of this id; see GET /approvals.", 404)
         decision = body.get("decision")
         if type(decision) is not str or decision not in _DECISIONS:
             raise Refusal("request", f'"decision" has to be one of {", ".join(_DECISIONS)}.')
-        why = why_of(body)
+        why, by = why_of(body), _who(body)
         return self._moved(
             decision,
             why,
+            by,
             lambda: _DECISIONS[decision](
                 self.home,
                 key,
                 why,
                 mlflow_uri=self.mlflow_uri,
                 name=self.name,
-                by=_BY,
+                by=by,
                 served=self.served,
             ),
         )
@@ -103,21 +105,24 @@ class Operations:
         Raises:
             Refusal: there is nothing to go back to.
         """
-        why = why_of(body)
+        why, by = why_of(body), _who(body)
         return self._moved(
             ROLL_BACK,
             why,
-            lambda: roll_back(self.home.root, why, self.mlflow_uri, self.name, _BY, self.served),
+            by,
+            lambda: roll_back(self.home.root, why, self.mlflow_uri, self.name, by, self.served),
         )
 
-    def _moved(self, what: str, why: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _moved(
+        self, what: str, why: str, by: str, work: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
         if not self._one.acquire(blocking=False):
             raise Refusal("request", "Another move is at work; GET /approvals tells of it.", 409)
         told: Future[dict[str, Any]] = Future()
         self._last = {"what": what, "state": AT_WORK, "said": ""}
         # Not the server's own thread: the move goes on when the caller has gone.
         threading.Thread(
-            target=self._do, args=(what, why, work, told), name=what, daemon=True
+            target=self._do, args=(what, why, by, work, told), name=what, daemon=True
         ).start()
         try:
             try:
@@ -131,7 +136,12 @@ class Operations:
             raise Refusal("request", str(error), 409) from None
 
     def _do(
-        self, what: str, why: str, work: Callable[[], dict[str, Any]], told: Future[dict[str, Any]]
+        self,
+        what: str,
+        why: str,
+        by: str,
+        work: Callable[[], dict[str, Any]],
+        told: Future[dict[str, Any]],
     ) -> None:
         try:
             entry = work()
@@ -141,7 +151,7 @@ class Operations:
             _log.error("%s failed: %s", what, error, exc_info=None if user_error else error)
             waited_for = told.set_running_or_notify_cancel()
             if not waited_for:
-                self._note_failure(what, why, said)
+                self._note_failure(what, why, by, said)
             self._last = {"what": what, "state": FAILED, "said": said}
             self._one.release()
             if waited_for:
@@ -154,11 +164,11 @@ class Operations:
             if told.set_running_or_notify_cancel():
                 told.set_result(move)
 
-    def _note_failure(self, what: str, why: str, said: str) -> None:
+    def _note_failure(self, what: str, why: str, by: str, said: str) -> None:
         """Put a failed move whose caller was told that it is at work on the audit log."""
         told = f"{what} ({why}): {said}"
         try:
-            note(self.home, audit_log.MOVE_FAILED, self.name, told, "", "", _BY)
+            note(self.home, audit_log.MOVE_FAILED, self.name, told, "", "", by)
         except (ToolwearError, OSError) as error:
             _log.error("it is not on the audit log either: %s", error)
 
@@ -167,6 +177,11 @@ class Operations:
             served.mend()
         except ToolwearError as error:
             _log.warning("nothing was mended on the cluster: %s", error)
+
+
+def _who(body: dict[str, Any]) -> str:
+    by = by_of(body)
+    return f"{by} ({_BY})" if by else _BY
 
 
 def why_of(body: dict[str, Any]) -> str:

@@ -205,7 +205,7 @@ def test_nothing_is_overwritten_unless_asked_and_then_it_is_put_aside(
     # Not under a trigger that is at work.
     with exclusive(Home(home).lock("trigger"), "the test"):
         told = toolwear("restore", archive, "--home", home, "--overwrite", code=2)
-    assert "end it first" in told
+    assert "Another process is running the trigger of this home" in told
     assert (home / "audit.jsonl").read_text() == "{}\n"
     toolwear("restore", archive, "--home", home, "--overwrite")
     assert (home / "audit.jsonl").read_text() == log

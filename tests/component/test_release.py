@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.registry import CANDIDATE, CHAMPION, PREVIOUS, Registry, mlflow_module
+from components.core.thresholds import thresholds
 from components.decide.outcomes import Outcome
 from components.promote import approvals, audit_log, rollouts
+from components.promote.held import read_all, waiting
 from components.promote.outcomes import Promotion
 from components.promote.registry_state import (
     ChampionMovedError,
@@ -137,7 +141,7 @@ def test_what_was_rolled_back_is_not_released_again_unless_a_person_allows_it(ho
 def test_a_held_version_waits_and_is_released_as_its_run_asked(home: Home) -> None:
     held = keep(home, "2", "1", Mode.CANARY)
     assert keep(home, "2", "1", Mode.CANARY) == held, "held twice is held once"
-    (item,) = approvals.waiting(home)
+    (item,) = waiting(home)
     assert (item.id, item.version, item.champion) == (held["approval"], "2", "1")
     assert (item.why, item.cause) == ("it won", CAUSE)
     assert champion(home) == "1"
@@ -145,8 +149,8 @@ def test_a_held_version_waits_and_is_released_as_its_run_asked(home: Home) -> No
     assert entry["action"] == "canary_start"
     assert running(home).version == "2"
     assert champion(home) == "1"
-    assert approvals.waiting(home) == []
-    (item,) = approvals.held(home)
+    assert waiting(home) == []
+    (item,) = read_all(home)
     assert (item.status, item.said) == ("allowed", "looked at every error")
     said = [entry for entry in audit_log.entries(home.audit_log) if entry["action"] == "allow"]
     assert [(entry["who"], entry["why"]) for entry in said] == [("erika", "looked at every error")]
@@ -164,7 +168,7 @@ def test_a_human_says_no(home: Home) -> None:
         with pytest.raises(ToolwearError, match="'2' of toolwear was refused before"):
             decide(home, "2", "changed my mind")
     assert keep(home, "2", "1")["approval"] != entry["approval"], "another run may ask again"
-    assert [item.version for item in approvals.waiting(home)] == ["2"]
+    assert [item.version for item in waiting(home)] == ["2"]
 
 
 def test_a_decision_needs_a_reason_and_something_that_waits(home: Home) -> None:
@@ -175,7 +179,7 @@ def test_a_decision_needs_a_reason_and_something_that_waits(home: Home) -> None:
         for unknown in ("3", "", "../../etc/passwd"):
             with pytest.raises(ToolwearError, match="does not wait; `toolwear approvals`"):
                 decide(home, unknown, "because")
-    assert [item.version for item in approvals.waiting(home)] == ["2"]
+    assert [item.version for item in waiting(home)] == ["2"]
 
 
 def test_what_was_judged_against_another_champion_cannot_be_allowed(home: Home) -> None:
@@ -183,7 +187,7 @@ def test_what_was_judged_against_another_champion_cannot_be_allowed(home: Home) 
     let(home, "3", Mode.DIRECT, "1")
     with pytest.raises(ToolwearError, match="The champion is version 3 by now"):
         approvals.allow(home, "2", "looks good")
-    assert [item.status for item in approvals.held(home)] == ["outdated"]
+    assert [item.status for item in read_all(home)] == ["outdated"]
     assert log(home)[-1] == ("outdated", "3", "2")
     assert champion(home) == "3"
 
@@ -195,7 +199,7 @@ def test_a_package_that_was_changed_cannot_be_allowed(home: Home) -> None:
     model.write_bytes(model.read_bytes() + b"\0")
     with pytest.raises(ToolwearError, match="changed"):
         approvals.allow(home, "2", "looks good")
-    assert [item.status for item in approvals.held(home)] == ["outdated"]
+    assert [item.status for item in read_all(home)] == ["outdated"]
     assert champion(home) == "1"
 
 
@@ -204,7 +208,7 @@ def test_a_version_waits_on_while_a_rollout_is_under_way(home: Home) -> None:
     let(home, "3", Mode.CANARY, "1")
     with pytest.raises(RolloutBusyError, match="A rollout of version 3"):
         approvals.allow(home, "2", "looks good")
-    assert [item.version for item in approvals.waiting(home)] == ["2"]
+    assert [item.version for item in waiting(home)] == ["2"]
 
 
 # --- rollouts -----------------------------------------------------------------------------------
@@ -272,9 +276,50 @@ def test_there_is_one_rollout_at_a_time(home: Home) -> None:
     let(home, "2", Mode.CANARY, "1")
     assert let(home, "2", Mode.CANARY, "1")["action"] == "none"
     for mode in Mode:
-        with pytest.raises(RolloutBusyError, match="or end it with `toolwear rollback`"):
+        with pytest.raises(RolloutBusyError, match="`toolwear rollback` ends it sooner"):
             let(home, "3", mode, "1")
     assert len(log(home)) == 2
+
+
+def undecided_for(home: Home, seconds: float) -> None:
+    let(home, "2", Mode.CANARY, "1")
+    started = datetime.now(UTC) - timedelta(seconds=seconds)
+    state.write(home.root, replace(running(home), started=started.isoformat()))
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_later_winner_takes_the_place_of_a_candidate_that_is_undecided_for_long(
+    home: Home, mode: Mode
+) -> None:
+    patience = thresholds().rollout.undecided_seconds
+    undecided_for(home, patience - 60)
+    with pytest.raises(RolloutBusyError, match=r"still undecided at 20\d\d-"):
+        let(home, "3", mode, "1")
+    state.write(home.root, replace(running(home), started="2020-01-01T00:00:00+00:00"))
+    entry = let(home, "3", mode, "1")
+    direct = mode is Mode.DIRECT
+    assert entry["action"] == ("promote" if direct else f"{mode}_start")
+    assert log(home)[-2:] == [("canary_superseded", "2", "1"), (entry["action"], "1", "3")]
+    assert champion(home) == ("3" if direct else "1")
+    now = state.read(home.root)
+    assert now is not None
+    if direct:
+        assert now.result == Result.SUPERSEDED
+        assert re.fullmatch(r"It was undecided for [\d.]+ hours; version 3 .*", now.reason)
+        assert of(home).at(CANDIDATE) is None
+        assert pointer.read(home.root, CANDIDATE) is None
+    else:
+        assert (now.version, now.running) == ("3", True)
+        # Nothing speaks against the one before: it may be released later on.
+        roll_back(home.root, "enough")
+        assert let(home, "2", Mode.CANARY, "1")["action"] == "canary_start"
+
+
+def test_a_decided_candidate_is_not_replaced_before_its_verdict_is_carried_out(home: Home) -> None:
+    undecided_for(home, 10 * thresholds().rollout.undecided_seconds)
+    rollouts.decide(home, running(home), Verdict.PROMOTE, "It is as good.", {})
+    with pytest.raises(RolloutBusyError, match="try again once it has ended"):
+        let(home, "3", Mode.CANARY, "1")
 
 
 def test_a_person_ends_a_rollout(home: Home) -> None:
@@ -359,6 +404,11 @@ CASES: dict[str, tuple[Step, Step, str]] = {
     "begin": (lambda home: None, begun, "1"),
     "take over": (lambda home: decided(home, Verdict.PROMOTE), rollouts.settle, "2"),
     "drop": (lambda home: decided(home, Verdict.DROP), rollouts.settle, "1"),
+    "take the place": (
+        lambda home: undecided_for(home, 1e6),
+        lambda home: let(home, "3", Mode.CANARY, "1"),
+        "1",
+    ),
     "hold": (lambda home: None, lambda home: keep(home, "2", "1"), "1"),
     "roll back": (promoted, lambda home: roll_back(home.root, "bad") and None, "1"),
 }
@@ -392,7 +442,7 @@ def test_a_kill_anywhere_costs_nothing_once_it_is_done_again(
             assert not rollouts.unsettled(killed)
             now, then = state.read(killed.root), state.read(whole.root)
             assert (now.result if now else None) == (then.result if then else None)
-            assert len(approvals.waiting(killed)) == len(approvals.waiting(whole))
+            assert len(waiting(killed)) == len(waiting(whole))
 
 
 def rolled_back(home: Home) -> bool:
@@ -425,11 +475,11 @@ def test_an_allowed_release_that_was_cut_off_is_finished_and_not_repeated(
         killed = copied(home.root, tmp_path / str(at))
         with dying(Death(at, late=True)), pytest.raises(Killed):
             approvals.allow(killed, "2", "fine")
-        if approvals.waiting(killed):
+        if waiting(killed):
             approvals.allow(killed, "2", "fine")
         assert log(killed) == log(whole)
         assert running(killed).version == "2"
-        assert approvals.waiting(killed) == []
+        assert waiting(killed) == []
 
 
 def test_an_allowed_canary_that_failed_is_not_begun_again(home: Home) -> None:
@@ -441,7 +491,7 @@ def test_an_allowed_canary_that_failed_is_not_begun_again(home: Home) -> None:
     (home.approvals / "toolwear-2.json").write_text(held)  # killed before this was written
     with pytest.raises(WithdrawnError, match=r"It fails\."):
         approvals.allow(home, "2", "fine")
-    assert [item.status for item in approvals.held(home)] == ["outdated"]
+    assert [item.status for item in read_all(home)] == ["outdated"]
 
 
 # --- the step -----------------------------------------------------------------------------------

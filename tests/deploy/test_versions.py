@@ -29,6 +29,7 @@ from components.deploy.questions import keep_rows
 from components.deploy.step import Target
 from components.deploy.versions import Versions
 from components.promote import approvals, audit_log
+from components.promote.held import Held, read_all, waiting
 from components.promote.registry_state import release, roll_back
 from components.promote.served import serve
 from manifests.rendered import Object
@@ -73,14 +74,14 @@ class Site:
         entries = audit_log.entries(self.home.audit_log)
         return [(entry["action"], entry["from"], entry["to"]) for entry in entries]
 
-    def hold(self, number: str, weights: str = "100") -> approvals.Held:
+    def hold(self, number: str, weights: str = "100") -> Held:
         found = self.registry
         version = found.version(number)
         approvals.hold(found, version, self.champion, Mode.CANARY, "it won", CAUSE, weights)
-        return approvals.waiting(self.home)[-1]
+        return waiting(self.home)[-1]
 
     def status(self) -> tuple[str, str]:
-        item = approvals.held(self.home)[-1]
+        item = read_all(self.home)[-1]
         return item.status, item.said
 
     def allow(self) -> dict[str, Any]:
@@ -237,7 +238,7 @@ def test_while_a_run_deploys_nobody_else_does(site: Site, monkeypatch: pytest.Mo
     site.hold("2")
     with exclusive(site.home.lock("deploy"), "deploying a model"):
         for decide in (site.allow, site.refuse, site.roll_back):
-            with pytest.raises(ToolwearError, match="Another process has been at deploying"):
+            with pytest.raises(ToolwearError, match="Another process is deploying"):
                 decide()
     assert site.status()[0] == "waiting"
 
@@ -264,7 +265,7 @@ def test_a_release_that_was_cut_off_is_finished_when_it_is_allowed_again(
 ) -> None:
     cut_off(site, monkeypatch)
     assert site.colours() == {packages[1].digest: 100}
-    assert [item.version for item in approvals.waiting(site.home)] == ["2"]
+    assert [item.version for item in waiting(site.home)] == ["2"]
     assert site.allow()["action"] == "promote"
     assert site.champion == "2"
 

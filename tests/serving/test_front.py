@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import shutil
 import socket
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,9 @@ from components.promote.moves import moving
 from components.promote.registry_state import release, roll_back
 from serving.common import champion as pointer
 from serving.common import rollout as state
+from serving.common.request_id import RECORDING_ID
 from serving.common.rollout import Mode, Rollout
+from serving.front.bounds import enough
 from serving.payload.log import find, read
 from tests.ports import free_port
 from tests.serving.conftest import MODEL
@@ -43,11 +47,14 @@ ASK: dict[str, Any] = {"instances": [{"run_id": RUN}]}
 GONE = {"error": "The model does not answer at the moment; try again."}
 CAUSE = "schedule: nightly"
 PATIENT = ("--store_timeout_seconds", "60")  # what is asked for here are deaths, not slowness
+REQUESTS = 20  # of a recording
 # As in the reviewed file, but sooner done; two cores at work on all of this are slow at times.
 QUICK = thresholds().rollout.model_dump() | {
     "stages": [30, 60],
     "minimum_requests": 40,
+    "minimum_recordings": 2,
     "minimum_seconds": 0.5,
+    "recording_gap_seconds": 0.5,
     "ready_seconds": 120,
     "candidate_seconds": 60.0,
     "confidence": 0.9,
@@ -229,23 +236,28 @@ def load(
 ) -> list[httpx.Response]:
     """Ask from several clients while `work` runs; a broken connection is a fault.
 
-    They pause a moment after a 503, so that the server that comes back gets a share of the machine.
+    Each asks about one recording after the other. They pause a moment after a 503, so that the
+    server that comes back gets a share of the machine.
     """
     answers: list[httpx.Response] = []
     faults: list[str] = []
     done = threading.Event()
 
-    def ask() -> None:
+    def ask(name: str) -> None:
         with httpx.Client(base_url=url, timeout=60) as client:
-            while not done.is_set():
+            for number in count():
+                if done.is_set():
+                    return
+                named = {RECORDING_ID: f"{name}-{number // REQUESTS}"}
                 try:
-                    answers.append(client.post(path, json=body))
+                    answers.append(client.post(path, json=body, headers=named))
                 except httpx.TransportError as error:
                     faults.append(repr(error))
                 if answers and answers[-1].status_code != 200:
                     time.sleep(0.1)
 
-    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    names = [secrets.token_hex(4) for _ in range(clients)]
+    threads = [threading.Thread(target=ask, args=(name,)) for name in names]
     for thread in threads:
         thread.start()
     try:
@@ -390,6 +402,7 @@ def test_a_canary_takes_over_under_load_though_the_front_is_killed_meanwhile(
     assert "It is as good on live traffic: failed requests 0.0%" in done.reason
     for part in done.history:
         assert part["found"]["tracks"]["candidate"]["requests"] >= 40
+        assert part["found"]["recordings"] >= enough(QUICK["abstention_margin"], 0.1)
         assert {one["finding"] for one in part["found"]["compared"]} == {"fine"}
     assert tracks.champion() == version
     log = audit_log.entries(tracks.home.audit_log)
@@ -418,8 +431,8 @@ def test_a_shadow_is_compared_and_answers_nobody(tracks: Tracks) -> None:
     assert len(logged) == len(ids), "copies are not on the log"
     (chapter,) = tracks.rollout.history
     assert chapter["found"]["tracks"]["candidate"]["requests"] >= 40
-    judged = "requests judged otherwise" in {one["name"] for one in chapter["found"]["compared"]}
-    assert judged == (chapter["found"]["rows"] > 0), "where both are sure of rows"
+    compared = {one["name"]: one for one in chapter["found"]["compared"]}
+    assert compared["judged otherwise"]["n"] == chapter["found"]["recordings"]
     assert tracks.rollout.result == "promoted"
     assert tracks.champion() == version
 
@@ -438,6 +451,34 @@ def test_a_candidate_that_hangs_delays_no_answer(tracks: Tracks) -> None:
     # Each of three clients would have waited a second for each answer.
     assert len(answers) > 3 * seconds
     assert tracks.rollout.reason == "It failed 4 times in a row from its start."
+
+
+def test_many_requests_of_one_recording_decide_nothing(tracks: Tracks) -> None:
+    before, version = tracks.champion(), tracks.enrol(1)
+    tracks.begin(version, Mode.SHADOW, recording_gap_seconds=0.1)
+    with tracks.before(tracks.shadow.url) as front, httpx.Client(base_url=front.url) as client:
+
+        def told() -> dict[str, Any]:
+            return dict(client.get("/rollout").json())
+
+        def seen() -> int:
+            for _ in range(10):
+                assert client.post(V1, json=ASK).status_code == 200
+            return int(told()["seen"]["tracks"]["candidate"]["requests"])
+
+        wait_for(lambda: seen() >= 3 * QUICK["minimum_requests"])
+        time.sleep(0.2)
+        wait_for(lambda: told()["seen"]["recordings"] == 1)
+        assert seen() >= 3 * QUICK["minimum_requests"]
+        time.sleep(0.2)
+        wait_for(lambda: told()["seen"]["recordings_open"] == 0)
+        assert told()["seen"]["recordings"] == 1, "it counts once"
+        assert told()["undecided"].startswith("1 recording was answered by both, and it takes")
+        assert metric(front.url, "toolwear_rollout_undecided") == 1
+        assert metric(front.url, "toolwear_rollout_recordings") == 1
+        assert (tracks.rollout.running, tracks.champion()) == (True, before)
+        roll_back(tracks.home.root, "enough")
+        wait_for(lambda: metric(front.url, "toolwear_rollout_undecided") == 0)
 
 
 def test_a_person_ends_a_rollout_and_the_front_follows(tracks: Tracks) -> None:

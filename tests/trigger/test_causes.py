@@ -369,7 +369,7 @@ def test_a_run_that_nobody_wants_is_cancelled(service_of: ServiceOf) -> None:
     assert service.run(second)["attempts"] == []
     assert service.metric('toolwear_runs_total{outcome="cancelled"}') == 1
     for run, body, status, words in (
-        (third, {"why": "late"}, 409, "succeeded already"),
+        (third, {"why": "late"}, 409, "The run has ended (succeeded)"),
         ("9", {"why": "x"}, 404, "no run of this id"),
         (third, {}, 400, '"why"'),
     ):

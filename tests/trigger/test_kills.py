@@ -175,7 +175,7 @@ def test_a_home_has_one_trigger(service_of: ServiceOf) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "Another process has been at running the trigger" in done.stderr
+    assert "Another process is running the trigger" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -114,7 +114,9 @@ def test_a_lock_is_waited_for_and_dies_with_its_holder(tmp_path: Path) -> None:
     while not held.exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    busy = pytest.raises(ToolwearError, match=r"Another process has been at testing for 0 s")
+    busy = pytest.raises(
+        ToolwearError, match=r"Another process is testing and did not finish within 0 s"
+    )
     with busy, exclusive(lock, "testing", seconds=0.1):
         raise AssertionError("two hold the lock")
     process.kill()

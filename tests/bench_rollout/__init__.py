@@ -1,0 +1,1 @@
+"""How often a canary or a shadow ends rightly, by simulation."""
