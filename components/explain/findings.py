@@ -22,7 +22,7 @@ def importance(names: Sequence[str], found: Attributions) -> dict[str, Any]:
 
     `features` maps a name to its mean, standard deviation and standard error over rows, its share
     of the total, and the deciles of |SHAP|. Stored as the reference of later attributions, so
-    that a drift of what the model leans on can be told from a drift of the data.
+    that a drift of the feature attributions can be told from a drift of the data.
     """
     size = np.abs(found.values)
     rows = len(size)
@@ -177,7 +177,7 @@ def _imitation(surrogate: Envelope, top: str) -> list[str]:
     if gained <= _ONE_SIGNAL:
         return [whole, single]
     warning = (
-        f"The model leans on one signal: before it is trusted on other recordings, ask whether "
+        f"The model relies on one signal: before it is trusted on other recordings, ask whether "
         f"{best} measures wear or only marks which recording a row is from."
     )
     return [whole, single, warning]

@@ -1,4 +1,4 @@
-"""What a model leans on over a set of rows: registration and the monitor both ask this."""
+"""Feature attributions of a model over a set of rows, for registration and the monitor."""
 
 from __future__ import annotations
 

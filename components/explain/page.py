@@ -41,14 +41,14 @@ def page(manifest: dict[str, Any], methods: dict[str, Envelope], pictures: list[
         for picture in pictures
     )
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>What the model leans on</title>
+<html lang="en"><head><meta charset="utf-8"><title>Feature attributions</title>
 <style>{_STYLE}</style></head><body>
-<h1>What the model leans on</h1>
+<h1>Feature attributions</h1>
 <p>Model {escape(str(manifest["model_sha256"])[:12])}, rows of the split
 {escape(manifest["split"])}, seed {manifest["seed"]}. These rows come from runs that the model was
 trained on: they show what it does, not whether it would be right on a new run.</p>
 <ul>{findings}</ul>
-<h2>How far each explanation can be trusted</h2>
+<h2>Reliability of each explanation</h2>
 <table><tr><th>method</th><th>library</th><th>quality</th></tr>{quality}</table>
 <h2>Where SHAP and LIME agree</h2>
 <table><tr><th>sample</th><th>kind</th><th>recorded</th><th>P(worn)</th><th></th></tr>{agreement}

@@ -1,4 +1,4 @@
-"""Pictures of what the model leans on as a whole: SHAP summary, ICE and PDP, surrogate tree.
+"""Pictures of the model as a whole: SHAP summary, ICE and PDP, surrogate tree.
 
 Every function returns a matplotlib Figure; titles carry n and the figures of quality.
 """
@@ -41,7 +41,7 @@ def shap_summary(
     bars.barh(ticks, means, xerr=errors, color=BLUE, error_kw={"ecolor": "#333", "capsize": 2})
     bars.set_yticks(ticks, [f"{names[j]}  {features[names[j]]['share']:.0%}" for j in order])
     bars.set_xlabel("mean |SHAP|, in P(worn); bar: 95 % interval over rows")
-    bars.set_title("What the model leans on (share of all)", fontsize=10)
+    bars.set_title("Feature attributions (share of all)", fontsize=10)
     jitter = np.random.default_rng(0)
     for place, j in enumerate(order):
         ranks = rows[:, j].argsort(kind="stable").argsort() / max(1, len(rows) - 1)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -18,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.core.home import Home
 from components.core.operator_token import operator_token
+from serving.console import metrics
 from serving.console.pages.actions import ActionPages
 from serving.console.pages.base import FOLDER, Console
 from serving.console.pages.data import DataPages
@@ -62,6 +65,7 @@ class Guarded:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
+        started = time.monotonic()
         written = path.startswith(_WRITTEN_PATHS)
         headers = {**_HEADERS, "content-security-policy": _WRITTEN if written else _POLICY}
         headers["cache-control"] = "max-age=3600" if path.startswith("/static/") else "no-store"
@@ -71,6 +75,8 @@ class Guarded:
                 own = [(name.encode(), value.encode()) for name, value in headers.items()]
                 theirs = [(n, v) for n, v in message["headers"] if n.decode() not in headers]
                 message["headers"] = [*theirs, *own]
+                metrics.ANSWERS.labels(str(message["status"])).inc()
+                metrics.SECONDS.observe(time.monotonic() - started)
             await send(message)
 
         await self._app(scope, receive, guarded)
@@ -139,15 +145,17 @@ def _routes(console: Console) -> list[Route | Mount]:
         "/operate": actions.operate,
         "/asked/{id}": actions.asked,
         "/parts/asked/{id}": actions.progress,
-        "/parts/causes": actions.causes,
+        "/parts/requests": actions.requests,
         "/parts/rollout": actions.rollout,
         "/healthz": _healthy,
+        "/metrics": _measured,
     }
     forms = {
-        "/": home.drop,
+        "/": home.upload,
         "/operator": actions.sign_in,
         "/operator/leave": actions.sign_out,
         "/retrain": actions.retrain,
+        "/asked/{id}/cancel": actions.cancel,
         "/approvals/{id}": actions.decide,
         "/rollback": actions.rollback,
     }
@@ -158,6 +166,10 @@ def _routes(console: Console) -> list[Route | Mount]:
         *(Route(path, action, methods=["POST"]) for path, action in forms.items()),
         Mount("/static", StaticFiles(directory=FOLDER / "static")),
     ]
+
+
+async def _measured(_request: Request) -> Response:
+    return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 async def _healthy(_request: Request) -> Response:

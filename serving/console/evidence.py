@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from components.cli.summary import FAILURE_FILE, LATEST, REPORT_FILE
-from components.core import jsonfile, run_folder
+from components.core import jsonfile, run_folder, words
+from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.run_folder import ARGUMENTS_FILE, SUMMARY_FILE
 from components.core.schema import AUTO_SKLEARN, KNOWN_RUNS
 from components.core.states import State
+from components.promote import audit_log
+from components.promote.moves import moves_of
 from serving.common import champion as pointer
+from serving.common import rollout
 
 _RUNS = "2*"  # a run's folder begins with its year
 # Arguments that change no artifact: why and where from a run was started.
@@ -78,14 +82,14 @@ class Run:
         summary = self.summary
         row: dict[str, Any] = {
             "name": self.name,
-            "cause": self.arguments["cause"],
-            "outcome": self.state,
+            "cause": words.cause(self.arguments["cause"]),
+            "state": self.state,
         }
         if summary is not None:
             best = summary["protocols"][KNOWN_RUNS].get(AUTO_SKLEARN, {})
             row |= {
-                "decision": summary["gate"]["decision"],
-                "promoted": summary["gate"]["outcome"],
+                "decision": words.decision(summary["gate"]["decision"]),
+                "promoted": words.outcome(summary["gate"]["outcome"]),
                 "version": summary["model"]["version"],
                 "accuracy": best.get("accuracy"),
                 "seconds": summary["timings"]["total"],
@@ -146,6 +150,24 @@ def artifact(home: Home, run: Run, step: str, name: str) -> Path | None:
         if found is not None:
             return found
     return None
+
+
+def rollback_target(home: Home, model: str) -> str:
+    """Return what a rollback would go back from or to, in words; empty if there is nothing.
+
+    Args:
+        home: the system's folder.
+        model: name of the registered model.
+    """
+    try:
+        now = rollout.read(home.root)
+        if now is not None and now.running:
+            return f"the rollout of version {now.version} ends and version {now.champion} stays"
+        moves = moves_of(audit_log.entries(home.audit_log), model)
+    except ToolwearError:  # Monitoring shows what is wrong with the log
+        return ""
+    known = [entry["to"] for entry in audit_log.champions(moves) if entry["to"] is not None]
+    return f"version {known[-2]} answers again instead of version {known[-1]}" if known[1:] else ""
 
 
 def _relevant(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
@@ -21,11 +22,28 @@ _ANSWER_SECONDS = 10.0
 _BAD_TOKEN = 401  # the trigger has another token than we: no fault of the person's
 _EXPLAIN_SECONDS = 65.0  # a little longer than the explainer gives its slowest method
 _MOVE_SECONDS = 60.0
+_PROMETHEUS = "Prometheus"
 _STATE_SECONDS = 1.0  # for what a page shows beside its content
 
 
 class PartDownError(Exception):
-    """A part of the system does not answer; its text is a sentence for the page."""
+    """A part of the system does not answer; its text is a sentence for the page.
+
+    Attributes:
+        stopped: nothing listens at its address, so it was not started or has ended.
+    """
+
+    def __init__(self, sentence: str, *, stopped: bool = False) -> None:
+        super().__init__(sentence)
+        self.stopped = stopped
+
+
+class State(StrEnum):
+    """What a model server says of itself."""
+
+    UP = "up"
+    NOT_READY = "not ready"  # it answers, and waits for another server or for its model
+    DOWN = "down"
 
 
 class RefusedError(Exception):
@@ -99,7 +117,7 @@ class Verdicts:
 
 
 class Parts:
-    """The clients of one console; every method raises `PartDownError` if the part is away.
+    """The clients of one console; every method raises `PartDownError` if the part is down.
 
     Args:
         addresses: of the parts.
@@ -130,8 +148,8 @@ class Parts:
     def verdicts(self, served: ServedModel, rows: np.ndarray) -> Verdicts:
         """Ask the predictor about feature rows.
 
-        The predictor rather than the transformer: what a person looks at here is no traffic, and
-        an uploaded file must not be kept in the payload log.
+        The predictor rather than the transformer: the console's requests are not logged as
+        traffic, and an uploaded file must not be kept in the payload log.
 
         Args:
             served: what `served` returned; another model in between is noticed and refused.
@@ -170,13 +188,20 @@ class Parts:
         found = self._call("explainer", "POST", url, json=body, timeout=_EXPLAIN_SECONDS)
         return Envelope(meta=found["meta"], data=found["data"], quality=found["quality"])
 
-    def is_up(self, part: str) -> bool:
-        """Tell whether a model server says that it is ready."""
-        url = f"{getattr(self.addresses, part)}/v2/models/{self.addresses.model}/ready"
+    def state(self, part: str) -> State:
+        """Ask a model server whether it is there, and then whether it can answer."""
+        url = getattr(self.addresses, part)
         try:
-            return self._http.get(url, timeout=_STATE_SECONDS).status_code == httpx.codes.OK
+            self._http.get(f"{url}/v2/health/live", timeout=_STATE_SECONDS)
         except httpx.TransportError:
-            return False
+            return State.DOWN
+        try:
+            ready = self._http.get(
+                f"{url}/v2/models/{self.addresses.model}/ready", timeout=_STATE_SECONDS
+            )
+        except httpx.TransportError:  # it asks a server that hangs
+            return State.NOT_READY
+        return State.UP if ready.status_code == httpx.codes.OK else State.NOT_READY
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return Prometheus's pending and firing alerts."""
@@ -201,7 +226,7 @@ class Parts:
         try:
             response = self._http.get(url)
         except httpx.TransportError as error:
-            raise self._down("monitor", url) from error
+            raise self._down("monitor", url, error) from error
         return response.text if response.is_success else None
 
     def rollout(self) -> dict[str, Any]:
@@ -209,13 +234,13 @@ class Parts:
         url = f"{self.addresses.front}/rollout"
         return self._call("front", "GET", url, timeout=_STATE_SECONDS)
 
-    def causes(self) -> list[dict[str, Any]]:
-        """Return what has started runs, the newest first."""
+    def requests(self) -> list[dict[str, Any]]:
+        """Return the retrain requests, the newest first."""
         found: list[dict[str, Any]] = self._trigger("GET", "/runs")["runs"]
         return found
 
-    def cause(self, key: str) -> dict[str, Any]:
-        """Return one cause with its run's steps.
+    def request(self, key: str) -> dict[str, Any]:
+        """Return one retrain request with its run's steps.
 
         Raises:
             RefusedError: there is none.
@@ -227,10 +252,23 @@ class Parts:
         found = self._trigger("GET", "/approvals")
         return found["approvals"], found["move"]
 
-    def retrain(self, detail: str, parameters: Mapping[str, Any], key: str) -> str:
-        """Ask for a run with settings of its own; return the cause's id.
+    def run_defaults(self) -> dict[str, Any]:
+        """Return the settings that a run has which is given none of its own."""
+        found: dict[str, Any] = self._trigger("GET", "/retrain")["parameters"]
+        return found
 
-        Asked twice with one key, it is one cause.
+    def cancel(self, key: str, why: str) -> None:
+        """Cancel a retrain request, whether it waits or runs.
+
+        Raises:
+            RefusedError: the trigger says why not.
+        """
+        self._trigger("POST", f"/runs/{quote(key, safe='')}/cancel", {"why": why})
+
+    def retrain(self, detail: str, parameters: Mapping[str, Any], key: str) -> str:
+        """Ask for a run with settings of its own; return the request's id.
+
+        Asked twice with one key, it is one request.
 
         Raises:
             RefusedError: the trigger says why not.
@@ -273,7 +311,7 @@ class Parts:
 
     def _prometheus(self, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
         url = f"{self.addresses.prometheus}{path}"
-        answer = self._call("Prometheus", "GET", url, params=parameters, timeout=5.0)
+        answer = self._call(_PROMETHEUS, "GET", url, params=parameters, timeout=5.0)
         data: dict[str, Any] = answer["data"]
         return data
 
@@ -281,7 +319,7 @@ class Parts:
         try:
             response = self._http.request(method, url, **more)
         except httpx.TransportError as error:
-            raise self._down(part, url) from error
+            raise self._down(part, url, error) from error
         try:
             body: dict[str, Any] = response.json()
         except ValueError:
@@ -294,10 +332,16 @@ class Parts:
                 and response.status_code != _BAD_TOKEN
             ):
                 raise RefusedError(said, response.status_code)
-            raise PartDownError(f"The {part} could not answer: {said}")
+            name = part if part == _PROMETHEUS else f"The {part}"
+            raise PartDownError(f"{name} could not answer: {said.rstrip(' .')}.")
         return body
 
     @staticmethod
-    def _down(part: str, url: str) -> PartDownError:
-        name = part if part == "Prometheus" else f"The {part}"
-        return PartDownError(f"{name} does not answer at {httpx.URL(url).netloc.decode()}.")
+    def _down(part: str, url: str, error: httpx.TransportError) -> PartDownError:
+        where = httpx.URL(url).netloc.decode()
+        stopped = isinstance(error, httpx.ConnectError)
+        if part == _PROMETHEUS and stopped:
+            sentence = f"Not monitored: no Prometheus at {where}; start `make watch`."
+            return PartDownError(sentence, stopped=True)
+        name = part if part == _PROMETHEUS else f"The {part}"
+        return PartDownError(f"{name} does not answer at {where}.", stopped=stopped)

@@ -1,6 +1,6 @@
-"""Recordings to look at: the recorded runs of the latest training, and files that people drop.
+"""Recordings to look at: the recorded runs of the latest training, and uploaded files.
 
-A dropped file is held in memory, written to a temporary folder only while it is read, and gone
+An uploaded file is held in memory, written to a temporary folder only while it is read, and gone
 with the answer.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from components.features import order
 from components.features.compute import compute
 from components.features.pieces import ORDER_COLUMNS
 from components.ingest.run_file import FileNotes, read_batches
+from components.validate.contradictions import contradictions
 from serving.console import evidence
 from serving.console.parts import ServedModel
 
@@ -41,12 +42,23 @@ class Recording:
         frame: all raw columns, the feed rate and the clamp pressure, in time order.
         condition: what an inspector said of the tool; empty if nobody has.
         restored: the rows were not in the order of time, and were put into it.
+        warnings: where the telemetry contradicts the stated settings, one sentence each.
     """
 
     name: str
     frame: pd.DataFrame
     condition: str
     restored: bool
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> str:
+        """The settings in words."""
+        first = self.frame.iloc[0]
+        return (
+            f"feed rate {first[schema.FEEDRATE]:g} mm/s, "
+            f"clamp pressure {first[schema.CLAMP_PRESSURE]:g} bar"
+        )
 
     @property
     def seconds(self) -> np.ndarray:
@@ -93,11 +105,12 @@ def recorded(home: Home, run_id: str) -> Recording | None:
     )
 
 
-def dropped(content: bytes, feedrate: str, clamp_pressure: str) -> Recording:
-    """Return the recording of a dropped CSV file.
+def uploaded(content: bytes, name: str, feedrate: str, clamp_pressure: str) -> Recording:
+    """Return the recording of an uploaded CSV file.
 
     Args:
         content: of the file, at most MOST_BYTES.
+        name: of the file, for people.
         feedrate: mm/s, as typed.
         clamp_pressure: bar, as typed.
 
@@ -118,7 +131,9 @@ def dropped(content: bytes, feedrate: str, clamp_pressure: str) -> Recording:
     frame = rows.to_pandas()
     frame[schema.PHASE] = frame[schema.PHASE].replace(schema.PHASE_SPELLINGS)
     _check_phases(frame[schema.PHASE])
-    return _recording("the dropped file", frame, feed, clamp, "")
+    settings = {schema.FEEDRATE: feed, schema.CLAMP_PRESSURE: clamp}
+    found = _recording(name, frame, feed, clamp, "")
+    return replace(found, warnings=tuple(contradictions(frame, settings)))
 
 
 def _recording(
@@ -138,7 +153,10 @@ def _number(text: str, what: str, unit: str) -> float:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
-        raise ToolwearError(f"Say the {what} in {unit} as a positive number, such as 6.")
+        raise ToolwearError(
+            f"Give the {what} of this recording in {unit}, as a positive number; the answer "
+            "depends on it."
+        )
     return value
 
 

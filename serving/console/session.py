@@ -1,11 +1,12 @@
 """Who may change something: a signed cookie for those who knew the operator's token.
 
-The console keeps no sessions. The cookie holds a random word, signed with the token and the time;
-a form holds the same word, signed for forms, which no other site can read.
+The console keeps no sessions. The cookie holds a random word and the person's name, signed with the
+token and the time; a form holds the same, signed for forms: a CSRF token.
 """
 
 from __future__ import annotations
 
+import base64
 import hmac
 import secrets
 from dataclasses import dataclass
@@ -24,9 +25,11 @@ class Session:
     """An operator who has signed in.
 
     Attributes:
+        name: that the person gave.
         csrf: what each of the operator's forms has to send.
     """
 
+    name: str
     csrf: str
 
 
@@ -44,11 +47,12 @@ class Sessions:
         self._cookies = TimestampSigner(token, salt="toolwear.console.session")
         self._forms = Signer(token, salt="toolwear.console.form")
 
-    def open(self, given: str, answer: Response, secure: bool) -> bool:
+    def open(self, given: str, name: str, answer: Response, secure: bool) -> bool:
         """Put a session's cookie on an answer if the token given is right; tell whether it is."""
         if not hmac.compare_digest(given.strip().encode(), self._token.encode()):
             return False
-        word = secrets.token_urlsafe(16)
+        who = base64.urlsafe_b64encode(name.encode()).decode()
+        word = f"{secrets.token_urlsafe(16)}:{who}"
         answer.set_cookie(
             COOKIE,
             self._cookies.sign(word).decode(),
@@ -65,7 +69,8 @@ class Sessions:
             word = self._cookies.unsign(request.cookies.get(COOKIE, ""), max_age=self._seconds)
         except BadSignature:
             return None
-        return Session(self._forms.sign(word).decode())
+        name = base64.urlsafe_b64decode(word.decode().rpartition(":")[2]).decode()
+        return Session(name, self._forms.sign(word).decode())
 
     def sent_by(self, session: Session, csrf: str) -> bool:
         """Tell whether a form was made for this session."""

@@ -45,6 +45,7 @@ def application(dispatcher: Dispatcher, operations: Operations, token: str) -> S
     app = Starlette(
         routes=[
             Route("/retrain", face.operators(face.retrain), methods=["POST"]),
+            Route("/retrain", _answered(face.defaults), methods=["GET"]),
             Route("/alerts", face.operators(face.alerts), methods=["POST"]),
             Route("/approvals", _answered(face.approvals), methods=["GET"]),
             Route("/approvals/{id}", face.operators(face.decide), methods=["POST"]),
@@ -91,6 +92,11 @@ class _Face:
             raise Refusal("request", lacking, 409)
         accepted = await asyncio.to_thread(self._dispatcher.accept, wanted)
         return _json({"id": str(accepted.id), "status": accepted.state}, 202)
+
+    async def defaults(self, _request: Request) -> Response:
+        """Tell which settings a run has that is given none of its own."""
+        found = await asyncio.to_thread(self._dispatcher.backend.defaults)
+        return _json({"parameters": found})
 
     async def alerts(self, request: Request) -> Response:
         """Take a notification of Alertmanager."""

@@ -62,6 +62,9 @@ class Backend(Protocol):
     def lacks(self, parameters: Mapping[str, Any]) -> str:
         """Return why a run with these parameters of its own can't start; empty if it can."""
 
+    def defaults(self) -> dict[str, Any]:
+        """Return the settings that a run has which is given none of its own."""
+
     def start(self, run: Run) -> None:
         """Start a run, unless one of its name has started before."""
 

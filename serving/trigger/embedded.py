@@ -63,6 +63,10 @@ class Embedded:
             return f"The recordings are to be in {data}, and there is no such folder; mend 'data'."
         return ""
 
+    def defaults(self) -> dict[str, Any]:
+        """Return the settings that a run has which is given none of its own."""
+        return RunParameters().model_dump() | (self._values({}) or self._settings)
+
     def start(self, run: Run) -> None:
         """Start a run; a second start of one name does nothing."""
         lacking = self.lacks(run.parameters)

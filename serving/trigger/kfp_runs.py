@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from components.core.causes import Cause
+from components.core.config import RunParameters
 from components.core.errors import ToolwearError
 from components.core.kubeflow import (
     SUCCEEDED,
@@ -59,6 +60,10 @@ class KfpRuns:
     def lacks(self, parameters: Mapping[str, Any]) -> str:  # noqa: ARG002
         """Return nothing: what is to be had there, the run itself finds out."""
         return ""
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the settings that a run has which is given none of its own."""
+        return RunParameters().model_dump() | self._settings
 
     def start(self, run: Run) -> None:
         """Start a run; a second start of one name does nothing."""

@@ -1,6 +1,6 @@
-"""What an operator may change: start a run, allow or refuse what is held, go back.
+"""What an operator may change: start or cancel a run, approve or refuse a promotion, roll back.
 
-The trigger does all of it; the console hands on what a form says, and shows what came of it.
+The trigger does all of it; the console forwards what a form says and shows the result.
 """
 
 from __future__ import annotations
@@ -15,20 +15,36 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from components.core import states
+from components.core.config import FAST
 from serving.common.limits import BODY_SECONDS
+from serving.console import evidence
 from serving.console.pages.base import Console
 from serving.console.parts import PartDownError, RefusedError
 from serving.console.session import COOKIE, Session, is_own
 
-_FORM_BYTES, _FIELDS = 8192, 10
+_FORM_BYTES, _FIELDS = 8192, 20
 _SEE_OTHER = 303
-_FINISHED = (*states.ENDED, states.State.MERGED)
-ENDED = "The operator's session has ended, or there was none. Enter the token, then send it again."
-_WRONG = (
-    "This is not the operator's token. It stands in the file secrets/operator-token of the home."
-)
+_OPEN = ("waiting", "starting", "running")  # states of a request that can be cancelled
+ENDED_SESSION = "You are not signed in, or the session has ended. Sign in, then send it again."
+_WRONG = "This is not the operator's token. It is in the file secrets/operator-token of the home."
+_NAME = 60  # characters
+_NAMELESS = f"Give your name, in 1 to {_NAME} characters; it goes on the audit log."
 _FOREIGN = "Send the form of this page itself."
+_NO_BUDGETS = (
+    "The budgets of the run were not shown, because the trigger did not answer; load this page "
+    "again, look at them, then start the run."
+)
+# What a run's form shows and sends, by the name of the setting: label, and whether it is text.
+BUDGETS = {
+    "data": ("Folder of recordings", True),
+    "search_seconds": ("Search, seconds", False),
+    "search_evaluations": ("Search, evaluations (0: by time)", False),
+    "outer_folds": ("Outer folds with a search each", False),
+    "outer_seconds": ("Outer search, seconds", False),
+    "permutations": ("Permutations", False),
+    "explain_rows": ("Explained predictions", False),
+    "seed": ("Seed", False),
+}
 Fields = dict[str, str]
 
 
@@ -43,28 +59,43 @@ class ActionPages:
         return self._page(request, {}, said=request.query_params.get("said", "")[:300])
 
     def asked(self, request: Request) -> Response:
-        """Show what became of a cause; the state follows and is renewed."""
-        return self._console.page("asked.html.j2", id=request.path_params["id"])
+        """Show a retrain request; its state follows and is renewed."""
+        return self._asked(request, {})
+
+    def _asked(
+        self, request: Request, fields: Fields, fault: str = "", status: int = 200
+    ) -> Response:
+        return self._console.page(
+            "asked.html.j2",
+            status,
+            id=request.path_params["id"],
+            session=self._console.sessions.of(request),
+            why=fields.get("why", ""),
+            fault=fault,
+        )
 
     def progress(self, request: Request) -> Response:
-        """Show the state of a cause and the steps of its run."""
+        """Show the state of a retrain request and the steps of its run."""
         try:
-            cause = self._console.parts.cause(request.path_params["id"])
+            found = self._console.parts.request(request.path_params["id"])
         except RefusedError as error:
             return self._console.page("fault.html.j2", error.status, sentence=str(error))
         except PartDownError as error:
             return self._console.page("down.html.j2", sentence=str(error))
-        ended, kfp_ui = cause["status"] in _FINISHED, self._console.parts.addresses.kfp_ui
-        return self._console.page("progress.html.j2", cause=cause, ended=ended, kfp_ui=kfp_ui)
+        ended, kfp_ui = found["status"] not in _OPEN, self._console.parts.addresses.kfp_ui
+        return self._console.page("progress.html.j2", cause=found, ended=ended, kfp_ui=kfp_ui)
 
-    def causes(self, _request: Request) -> Response:
-        """Show the newest causes."""
+    def requests(self, _request: Request) -> Response:
+        """Show the newest retrain requests."""
         try:
-            causes = self._console.parts.causes()
+            found = self._console.parts.requests()
         except PartDownError as error:
             return self._console.page("down.html.j2", sentence=str(error))
         return self._console.page(
-            "causes.html.j2", causes=causes, kfp_ui=self._console.parts.addresses.kfp_ui
+            "requests.html.j2",
+            requests=found,
+            open_states=_OPEN,
+            kfp_ui=self._console.parts.addresses.kfp_ui,
         )
 
     def rollout(self, _request: Request) -> Response:
@@ -80,11 +111,13 @@ class ActionPages:
         fields = await self._own_form(request)
         if isinstance(fields, Response):
             return fields
-        kept = urlencode({name: fields[name] for name in _TYPED if fields.get(name)})
+        kept = urlencode({key: fields[key] for key in _TYPED if key != "name" and fields.get(key)})
         answer = RedirectResponse("/operate" + (f"?{kept}" if kept else ""), _SEE_OTHER)
-        if not self._console.sessions.open(
-            fields.get("token", ""), answer, request.url.scheme == "https"
-        ):
+        name = " ".join(fields.get("name", "").split())
+        if not (name.isprintable() and 0 < len(name) <= _NAME):
+            return await run_in_threadpool(self._page, request, fields, _NAMELESS, 400)
+        secure = request.url.scheme == "https"
+        if not self._console.sessions.open(fields.get("token", ""), name, answer, secure):
             return await run_in_threadpool(self._page, request, fields, _WRONG, 403)
         return answer
 
@@ -96,17 +129,30 @@ class ActionPages:
             answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
             return answer
 
-        return await self._done(request, leave)
+        return await self._done(request, leave, self._page)
 
     async def retrain(self, request: Request) -> Response:
         """Ask for a run, and show its progress."""
 
         def ask(fields: Fields) -> Response:
             key = fields.get("key") or secrets.token_hex(16)
-            found = self._console.parts.retrain(fields.get("detail", ""), _parameters(fields), key)
+            parameters = _parameters(fields)
+            if not parameters:
+                raise RefusedError(_NO_BUDGETS, 409)
+            found = self._console.parts.retrain(fields.get("detail", ""), parameters, key)
             return RedirectResponse(f"/asked/{found}", _SEE_OTHER)
 
-        return await self._done(request, ask)
+        return await self._done(request, ask, self._page)
+
+    async def cancel(self, request: Request) -> Response:
+        """Cancel a run, whether it waits or is running."""
+        key = request.path_params["id"]
+
+        def end(fields: Fields) -> Response:
+            self._console.parts.cancel(key, fields.get("why", ""))
+            return RedirectResponse(f"/asked/{key}", _SEE_OTHER)
+
+        return await self._done(request, end, self._asked)
 
     async def decide(self, request: Request) -> Response:
         """Allow or refuse what is held."""
@@ -115,7 +161,7 @@ class ActionPages:
             decision, why = fields.get("decision", ""), fields.get("why", "")
             return _moved(self._console.parts.decide(request.path_params["id"], decision, why))
 
-        return await self._done(request, tell)
+        return await self._done(request, tell, self._page)
 
     async def rollback(self, request: Request) -> Response:
         """Go back from what was released last."""
@@ -123,24 +169,29 @@ class ActionPages:
         def go_back(fields: Fields) -> Response:
             return _moved(self._console.parts.roll_back(fields.get("why", "")))
 
-        return await self._done(request, go_back)
+        return await self._done(request, go_back, self._page)
 
-    async def _done(self, request: Request, action: Callable[[Fields], Response]) -> Response:
+    async def _done(
+        self,
+        request: Request,
+        action: Callable[[Fields], Response],
+        page: Callable[[Request, Fields, str, int], Response],
+    ) -> Response:
         """Do it if an operator's own form asks for it, else say why not and keep what was typed."""
         fields = await self._own_form(request)
         if isinstance(fields, Response):
             return fields
         session = self._console.sessions.of(request)
         if session is None:
-            return await run_in_threadpool(self._page, request, fields, ENDED, 401)
+            return await run_in_threadpool(page, request, fields, ENDED_SESSION, 401)
         if not self._console.sessions.sent_by(session, fields.get("csrf", "")):
-            return await run_in_threadpool(self._page, request, fields, _FOREIGN, 403)
+            return await run_in_threadpool(page, request, fields, _FOREIGN, 403)
         try:
             return await run_in_threadpool(action, fields)
         except RefusedError as error:
-            return await run_in_threadpool(self._page, request, fields, str(error), error.status)
+            return await run_in_threadpool(page, request, fields, str(error), error.status)
         except PartDownError as error:
-            return await run_in_threadpool(self._page, request, fields, str(error), 503)
+            return await run_in_threadpool(page, request, fields, str(error), 503)
 
     async def _own_form(self, request: Request) -> Fields | Response:
         if not is_own(request):
@@ -160,9 +211,11 @@ class ActionPages:
         session: Session | None = self._console.sessions.of(request)
         typed = {name: fields.get(name, request.query_params.get(name, "")) for name in _TYPED}
         held: list[dict[str, Any]] = []
-        down, move = "", None
+        down, move, budgets = "", None, None
         try:
             held, move = self._console.parts.approvals()
+            if session is not None:
+                budgets = self._console.parts.run_defaults()
         except PartDownError as error:
             down = str(error)
         return self._console.page(
@@ -175,26 +228,39 @@ class ActionPages:
             down=down,
             held=held,
             rollout=bool(self._console.parts.addresses.front),
+            back=evidence.rollback_target(self._console.home, self._console.parts.addresses.model),
             move=move,
+            budgets=budgets
+            and [
+                (name, *about, typed[name] or budgets.get(name, ""))
+                for name, about in BUDGETS.items()
+            ],
+            fast=FAST,
             key=secrets.token_hex(16),
         )
 
 
-_TYPED = ("detail", "seed", "why")
+_TYPED = ("detail", "why", "name", "fast", *BUDGETS)
 
 
 def _parameters(fields: Fields) -> dict[str, Any]:
-    """Return what the form asks of the run; the trigger says what is wrong with it."""
-    asked: dict[str, Any] = {"fast": True} if fields.get("fast") == "yes" else {}
-    seed = fields.get("seed", "").strip()
-    if seed:
-        asked["seed"] = int(seed) if seed.isdecimal() and seed.isascii() else seed
+    """Return what the form asks of the run; the trigger says what is wrong with it.
+
+    A short search has its own budgets instead of the form's.
+    """
+    fast = fields.get("fast") == "yes"
+    asked: dict[str, Any] = {"fast": True} if fast else {}
+    for name, (_, is_text) in BUDGETS.items():
+        given = fields.get(name, "").strip()
+        if given and not (fast and name in FAST):
+            whole = not is_text and given.isdecimal() and given.isascii()
+            asked[name] = int(given) if whole else given
     return asked
 
 
 def _moved(found: dict[str, Any]) -> Response:
     if "state" in found:
-        said = f"It takes a while, as on a cluster: {found['action']} is at work. Look here again."
+        said = f"The {found['action']} takes a while; reload this page to see its result."
         return RedirectResponse("/operate?" + urlencode({"said": said}), _SEE_OTHER)
     origin, target = found["from"] or "no version", found["to"] or "no version"
     said = f"Done: {found['action'].replace('_', ' ')}, from {origin} to {target}."

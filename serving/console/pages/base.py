@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from components.core import words
 from components.core.home import Home
 from serving.console.parts import Parts
 from serving.console.session import Sessions
@@ -70,6 +71,11 @@ def _percent(value: float | None, digits: int = 1) -> str:
     return "n/a" if value is None else f"{value:.{digits}%}"
 
 
+def _sentence(text: str) -> str:
+    """Return a sentence that came from elsewhere with exactly one full stop."""
+    return f"{text.rstrip(' .')}." if text else ""
+
+
 def _figure(value: float | None, digits: int = 4) -> str:
     if value is None:
         return "n/a"
@@ -85,4 +91,12 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"percent": _percent, "figure": _figure, "zip": zip}
+_TEMPLATES.filters |= {
+    "percent": _percent,
+    "figure": _figure,
+    "sentence": _sentence,
+    "cause": words.cause,
+    "use": words.use,
+    "warning": words.warning,
+    "zip": zip,
+}

@@ -1,4 +1,4 @@
-"""Data: distributions, what is asked now against the reference, correlations, the checks."""
+"""Data: distributions, recent requests against training data, correlations, the checks."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class DataPages:
         return self._console.page("correlations.html.j2", **shown)
 
     def window(self, _request: Request) -> Response:
-        """Show what was asked last against the model's reference."""
+        """Compare recent requests with the model's training data."""
         home = self._console.home.root
         try:
             champion, package = pointer.read_package(home)
@@ -85,8 +85,8 @@ class DataPages:
         if len(asked) < _LEAST_ROWS:
             return self._console.page(
                 "note.html.j2",
-                sentence=f"The service has answered {len(asked)} rows with this champion; from "
-                f"{_LEAST_ROWS} on they are compared with its reference here.",
+                sentence=f"The champion has answered {len(asked)} rows so far; from "
+                f"{_LEAST_ROWS} rows on they are compared with its training data here.",
             )
         reference = package.reference()["X"]
         rows = asked[list(package.features)].to_numpy(dtype=np.float64)
@@ -171,7 +171,7 @@ def _against(name: str, reference: np.ndarray, asked: np.ndarray) -> dict[str, A
     return {
         "name": name,
         "plot": svg.histogram(
-            f"{name}, asked now against the reference",
+            f"{name}, recent requests against training data",
             edges,
             [("c2", _share(reference, edges)), ("c0", _share(asked, edges))],
         ),

@@ -1,8 +1,8 @@
-"""Home: is the tool worn? A recorded run or a dropped file, and the state of the system."""
+"""Home: is the tool worn? A recorded run or an uploaded file, and the state of the system."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from serving.console.session import is_own
 _DRAINED_BYTES = 256 << 20  # of a file that is too large, so that the browser reads our answer
 _FORM_BYTES = 64 << 10  # for the form's other fields
 _MOST_STRETCHES = 12
+_NAME = 80  # characters of a file's name that are shown
 _SIGNALS = (
     ("S1_OutputPower", "spindle power", "kW"),
     ("S1_CurrentFeedback", "spindle current", "A"),
@@ -84,7 +85,9 @@ def result(seen: Look, run_id: str | None) -> dict[str, Any]:
         answer: float((seen.answers[judged] == answer).mean()) for answer in (*_ORDER, NOT_SURE)
     }
     return {
-        "name": recording.name,
+        "name": recording.name if run_id is None else recording.name.capitalize(),
+        "settings": recording.settings,
+        "warnings": recording.warnings,
         "run_id": run_id,
         "condition": recording.condition,
         "restored": recording.restored,
@@ -125,7 +128,7 @@ def _signal(
     recording: Recording, seconds: np.ndarray, column: str, name: str, unit: str
 ) -> dict[str, Any]:
     values = recording.frame[column].to_numpy(dtype=np.float64)
-    box = svg.Box(f"{name} along {recording.name}", "seconds", unit, height=110)
+    box = svg.Box(f"{name} along {recording.name}", "seconds", unit, 460, 130)
     return {
         "name": name,
         "column": column,
@@ -188,22 +191,27 @@ class HomePages:
         page.background = BackgroundTask(self._ahead, run_id)
         return page
 
-    async def drop(self, request: Request) -> Response:
-        """Judge a dropped file."""
+    async def upload(self, request: Request) -> Response:
+        """Judge an uploaded file."""
         if not is_own(request):
-            return self._page(fault="Drop the file on this page itself.", status=403)
+            return self._page(fault="Send the form of this page itself.", status=403)
         try:
-            content, fields = await _read(request)
-            seen = await run_in_threadpool(self._judge, content, fields)
+            content, name, fields = await _read(request)
         except ToolwearError as error:
             return await run_in_threadpool(self._page, fault=str(error), status=422)
+        try:
+            seen = await run_in_threadpool(self._judge, content, name, fields)
+        except ToolwearError as error:
+            return await run_in_threadpool(self._page, fault=str(error), status=422, typed=fields)
         except PartDownError as error:
-            return await run_in_threadpool(self._page, fault=str(error), status=503)
-        return await run_in_threadpool(self._page, result=result(seen, None))
+            return await run_in_threadpool(
+                self._page, fault=f"{error} Send the file again.", status=503, typed=fields
+            )
+        return await run_in_threadpool(self._page, result=result(seen, None), typed=fields)
 
-    def _judge(self, content: bytes, fields: dict[str, str]) -> Look:
-        feed, clamp = fields.get(schema.FEEDRATE, ""), fields.get(schema.CLAMP_PRESSURE, "")
-        return look(self._console, recordings.dropped(content, feed, clamp))
+    def _judge(self, content: bytes, name: str, fields: dict[str, str]) -> Look:
+        feed, clamp = (fields.get(setting, "") for setting in schema.SETTING_COLUMNS)
+        return look(self._console, recordings.uploaded(content, name, feed, clamp))
 
     def _page(
         self,
@@ -211,6 +219,7 @@ class HomePages:
         fault: str = "",
         result: dict[str, Any] | None = None,
         status: int = 200,
+        typed: Mapping[str, str] | None = None,
     ) -> Response:
         table = recordings.table(self._console.home)
         runs = table.to_dict("records")
@@ -225,35 +234,44 @@ class HomePages:
             fault=fault,
             result=result,
             most_bytes=MOST_BYTES,
+            typed={name: (typed or {}).get(name, "") for name in schema.SETTING_COLUMNS},
         )
 
     def strip(self, _request: Request) -> Response:
         """Show the state of the system in one strip."""
         console = self._console
         latest = evidence.runs(console.home)
-        try:
-            alerts: list[dict[str, Any]] | None = console.parts.alerts()
-        except PartDownError:
-            alerts = None
-        try:
-            drift: list[str] | None = console.parts.drift()["alarms"]
-        except PartDownError:
-            drift = None
         return console.page(
             "strip.html.j2",
             champion=pointer.read(console.home.root),
-            up={name: console.parts.is_up(name) for name in _SERVERS},
-            alerts=alerts,
-            drift=drift,
+            states={name: console.parts.state(name) for name in _SERVERS},
+            alerts=self._alerts(),
+            drift=self._drift(),
             latest=latest[0].row() if latest else None,
         )
+
+    def _alerts(self) -> dict[str, Any]:
+        """Return the number of open alerts, or why there is none to tell."""
+        try:
+            return {"open": len(self._console.parts.alerts())}
+        except PartDownError as error:
+            return {"open": None, "stopped": error.stopped}
+
+    def _drift(self) -> dict[str, Any]:
+        """Return the kinds with an alarm and how many were judged; None if nobody tells."""
+        try:
+            state = self._console.parts.drift()
+        except PartDownError:
+            return {"alarms": None}
+        judged = sum(kind["result"] is not None for kind in state["kinds"].values())
+        return {"alarms": state["alarms"], "judged": judged, "kinds": len(state["kinds"])}
 
 
 _SERVERS = ("predictor", "transformer", "explainer")
 
 
-async def _read(request: Request) -> tuple[bytes, dict[str, str]]:
-    """Return the bytes of the form's file and its other fields, in memory.
+async def _read(request: Request) -> tuple[bytes, str, dict[str, str]]:
+    """Return the form's file, its name and the other fields, in memory.
 
     Raises:
         ToolwearError: there is no file, or it is too large.
@@ -284,4 +302,5 @@ async def _read(request: Request) -> tuple[bytes, dict[str, str]]:
     if file is None or isinstance(file, str) or not file.filename:
         raise ToolwearError("Choose a CSV file of one run first.")
     fields = {key: value for key, value in form.items() if isinstance(value, str)}
-    return await file.read(), fields
+    name = file.filename.replace("\\", "/").rpartition("/")[2][:_NAME] or "the file"
+    return await file.read(), name, fields

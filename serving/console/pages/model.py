@@ -166,7 +166,7 @@ def _roc(held: dict[str, pd.DataFrame]) -> Markup:
     for name, part in held.items():
         false, true, _ = roc_curve(part["y"], part["p"])
         drawn.append(svg.Line(model_name(name), false, true, _STYLES[name]))
-    return svg.lines(_square("ROC", "false alarms (share)", "found (share)"), drawn)
+    return svg.lines(_square("ROC", "false positive rate", "true positive rate"), drawn)
 
 
 def _precision_recall(held: dict[str, pd.DataFrame]) -> Markup:
@@ -185,14 +185,18 @@ def _calibration(calibration: dict[str, Any]) -> Markup:
             said = np.array([item["mean_p"] for item in bins])
             was = np.array([item["worn_share"] for item in bins])
             drawn.append(svg.Line(model_name(name), said, was, _STYLES[name]))
-    return svg.lines(_square("Calibration", "P(worn) as said", "share that was worn"), drawn)
+    return svg.lines(_square("Calibration", "predicted P(worn)", "observed share worn"), drawn)
 
 
 def _coverage(coverage: dict[str, Any]) -> Markup:
     curve = sorted(coverage["coverage_curve"], key=lambda item: item["coverage"])
     curve = [item for item in curve if item["accuracy"] is not None]
     box = svg.Box(
-        "Coverage against accuracy", "share of the rows answered", "accuracy", _SIDE, _SIDE - 40
+        "Accuracy against coverage",
+        "coverage (share of rows answered)",
+        "accuracy",
+        _SIDE,
+        _SIDE - 40,
     )
     low, high = np.array([item["interval"] for item in curve]).T
     line = svg.Line(

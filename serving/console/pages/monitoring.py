@@ -32,13 +32,13 @@ _PLOTS = (
         ),
     ),
     (
-        "Time in a stage, 99 % of requests",
+        "Stage latency, 99th percentile",
         "seconds",
         "server",
         "histogram_quantile(0.99, sum by (server, le) (rate(toolwear_stage_seconds_bucket[{w}])))",
     ),
     (
-        "Failures by our fault",
+        "Responses with a 5xx",
         "a second",
         "server",
         "sum by (server) (rate(toolwear_failures_total[{w}]))",

@@ -30,7 +30,7 @@ STEPS = (
     ("report",),
     ("finish",),
 )
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 104, 40, 22, 16
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 124, 40, 20, 16
 _ACROSS = 7  # columns in a row of the picture
 
 

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from components.core import schema
 from components.explain.findings import agreement
 from components.explain.methods.subject import Envelope
+from components.explain.quality import quality_sentence
 from serving.console import recordings, svg
 from serving.console.pages.base import FOLDER, Console
 from serving.console.parts import PartDownError, ServedModel
@@ -60,12 +61,16 @@ class WhyPages:
         """Show the page; the explanations follow one by one."""
         runs = recordings.table(self._console.home)[schema.RUN_ID].tolist()
         run_id = request.query_params.get("run") or (runs[0] if runs else "")
-        fault, rows = "", 0
+        asked = request.query_params.get("row")
+        fault, rows, down = "", 0, False
+        row: int | str = asked or ""
         try:
-            point = self._point(run_id, request.query_params.get("row"))
+            point = self._point(run_id, asked)
             row, rows = point.row, point.rows
-        except (NoSuchRowError, PartDownError) as error:
-            fault, row = str(error), 0
+        except NoSuchRowError as error:
+            fault = str(error)
+        except PartDownError as error:
+            fault, down = str(error), True
         return self._console.page(
             "why.html.j2",
             runs=runs,
@@ -73,6 +78,7 @@ class WhyPages:
             row=row,
             rows=rows,
             fault=fault,
+            down=down,
             local=LOCAL,
             whole=WHOLE,
         )
@@ -156,11 +162,7 @@ class WhyPages:
         return {
             "name": name,
             "title": _TITLES[name],
-            "quality": {
-                key.replace("_", " "): value
-                for key, value in found["quality"].items()
-                if value is not None
-            },
+            "quality": quality_sentence(name, found["quality"]),
             **_SHOWS[name](found),
         }
 
@@ -183,7 +185,7 @@ class WhyPages:
         return {
             "name": "agreement",
             "title": "Where they agree and disagree",
-            "quality": {},
+            "quality": "",
             "plots": [],
             "sentences": sentences,
             "table": None,
@@ -312,7 +314,7 @@ def _pdp(found: Envelope) -> dict[str, Any]:
             svg.lines(box, [svg.Line("mean", grid, mean, "c0", mean - error, mean + error)])
         )
     return {
-        "sentences": [f"The model leans most on {top[0]}; bands are two standard errors."],
+        "sentences": [f"{top[0]} changes the mean prediction most; bands are two standard errors."],
         "plots": plots,
         "table": (
             ("feature", "swing of mean P(worn)", "turns"),
