@@ -80,6 +80,7 @@ def make_run(root: Path, seed: int = 0, noise: float = 0.0, data_seed: int = 0) 
         {
             "label_agreement": 1.0,
             "max_abs_diff": 1e-9,
+            "full_ensemble": {"label_agreement": 1.0, "max_abs_diff": 1e-9},
             "sha256": file_digest(run.automl / "model.onnx"),
         },
     )
@@ -161,6 +162,14 @@ def _evaluation(
             },
             "statements": ["The band misses its target.", "It knows its runs."],
             "permutation": {"p": 0.3},
+            "noise": {
+                "rows": len(y),
+                "changed": {"float32": 0.0},
+                "changed_labels": 0.0,
+                "numerical": 0.0,
+                "last_digit_points": 0.0,
+            },
+            "behaviour": {"passed": 0, "of": 0, "checks": []},
         },
     )
     jsonfile.write(

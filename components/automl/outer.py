@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from components.automl import data
-from components.automl.export.gate import Agreement, export_ensemble
+from components.automl.export.gate import Limit, export_ensemble
 from components.automl.logic import choose_folds, group_folds, prediction_table
 from components.automl.progress import Progress
 from components.automl.request import Request
@@ -27,7 +27,7 @@ _INNER_FOLDS = 3
 _PROTOCOLS = (schema.NEW_RUN, schema.NEW_SETTING)
 
 
-def run_outer(request: Request, limit: Agreement, folder: Path) -> None:
+def run_outer(request: Request, limit: Limit, folder: Path) -> None:
     """Search once for each chosen fold and write what came of it below `folder`.
 
     Writes `predictions.parquet`, `summary.json` (a list, one entry a fold) and
@@ -82,7 +82,7 @@ def _inner_folds(samples: Samples, protocol: str, fold: Fold) -> np.ndarray | No
 
 def _search_fold(
     request: Request,
-    limit: Agreement,
+    limit: Limit,
     samples: Samples,
     protocol: str,
     fold: Fold,
@@ -108,6 +108,7 @@ def _search_fold(
         "rows": {"train": len(fold.train_index), "test": len(fold.test_index)},
         "agreement": asdict(export.agreement),
         "dropped_members": [asdict(member) for member in export.dropped],
+        "cut_members": [asdict(member) for member in export.cut],
         **found.history,
     }
     return prediction_table(protocol, schema.RESPONSE, fold, samples, p), details

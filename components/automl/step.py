@@ -16,7 +16,7 @@ import yaml
 
 from components.automl import data, outer, space
 from components.automl.export.ensemble import weighted_mean
-from components.automl.export.gate import Agreement, Export, export_ensemble
+from components.automl.export.gate import Export, Limit, export_ensemble
 from components.automl.logic import prediction_table
 from components.automl.progress import Progress
 from components.automl.request import Request
@@ -62,11 +62,11 @@ def automl(request: Request) -> None:
     _write(request, samples, fold, found, export, limit, every, outer_folder)
 
 
-def export_limit() -> Agreement:
+def export_limit() -> Limit:
     """Return the gate of the export, from the reviewed thresholds."""
     # Read without their schema: pydantic is not in this environment, other steps check the file.
     limits = yaml.safe_load(_THRESHOLDS.read_text(encoding="utf-8"))["export"]
-    return Agreement(limits["label_agreement"], limits["probability_tolerance"])
+    return Limit(limits["label_agreement"], limits["probability_tolerance"], limits["tree_nodes"])
 
 
 def _search_main(request: Request, samples: Samples, fold: Fold) -> Found:
@@ -87,9 +87,7 @@ def _search_main(request: Request, samples: Samples, fold: Fold) -> Found:
     return found
 
 
-def _beside(
-    request: Request, limit: Agreement, folder: Path, samples: Samples, fold: Fold
-) -> Found:
+def _beside(request: Request, limit: Limit, folder: Path, samples: Samples, fold: Fold) -> Found:
     """Run the main search here and the outer ones in a process beside it."""
     # Spawned, not forked: auto-sklearn keeps global state. Not a daemon: it has children itself.
     process = multiprocessing.get_context("spawn").Process(
@@ -112,7 +110,7 @@ def _write(
     fold: Fold,
     found: Found,
     export: Export,
-    limit: Agreement,
+    limit: Limit,
     every: np.ndarray,
     outer_folder: Path,
 ) -> None:
@@ -166,13 +164,14 @@ def _settings(request: Request) -> dict[str, Any]:
     }
 
 
-def _export_record(export: Export, limit: Agreement, rows: int, model: Path) -> dict[str, Any]:
+def _export_record(export: Export, limit: Limit, rows: int, model: Path) -> dict[str, Any]:
     return {
         "rows": rows,
         **asdict(export.agreement),
         "limit": asdict(limit),
         "full_ensemble": asdict(export.full_agreement),
         "dropped_members": [asdict(member) for member in export.dropped],
+        "cut_members": [asdict(member) for member in export.cut],
         "sha256": file_digest(model),
         "bytes": len(export.model),
         "opsets": OPSETS,

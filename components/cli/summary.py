@@ -128,6 +128,12 @@ def _print_details(summary: dict[str, Any], console: Console) -> None:
         f"{data['digest'][:12]})",
         highlight=False,
     )
+    console.print(
+        f"graph of {model['bytes'] / 1e6:.1f} MB: {model['memory_mib']:.0f} MiB of a server's "
+        f"memory, {model['milliseconds_per_row']:.2f} ms a row; numerical noise changes "
+        f"{summary['noise']['numerical']:.2%} of the labels",
+        highlight=False,
+    )
     took = summary["timings"]["total"]
     console.print(f"took {took:.0f} s, {len(summary['cached'])} steps from the cache")
 

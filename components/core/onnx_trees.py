@@ -179,5 +179,16 @@ def forest_model(estimators: Sequence[Any], recorded: np.ndarray) -> onnx.ModelP
     return graph.model(forest(graph.features, estimators, Cuts.of(recorded)))
 
 
+def tree_nodes(model: bytes) -> int:
+    """Return how many nodes the trees of a graph have together."""
+    graph = onnx.load_model_from_string(model).graph
+    return sum(
+        len(attribute.ints)
+        for node in graph.node
+        for attribute in node.attribute
+        if attribute.name == "nodes_nodeids"
+    )
+
+
 def _doubles(name: str, values: np.ndarray) -> onnx.TensorProto:
     return numpy_helper.from_array(np.asarray(values, dtype=np.float64), name)

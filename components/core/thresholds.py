@@ -56,10 +56,12 @@ class Guard(_Section):
 
 
 class Export(_Section):
-    """How far an exported ONNX graph may stand off the model that it was made from."""
+    """How far an exported graph may differ from the model that it was made from, and its size."""
 
     label_agreement: float = Field(ge=0, le=1)
     probability_tolerance: float = Field(gt=0)
+    tree_nodes: int = Field(ge=1)
+    full_ensemble_agreement: float = Field(ge=0, le=1)
 
 
 class Decision(_Section):
@@ -77,8 +79,23 @@ class Decision(_Section):
     lime_rank_correlation: float = Field(ge=-1, le=1)
     lime_faithful_share: float = Field(ge=0, le=1)
     predict_milliseconds_per_row: float = Field(gt=0)
+    noise_changed_labels: float = Field(ge=0, lt=1)
     new_data_runs: int = Field(ge=1)
     new_data_rows: int = Field(ge=1)
+
+
+class Server(_Section):
+    """Memory of a server, MiB."""
+
+    limit_mib: int = Field(gt=0)
+    without_model_mib: int = Field(gt=0)
+
+
+class Serving(_Section):
+    """What the servers' pods may use of memory, and what they need before any model."""
+
+    memory_share: float = Field(gt=0, le=1)
+    servers: dict[str, Server] = Field(min_length=1)
 
 
 class Abstention(_Section):
@@ -171,6 +188,7 @@ class Thresholds(_Section):
     guard: Guard
     export: Export
     decision: Decision
+    serving: Serving
     abstention: Abstention
     monitor: Monitor
     rollout: Rollout

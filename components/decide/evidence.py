@@ -36,6 +36,7 @@ class Evidence:
         permutation_p: of the test on the maximum over all that was tried; None if not tested.
         export: how far the graph stands off the model that it was made from.
         export_is_of_this_graph: whether that was measured on this very file.
+        noise: largest share of the labels that the noise of arithmetic changes.
         explanations: quality of each method.
         data_valid: whether the recordings passed every critical check.
         audit_reasons: why this feature set may say nothing about new runs.
@@ -47,6 +48,7 @@ class Evidence:
     permutation_p: float | None
     export: Mapping[str, Any]
     export_is_of_this_graph: bool
+    noise: float
     explanations: Mapping[str, Mapping[str, Any]]
     data_valid: bool
     audit_reasons: list[str]
@@ -92,6 +94,7 @@ def read(folders: Folders) -> Evidence:
         permutation_p=(metrics.get("permutation") or {}).get("p"),
         export=export,
         export_is_of_this_graph=export["sha256"] == file_digest(folders.automl / MODEL),
+        noise=metrics["noise"]["numerical"],
         explanations={
             name: item["quality"] for name, item in explanations.items() if "quality" in item
         },

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from components.core.metrics import LEVEL
-from components.core.thresholds import Decision
+from components.core.thresholds import Decision, Thresholds
 from components.decide.comparison import Comparison
+from components.decide.footprint import Footprint
 from components.decide.outcomes import KNOWN_RUNS_ONLY, NEW_RUNS, Outcome
 
 
@@ -120,6 +121,33 @@ def enough_new_data(runs: int, rows: int, limits: Decision) -> Check:
         f"{rows:,} rows of {runs} runs that the champion was not trained on, and at least "
         f"{limits.new_data_rows:,} rows of {limits.new_data_runs} are needed",
     )
+
+
+def servable(footprint: Footprint, limits: Thresholds) -> list[Check]:
+    """Return the checks that every server's pod can hold the model, and that it answers in time.
+
+    Args:
+        footprint: of the challenger.
+        limits: the thresholds, with what the pods may use.
+    """
+    serving = limits.serving
+    return [
+        *(
+            at_most(
+                f"Memory of the {name} with this model, MiB",
+                round(server.without_model_mib + footprint.memory_mib, 1),
+                round(server.limit_mib * serving.memory_share, 1),
+                Outcome.REFUSE_TOO_LARGE,
+            )
+            for name, server in serving.servers.items()
+        ),
+        at_most(
+            "Milliseconds for one row",
+            footprint.milliseconds_per_row,
+            limits.decision.predict_milliseconds_per_row,
+            Outcome.REFUSE_SLOW,
+        ),
+    ]
 
 
 def choose(

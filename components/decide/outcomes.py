@@ -22,6 +22,8 @@ class Outcome(StrEnum):
     REFUSE_DATA = "refuse_data"  # the recordings failed a critical check
     REFUSE_THRESHOLD = "refuse_threshold"
     REFUSE_SLOW = "refuse_slow"
+    REFUSE_TOO_LARGE = "refuse_too_large"  # a server's pod has not the memory
+    REFUSE_BRITTLE = "refuse_brittle"  # numerical noise changes its labels
     REFUSE_EXPLANATIONS = "refuse_explanations"  # they are wrong, or change with the seed
     REFUSE_POISONED = "refuse_poisoned"  # the guard stopped the run before anything was trained
     REFUSE_BY_PERSON = "refuse_by_person"  # it won, was held, and a person said no

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +12,6 @@ from components.core.package import Package
 from components.core.reference import row_keys
 from components.decide.comparison import Comparison, compare
 from components.features.dataset import Samples
-
-_TIMED_ROWS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +71,3 @@ def arrived(champion: Champion, samples: Samples) -> tuple[int, int]:
     seen = np.isin(keys, champion.package.reference()["trained_on"])
     new = ~np.isin(samples.run, np.unique(samples.run[seen]))
     return len(np.unique(samples.run[new])), int(new.sum())
-
-
-def milliseconds_per_row(model: OnnxModel, rows: np.ndarray) -> float:
-    """Return the median time for one row at a time, milliseconds, after a warm-up."""
-    chosen = rows[np.linspace(0, len(rows) - 1, min(_TIMED_ROWS, len(rows))).astype(int)]
-    model.predict_proba(chosen[:1])
-    seconds = []
-    for row in chosen:
-        started = time.perf_counter()
-        model.predict_proba(row[None])
-        seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds)) * 1000

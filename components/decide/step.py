@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,16 @@ from components.core.home import Home
 from components.core.onnx_model import OnnxModel
 from components.core.registry import CHAMPION, Registry
 from components.core.steps import report
-from components.core.thresholds import Thresholds, thresholds
+from components.core.thresholds import Decision, Thresholds, thresholds
 from components.decide import evidence as evidences
 from components.decide import logic, plots
 from components.decide.comparison import Comparison
 from components.decide.earlier import best_of, earlier_champions
 from components.decide.evidence import Evidence, Folders
+from components.decide.footprint import Footprint, measure
 from components.decide.logic import Check
 from components.decide.outcomes import Outcome
-from components.decide.scoring import Champion, arrived, milliseconds_per_row, score
+from components.decide.scoring import Champion, arrived, score
 from components.features import dataset
 from components.features.dataset import Samples
 from components.features.definitions import FEATURE_SETS
@@ -69,7 +70,8 @@ def decide(
     test = folds(schema.KNOWN_RUNS, samples, splits)[0].test_index
     registry = Registry(home, mlflow_uri, model_name)
     champion = _champion(registry)
-    judged = _judge(evidence, challenger, champion, samples, test, seed)
+    footprint = measure(folders.automl / evidences.MODEL, samples.X)
+    judged = _judge(evidence, challenger, footprint, champion, samples, test, seed)
     if champion is not None and cause_of(cause) is Cause.NEW_DATA:
         judged.checks.append(_enough_new_data(champion, samples))
     facts = {
@@ -104,6 +106,7 @@ def decide(
                 "data_digest": data_digest,
                 "feature_set": evidence.feature_set,
                 "rows": len(test),
+                "footprint": asdict(footprint),
                 **facts,
             },
             "comparison": logic.as_dict(judged.comparison) if judged.comparison else None,
@@ -126,6 +129,7 @@ def decide(
 def _judge(
     evidence: Evidence,
     challenger: OnnxModel,
+    footprint: Footprint,
     champion: Champion | None,
     samples: Samples,
     test: np.ndarray,
@@ -147,7 +151,9 @@ def _judge(
         checks.append(interface)
         if interface.passed:
             comparison = score(challenger, champion, samples, test, seed)
-    return Judged([*checks, *_measured(evidence, challenger, samples, limits)], comparison)
+    checks += _measured(evidence, limits)
+    checks += logic.servable(footprint, limits)
+    return Judged([*checks, *_explained(evidence, limits.decision)], comparison)
 
 
 def _enough_new_data(champion: Champion, samples: Samples) -> Check:
@@ -160,9 +166,7 @@ def _required(evidence: Evidence) -> dict[str, float | None]:
     return {name: evidence.known_runs.get(name) for name in names}
 
 
-def _measured(
-    evidence: Evidence, challenger: OnnxModel, samples: Samples, limits: Thresholds
-) -> list[Check]:
+def _measured(evidence: Evidence, limits: Thresholds) -> list[Check]:
     limit = limits.decision
     known, export = evidence.known_runs, evidence.export
     return [
@@ -185,6 +189,12 @@ def _measured(
             Outcome.REFUSE_EXPORT,
         ),
         logic.at_least(
+            "Agreement of the graph's labels with the whole ensemble's",
+            export["full_ensemble"]["label_agreement"],
+            limits.export.full_ensemble_agreement,
+            Outcome.REFUSE_EXPORT,
+        ),
+        logic.at_least(
             "Accuracy on known runs",
             known.get("accuracy"),
             limit.known_runs_accuracy,
@@ -197,11 +207,16 @@ def _measured(
             Outcome.REFUSE_THRESHOLD,
         ),
         logic.at_most(
-            "Milliseconds for one row",
-            milliseconds_per_row(challenger, samples.X),
-            limit.predict_milliseconds_per_row,
-            Outcome.REFUSE_SLOW,
+            "Largest share of labels that numerical noise changes",
+            evidence.noise,
+            limit.noise_changed_labels,
+            Outcome.REFUSE_BRITTLE,
         ),
+    ]
+
+
+def _explained(evidence: Evidence, limit: Decision) -> list[Check]:
+    return [
         logic.at_most(
             "Error of the SHAP values against the exact ones",
             evidence.quality("shap", "exact_error"),

@@ -18,10 +18,11 @@ from components.core.onnx_model import OnnxModel
 from components.features.definitions import AXIS_POSITION
 
 _SINGLE_ROWS = 100
-_NOISE = 1e-9  # relative; beyond what float64 arithmetic leaves behind
+_ARITHMETIC = (1e-12, 1e-9, 1e-6)  # relative: what float64 or float32 arithmetic leaves behind
+_SENSOR = 1e-3  # relative
 _DIGITS = 3  # significant ones, in which the recordings are stored
 _TOUCH_OFF = 0.2  # mm between the depths of the two tools
-_SAME_ANSWER, _CHANGED, _FALL, _NOTICED = 1e-12, 0.001, 0.02, 0.99
+_SAME_ANSWER, _CHANGED, _ROUNDING, _FALL, _NOTICED = 1e-12, 0.001, 0.001, 0.02, 0.99
 _MOVED = 0.05  # share of answers that a mark of the setup may move
 _NOT_MEASURED = (*schema.SETTING_COLUMNS, schema.SEQUENCE_NUMBER, schema.CURRENT_FEEDRATE)
 
@@ -51,22 +52,24 @@ class Subject:
         return float((self.model.labels(rows) == self.y).mean())
 
 
-def checks(subject: Subject, session: Sequence[str], seed: int) -> list[dict[str, Any]]:
-    """Return one entry a check: `name`, `value`, `limit`, `passed`, `n`, `sentence`.
+def checks(
+    subject: Subject, session: Sequence[str], found: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return one entry a check: `name`, `about`, `value`, `limit`, `passed`, `n`, `sentence`.
+
+    `about` is "numbers" where a failure would be the graph's fault, and "data" where it says what
+    the model has learnt from these recordings, which another graph of it would do as well.
 
     Args:
         subject: the model.
         session: columns that the audit found to tell when a run was recorded.
-        seed: of the noise.
+        found: what `noise` has returned.
     """
-    generator = np.random.default_rng(seed)
+    numbers = [_alone(subject), *_numbers(found)]
+    data = [*_other_tool(subject), *_other_session(subject, session), *_faults(subject)]
     return [
-        _alone(subject),
-        _float_noise(subject, generator),
-        _last_digit(subject, generator),
-        *_other_tool(subject),
-        *_other_session(subject, session),
-        *_faults(subject),
+        *({**entry, "about": "numbers"} for entry in numbers),
+        *({**entry, "about": "data"} for entry in data),
     ]
 
 
@@ -99,30 +102,61 @@ def _alone(subject: Subject) -> dict[str, Any]:
     )
 
 
-def _float_noise(subject: Subject, generator: np.random.Generator) -> dict[str, Any]:
-    noise = 1 + _NOISE * generator.uniform(-1, 1, subject.X.shape)
-    changed = _changed(subject, subject.X * noise)
-    return _entry(
-        "numerical noise does not change the label",
-        changed,
-        _CHANGED,
-        len(subject.X),
-        f"Relative noise of {_NOISE:g} changes {changed:.2%} of the labels.",
-    )
+def noise(subject: Subject, seed: int) -> dict[str, Any]:
+    """Return what noise without any information does to the answers.
 
+    Args:
+        subject: the model.
+        seed: of the noise.
 
-def _last_digit(subject: Subject, generator: np.random.Generator) -> dict[str, Any]:
+    Returns:
+        `rows`; `changed`, the share of labels that change by the kind of noise, its largest,
+        `changed_labels`, and the largest of what arithmetic alone does, `numerical`;
+        `last_digit_points`, by how many points half of the last recorded digit lowers the
+        accuracy.
+    """
+    generator = np.random.default_rng(seed)
+    changed = {
+        f"relative {size:g}": _changed(
+            subject, subject.X * (1 + size * generator.uniform(-1, 1, subject.X.shape))
+        )
+        for size in (*_ARITHMETIC, _SENSOR)
+    }
+    changed["float32"] = _changed(subject, subject.X.astype(np.float32).astype(np.float64))
+    numerical = max(share for kind, share in changed.items() if kind != f"relative {_SENSOR:g}")
     size = np.abs(subject.X)
-    step = np.where(size > 0, 10.0 ** (np.floor(np.log10(np.where(size > 0, size, 1))) - 2), 0)
+    step = np.where(
+        size > 0, 10.0 ** (np.floor(np.log10(np.where(size > 0, size, 1))) - _DIGITS + 1), 0
+    )
     step[:, [name in _NOT_MEASURED for name in subject.columns]] = 0
     moved = subject.X + step * generator.uniform(-0.5, 0.5, subject.X.shape)
     fall = subject.accuracy(subject.X) - subject.accuracy(moved)
-    return _entry(
+    return {
+        "rows": len(subject.X),
+        "changed": changed,
+        "changed_labels": max(changed.values()),
+        "numerical": numerical,
+        "last_digit_points": 100 * fall,
+    }
+
+
+def _numbers(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Return the checks of `noise`."""
+    yield _entry(
+        "numerical noise does not change the label",
+        found["changed_labels"],
+        _CHANGED,
+        found["rows"],
+        f"Relative noise of {_ARITHMETIC[0]:g} to {_SENSOR:g}, or rounding the input to float32, "
+        f"changes at most {found['changed_labels']:.2%} of the labels.",
+    )
+    yield _entry(
         "rounding of the recording costs little",
-        fall,
-        _FALL,
-        len(subject.X),
-        f"Noise within the last of {_DIGITS} recorded digits costs {100 * fall:.2f} points.",
+        found["last_digit_points"] / 100,
+        _ROUNDING,
+        found["rows"],
+        f"Noise within the last of {_DIGITS} recorded digits costs "
+        f"{found['last_digit_points']:.2f} points.",
     )
 
 

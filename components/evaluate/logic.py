@@ -118,7 +118,8 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
 
     report("checking how the graph behaves")
     subject = behaviour.Subject(graph, X, y, samples.columns, training, rule)
-    found = behaviour.summary(behaviour.checks(subject, evidence.session, seed))
+    noise = behaviour.noise(subject, seed)
+    found = behaviour.summary(behaviour.checks(subject, evidence.session, noise))
     metrics = {
         "seed": seed,
         "level": LEVEL,
@@ -131,6 +132,7 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
             for key in ("band", "test", "unseen", "statements", "coverage_curve")
         },
         "behaviour": found,
+        "noise": noise,
         # Not how long it took: the package is named by its figures, and the same are the same.
         "permutation": {k: v for k, v in evidence.permutation.items() if k != "seconds"},
         "onnx": onnx_agreement(evidence.native, samples, graph, limits),

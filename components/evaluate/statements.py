@@ -175,6 +175,12 @@ def _chance(permutation: Mapping[str, Any], level: float) -> str:
 def _behaviour(behaviour: Mapping[str, Any]) -> str:
     failed = [item for item in behaviour["checks"] if not item["passed"]]
     sentence = f"The graph passes {behaviour['passed']} of {behaviour['of']} checks of behaviour."
+    learnt = sum(item["about"] == "data" for item in failed)
+    if learnt:
+        sentence += (
+            f" {learnt} of those that fail are true of the data: they show what the model has "
+            "learnt from these recordings, not a fault of the graph."
+        )
     told = " ".join(item["sentence"] for item in failed if "fault" not in item)
     silent = [item["name"] for item in failed if "fault" in item]
     if told:

@@ -14,6 +14,7 @@ import pandas as pd
 from components.core import jsonfile, schema
 from components.core.abstention import Abstention
 from components.core.onnx_model import PROBABILITY_OUTPUT, OnnxModel
+from components.core.onnx_trees import tree_nodes
 from components.core.package import (
     CARD_FILE,
     DRIFT_FILE,
@@ -136,6 +137,7 @@ def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
             coverage=abstention,
             members=_members(folders.automl),
             training={"rows": len(train), "runs": len(set(samples.run[train]))},
+            size={"bytes": len(graph), "tree_nodes": tree_nodes(graph)},
         ).encode(),
         DRIFT_FILE: drift.reference(
             drift.rows(folders.features, feature_set),

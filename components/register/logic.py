@@ -20,7 +20,8 @@ def render(**values: Any) -> str:
 
     Args:
         values: description (of the package), metrics, audit, explanations, coverage (of the
-            abstention), members (of the ensemble, in words) and training (rows and runs).
+            abstention), members (of the ensemble, in words), training (rows and runs) and size
+            (bytes and tree_nodes of the graph).
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

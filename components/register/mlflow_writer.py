@@ -145,7 +145,12 @@ def _log_run(client: Any, run_id: str, contents: Contents) -> None:
     client.log_batch(
         run_id,
         metrics=[
-            Metric(name, value, now, 0) for name, value in flat_metrics(contents.metrics).items()
+            Metric(name, float(value), now, 0)
+            for name, value in {
+                **flat_metrics(contents.metrics),
+                **contents.decision["challenger"]["footprint"],
+                "noise_changed_labels": contents.metrics["noise"]["changed_labels"],
+            }.items()
         ],
         params=[Param(name, str(value)) for name, value in sorted(contents.parameters.items())],
     )

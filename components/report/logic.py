@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from components.core import schema
 from components.explain.quality import quality_sentence
 from components.report.headline import headline
-from components.report.summary import Code, Data, Figures, Gate, Model, Summary
+from components.report.summary import Code, Data, Figures, Gate, Model, Noise, Summary
 
 SIMULATED = "simulator"
 
@@ -91,7 +91,10 @@ def build_summary(evidence: Evidence) -> Summary:
             package=registration["package_digest"],
             onnx_label_agreement=onnx["label_agreement"],
             onnx_max_abs_diff=onnx["max_abs_diff"],
+            **decision["challenger"]["footprint"],
         ),
+        noise=Noise(**evidence.evaluation["noise"]),
+        behaviour=evidence.evaluation["behaviour"],
         serve_check=evidence.check,
         statements=evidence.evaluation["statements"],
         timings=evidence.timings,

@@ -56,6 +56,22 @@ class Model(_Part):
     package: str = Field(description="digest that names the model package")
     onnx_label_agreement: float
     onnx_max_abs_diff: float
+    bytes: int = Field(description="of model.onnx")
+    tree_nodes: int
+    memory_mib: float = Field(description="by how much a process grows at most that serves it")
+    milliseconds_per_row: float = Field(description="median over rows asked one at a time")
+
+
+class Noise(_Part):
+    """What noise without information does to the answers on the held-back rows."""
+
+    rows: int
+    changed: dict[str, float] = Field(description="share of labels by the kind of noise")
+    changed_labels: float = Field(description="the largest of them")
+    numerical: float = Field(description="the largest without a sensor's noise of 1e-3")
+    last_digit_points: float = Field(
+        description="of accuracy, lost to half of the last recorded digit"
+    )
 
 
 class Code(_Part):
@@ -78,6 +94,8 @@ class Summary(_Part):
     explanations: dict[str, dict[str, Any]] = Field(description="quality figures by method")
     gate: Gate
     model: Model
+    noise: Noise
+    behaviour: dict[str, Any] = Field(description="checks of behaviour: passed, of, checks")
     serve_check: dict[str, Any]
     statements: list[str] = Field(description="the result in plain words")
     timings: dict[str, float] = Field(description="seconds by step; 0 for a cached one")

@@ -19,8 +19,10 @@ from components.core.home import Home
 from components.core.onnx_model import OnnxModel
 from components.core.package import load_package
 from components.core.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, mlflow_module
+from components.core.thresholds import thresholds
 from components.decide.comparison import Comparison, compare
 from components.decide.evidence import Folders as Judged
+from components.decide.footprint import Footprint
 from components.decide.outcomes import Outcome
 from components.decide.scoring import Champion, score
 from components.decide.step import decide
@@ -413,6 +415,8 @@ KNOWN = "protocols__known_runs__auto_sklearn"
         ("automl/export.json", {"label_agreement": 0.9999}, Outcome.REFUSE_EXPORT),
         ("automl/export.json", {"max_abs_diff": 0.01}, Outcome.REFUSE_EXPORT),
         ("automl/export.json", {"sha256": "0" * 64}, Outcome.REFUSE_EXPORT),
+        ("automl/export.json", {"full_ensemble__label_agreement": 0.99}, Outcome.REFUSE_EXPORT),
+        ("evaluation/metrics.json", {"noise__numerical": 0.25}, Outcome.REFUSE_BRITTLE),
         (
             "explanation/explanations.json",
             {"shap__quality__exact_error": 0.3},
@@ -453,10 +457,29 @@ def test_the_step_refuses(
 def test_the_step_refuses_a_slow_model(
     first: RunArtifacts, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("components.decide.step.milliseconds_per_row", lambda model, rows: 5.1)
+    slow = Footprint(bytes=1, tree_nodes=1, memory_mib=1.0, milliseconds_per_row=5.1)
+    monkeypatch.setattr("components.decide.step.measure", lambda model, rows: slow)
     outcome, decision = judge(first, home)
     assert outcome is Outcome.REFUSE_SLOW
     assert "is 5.1; at most 5 is needed" in decision["reasons"][0]
+
+
+def test_the_step_measures_the_graph_and_refuses_what_no_server_holds(
+    first: RunArtifacts, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = judge(first, home)[1]["challenger"]["footprint"]
+    assert found["bytes"] == (first.automl / "model.onnx").stat().st_size
+    assert found["tree_nodes"] > 100
+    assert found["memory_mib"] > 1
+    limits = thresholds()
+    predictor = limits.serving.servers["predictor"]
+    tight = predictor.model_copy(update={"limit_mib": predictor.without_model_mib})
+    serving = limits.serving.model_copy(update={"servers": {"predictor": tight}})
+    tightened = limits.model_copy(update={"serving": serving})
+    monkeypatch.setattr("components.decide.step.thresholds", lambda: tightened)
+    outcome, decision = judge(first, home)
+    assert outcome is Outcome.REFUSE_TOO_LARGE
+    assert decision["reasons"][0].startswith("Memory of the predictor with this model, MiB is ")
 
 
 def test_the_step_refuses_other_features_than_the_champions(

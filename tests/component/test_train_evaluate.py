@@ -308,6 +308,14 @@ def test_behaviour_shows_what_the_model_rests_on(metrics: dict[str, Any]) -> Non
     depth = next(item for name, item in checks.items() if name.startswith("the other tool's depth"))
     assert depth["value"] > 0.3
     assert not depth["passed"]
+    # What fails is true of the data: none of the checks of the numbers does.
+    assert {item["about"] for item in checks.values() if not item["passed"]} == {"data"}
+    assert metrics["noise"]["changed_labels"] <= 0.001
+    assert metrics["noise"]["last_digit_points"] < 0.1
+    assert set(metrics["noise"]["changed"]) == {
+        *("relative 1e-12", "relative 1e-09", "relative 1e-06", "relative 0.001", "float32")
+    }
+    assert any("are true of the data" in sentence for sentence in metrics["statements"])
     assert metrics["behaviour"]["of"] == len(checks) == 5 + 2 * 12
 
 

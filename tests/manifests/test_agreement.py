@@ -12,6 +12,7 @@ import yaml
 
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE
 from components.core.fingerprint import ROOT
+from components.core.thresholds import thresholds
 from manifests import budget, secrets
 from manifests.rendered import OVERLAYS, Object, of_kind, workloads
 from serving.common import ports
@@ -105,6 +106,22 @@ def test_the_ports_are_those_of_the_servers(rendered: Rendered) -> None:
         "transformer": [ports.TRANSFORMER],
         "explainer": [ports.EXPLAINER],
     }
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_gate_knows_the_memory_of_every_server_that_holds_a_model(
+    rendered: Rendered, overlay: str
+) -> None:
+    found = servers(rendered[overlay])
+    (found["monitor"],) = (
+        workload.containers[0]
+        for workload in workloads(rendered[overlay])
+        if workload.name.endswith("/monitor")
+    )
+    known = thresholds().serving.servers
+    assert set(known) == {"predictor", "monitor", "explainer"}
+    for name, server in known.items():
+        assert budget.memory(found[name]["resources"]["limits"]["memory"]) == server.limit_mib, name
 
 
 def test_modules_named_by_commands_exist(rendered: Rendered) -> None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 from components.automl import progress, space
 from components.automl.export.ensemble import Member, weighted_mean
-from components.automl.export.gate import Agreement, export_ensemble
+from components.automl.export.gate import Limit, export_ensemble
+from components.automl.export.size import Cut, shrink
 from components.automl.logic import choose_folds, group_folds
 from components.automl.request import Request
 from components.core.errors import ToolwearError
 from components.core.onnx_model import OnnxModel
+from components.core.onnx_trees import tree_nodes
 from components.split.protocols import Fold
 
-LIMIT = Agreement(label_agreement=1.0, max_abs_diff=1e-5)
+LIMIT = Limit(label_agreement=1.0, max_abs_diff=1e-5, tree_nodes=1000)
 
 
 def request(**changes: Any) -> Request:
@@ -106,10 +111,10 @@ class Constant:
         return np.tile([1 - worn, worn], (len(X), 1))
 
 
-class Foreign:
-    """A classifier without a converter, in a pipeline without preprocessing."""
+class Pipeline:
+    """A fitted classifier in a pipeline without preprocessing, shaped as auto-sklearn's."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, component: object) -> None:
         imputer = SimpleNamespace(statistics_=np.zeros(2))
         threshold = SimpleNamespace(get_support=lambda: np.ones(2, dtype=bool))
         steps = {
@@ -119,23 +124,31 @@ class Foreign:
         }
         numeric = ("numerical_transformer", SimpleNamespace(named_steps=steps), [0, 1])
         transformer = SimpleNamespace(transformers_=[numeric])
-        nothing = type("NoPreprocessing", (), {})()
-        data = SimpleNamespace(choice=SimpleNamespace(column_transformer=transformer))
+        kind = type("NoPreprocessing", (), {})
+        nothing = SimpleNamespace(choice=kind(), transform=lambda rows: rows)
+        data = SimpleNamespace(
+            choice=SimpleNamespace(column_transformer=transformer), transform=lambda rows: rows
+        )
         self.named_steps = {
             "data_preprocessor": data,
-            "feature_preprocessor": SimpleNamespace(choice=nothing),
-            "classifier": SimpleNamespace(choice=Constant(0.1)),
+            "feature_preprocessor": nothing,
+            "classifier": SimpleNamespace(choice=component),
         }
-        self.config = {"classifier:__choice__": "k_nearest_neighbors"}
+        self.config = {"classifier:__choice__": name}
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        return np.tile([1.0, 0.0], (len(X), 1))
+        classifier = self.named_steps["classifier"].choice
+        return getattr(classifier, "estimator", classifier).predict_proba(X)
 
 
 def test_a_member_without_a_converter_is_left_out_and_the_others_scaled_up(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    members = [Member(0.3, Constant(0.9)), Member(0.5, Foreign()), Member(0.2, Constant(0.4))]
+    members = [
+        Member(0.3, Constant(0.9)),
+        Member(0.5, Pipeline("k_nearest_neighbors", Constant(0.0))),
+        Member(0.2, Constant(0.4)),
+    ]
     rows = np.zeros((5, 2))
     export = export_ensemble(members, rows, LIMIT)
     expected = (0.3 * 0.9 + 0.2 * 0.4) / 0.5
@@ -165,6 +178,69 @@ def test_a_label_that_flips_within_the_tolerance_is_not_let_through() -> None:
     assert alone.dropped == []  # together they are far from one half
     with pytest.raises(RuntimeError, match="No member of the ensemble can be exported"):
         export_ensemble(members[:1], np.zeros((5, 2)), LIMIT)
+
+
+ROWS = np.random.default_rng(0).normal(size=(300, 2)).round(2)
+LABELS = (ROWS[:, 0] * ROWS[:, 1] > 0).astype(int)
+
+
+def forest(weight: float, trees: int) -> Member:
+    estimator = ExtraTreesClassifier(trees, min_samples_leaf=9, random_state=trees).fit(
+        ROWS, LABELS
+    )
+    component = type("ExtraTreesClassifier", (), {"estimator": estimator})()
+    return Member(weight, Pipeline("extra_trees", component))
+
+
+def tree(weight: float) -> Member:
+    estimator = DecisionTreeClassifier(random_state=0).fit(ROWS, LABELS)
+    component = type("DecisionTree", (), {"estimator": estimator})()
+    return Member(weight, Pipeline("decision_tree", component))
+
+
+def nodes(member: Member) -> int:
+    estimator = member.pipeline.named_steps["classifier"].choice.estimator
+    return sum(
+        part.tree_.node_count for part in getattr(estimator, "estimators_", None) or [estimator]
+    )
+
+
+def test_a_forest_that_is_too_large_keeps_its_first_trees() -> None:
+    members = [forest(0.6, 80), forest(0.1, 60), tree(0.3)]
+    small = forest(0.6, 80)
+    whole = weighted_mean([0.6, 0.1, 0.3], [member.probabilities(ROWS) for member in members])
+    limit = sum(map(nodes, members)) - nodes(members[0]) // 5
+    export = export_ensemble(members, ROWS, replace(LIMIT, tree_nodes=limit))
+    (cut,) = export.cut
+    assert (cut.weight, cut.classifier, cut.of) == (0.6, "extra_trees", 80)
+    assert export.dropped == []
+    # The graph is that of the forest with these trees, and the loss against all of them is told.
+    trees = small.pipeline.named_steps["classifier"].choice.estimator.estimators_
+    assert 50 < cut.trees < 80
+    left_out = trees[cut.trees].tree_.node_count
+    del trees[cut.trees :]
+    assert (
+        tree_nodes(export.model)
+        == sum(map(nodes, members))
+        == sum(map(nodes, [small, *members[1:]]))
+    )
+    assert limit - left_out < tree_nodes(export.model) <= limit
+    assert np.array_equal(small.probabilities(ROWS), members[0].probabilities(ROWS))
+    assert export.agreement.max_abs_diff < 1e-7
+    difference = np.abs(OnnxModel(export.model).predict_proba(ROWS) - whole).max()
+    assert export.full_agreement.max_abs_diff == difference > 1e-3
+
+
+def test_where_fewer_trees_are_not_enough_the_largest_member_goes_but_never_the_last() -> None:
+    members = [forest(0.6, 80), tree(0.4)]
+    export = export_ensemble(members, ROWS, replace(LIMIT, tree_nodes=nodes(members[1])))
+    assert [cut.trees for cut in export.cut] == [50]
+    assert [member.classifier for member in export.dropped] == ["extra_trees"]
+    assert "more than" in export.dropped[0].reason
+    assert export.kept == members[1:]
+    alone = [tree(1.0)]
+    assert shrink(alone, 1) == ([], [])
+    assert shrink([forest(1.0, 60)], 1) == ([Cut(1.0, "extra_trees", 50, 60)], [])
 
 
 def test_weights_are_scaled_to_one() -> None:

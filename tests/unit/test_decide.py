@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.tree import DecisionTreeClassifier
 
 from components.core import schema
+from components.core.onnx_graph import to_bytes
+from components.core.onnx_trees import forest_model
 from components.core.thresholds import Decision, thresholds
 from components.decide import logic
 from components.decide.comparison import Comparison, compare
 from components.decide.evidence import on_new_runs
+from components.decide.footprint import Footprint, measure
 from components.decide.logic import Check
 from components.decide.outcomes import KNOWN_RUNS_ONLY, NEW_RUNS, Outcome
 
 LIMITS: Decision = thresholds().decision
+MIB_PER_NODE = 0.48 / 1024  # of a tree, as thresholds.yaml counts
 PASSED = logic.holds("Everything", True, Outcome.REFUSE_DATA, "")
 
 
@@ -183,6 +189,10 @@ def test_refuse_schema_changed(challenger: tuple[str, ...], says: str) -> None:
             Outcome.REFUSE_THRESHOLD,
         ),
         (
+            logic.at_most("Labels that noise changes", 0.0011, 0.001, Outcome.REFUSE_BRITTLE),
+            Outcome.REFUSE_BRITTLE,
+        ),
+        (
             logic.at_most("Milliseconds", 5.1, 5.0, Outcome.REFUSE_SLOW),
             Outcome.REFUSE_SLOW,
         ),
@@ -332,3 +342,47 @@ def test_figures_of_another_feature_set_do_not_count_for_new_runs() -> None:
     assert on_new_runs(metrics, schema.RESPONSE)["runs"]["correct"] == 13
     assert on_new_runs(metrics, schema.PUBLISHED)["runs"]["correct"] == 9
     assert on_new_runs(metrics, "ripple") == {}
+
+
+def servable(memory_mib: float, milliseconds: float = 0.1) -> tuple[Outcome, list[str]]:
+    found = Footprint(
+        bytes=1, tree_nodes=1, memory_mib=memory_mib, milliseconds_per_row=milliseconds
+    )
+    return choose(None, logic.servable(found, thresholds()))
+
+
+def test_refuse_too_large_for_any_server() -> None:
+    servers = thresholds().serving.servers
+    room = {
+        name: server.limit_mib * thresholds().serving.memory_share - server.without_model_mib
+        for name, server in servers.items()
+    }
+    assert servable(min(room.values()))[0] is Outcome.PROMOTE_FIRST
+    outcome, reasons = servable(min(room.values()) + 1)
+    assert outcome is Outcome.REFUSE_TOO_LARGE
+    (name,) = [name for name in room if room[name] == min(room.values())]
+    assert reasons[0].startswith(f"Memory of the {name} with this model, MiB is ")
+    assert len(servable(max(room.values()) + 1)[1]) == len(servers)
+    assert servable(0, milliseconds=5.1)[0] is Outcome.REFUSE_SLOW
+
+
+def test_what_the_export_lets_through_fits_every_server() -> None:
+    nodes = thresholds().export.tree_nodes
+    assert servable(nodes * MIB_PER_NODE)[0] is Outcome.PROMOTE_FIRST
+
+
+def test_a_footprint_grows_with_the_trees(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    X = random.normal(size=(6000, 12))
+    tree = DecisionTreeClassifier(splitter="random", random_state=0)
+    tree.fit(X, random.integers(2, size=len(X)))
+    small, large = tmp_path / "small.onnx", tmp_path / "large.onnx"
+    small.write_bytes(to_bytes(forest_model([tree], X)))
+    large.write_bytes(to_bytes(forest_model([tree] * 20, X)))
+    before, after = measure(small, X), measure(large, X)
+    assert (before.bytes, after.bytes) == (small.stat().st_size, large.stat().st_size)
+    assert before.tree_nodes == tree.tree_.node_count
+    assert after.tree_nodes == 20 * before.tree_nodes
+    grown = (after.memory_mib - before.memory_mib) / (after.tree_nodes - before.tree_nodes)
+    assert 0.5 * MIB_PER_NODE < grown < 1.2 * MIB_PER_NODE
+    assert 0 < before.milliseconds_per_row < 100

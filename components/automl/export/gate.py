@@ -9,6 +9,7 @@ import numpy as np
 
 from components.automl.export.common import UnsupportedError
 from components.automl.export.ensemble import Member, ensemble_model, weighted_mean
+from components.automl.export.size import Cut, shrink
 from components.core.onnx_graph import to_bytes
 from components.core.onnx_model import OnnxModel
 from components.core.steps import report
@@ -30,6 +31,13 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class Limit(Agreement):
+    """What an export has to keep: the agreement, and how many nodes its trees may have."""
+
+    tree_nodes: int
+
+
+@dataclass(frozen=True)
 class Dropped:
     """A member that is not in the graph, its weight in the ensemble and why."""
 
@@ -46,14 +54,16 @@ class Export:
         model: bytes of the ONNX file.
         kept: members in the graph.
         dropped: members that are not.
+        cut: forests that gave up trees.
         native: auto-sklearn's own probabilities of the kept members, (rows, 2).
         agreement: of the graph with the kept members.
-        full_agreement: of the graph with all members.
+        full_agreement: of the graph with all members, whole.
     """
 
     model: bytes
     kept: list[Member]
     dropped: list[Dropped]
+    cut: list[Cut]
     native: np.ndarray
     agreement: Agreement
     full_agreement: Agreement
@@ -66,25 +76,35 @@ class _Candidate:
     difference: float  # of its own graph
 
 
-def export_ensemble(members: Sequence[Member], rows: np.ndarray, limit: Agreement) -> Export:
+def export_ensemble(members: Sequence[Member], rows: np.ndarray, limit: Limit) -> Export:
     """Return the graph of the members that convert within `limit` on every row.
 
-    A member that has no conversion or whose probabilities differ is left out. If the mean of
-    the others still differs, the one that differs most is left out until it does not.
+    What is too large for a server is cut first. A member that has no conversion or whose
+    probabilities differ is left out. If the mean of the others still differs, the one that
+    differs most is left out until it does not.
 
     Args:
-        members: of the fitted ensemble.
+        members: of the fitted ensemble; forests that are too large lose trees in place.
         rows: every row that there is, float64 (rows, features): on these graph and members are
             compared, and thresholds of trees lie between their values.
-        limit: least label agreement and largest difference that pass.
+        limit: least label agreement, largest difference and most nodes of trees that pass.
 
     Raises:
         RuntimeError: no member passes.
     """
     natives = [member.probabilities(rows) for member in members]
+    whole = _mean(members, natives)
     candidates: list[_Candidate] = []
     dropped: list[Dropped] = []
+    cut, too_large = shrink(members, limit.tree_nodes)
+    for forest in cut:
+        report(f"export: {forest.classifier} keeps {forest.trees} of {forest.of} trees")
+    if cut:
+        natives = [member.probabilities(rows) for member in members]
     for member, native in zip(members, natives):
+        if member in too_large:
+            _drop(dropped, member, f"with it, trees have more than {limit.tree_nodes:,} nodes")
+            continue
         try:
             difference = _own_difference(member, native, rows)
         except UnsupportedError as reason:
@@ -101,8 +121,8 @@ def export_ensemble(members: Sequence[Member], rows: np.ndarray, limit: Agreemen
         mean = _mean(kept, [candidate.native for candidate in candidates])
         agreement = compare(graph, mean, rows)
         if agreement.within(limit):
-            full = compare(graph, _mean(members, natives), rows)
-            return Export(model, kept, dropped, mean, agreement, full)
+            full = compare(graph, whole, rows)
+            return Export(model, kept, dropped, cut, mean, agreement, full)
         worst = max(candidates, key=lambda candidate: candidate.difference)
         candidates.remove(worst)
         _drop(dropped, worst.member, f"differs most while the mean does not agree: {agreement}")
