@@ -17,7 +17,8 @@ _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 class OnnxModel:
     """A binary classifier stored as one ONNX graph with float64 input.
 
-    float64 because tree thresholds coincide with data values: float32 input flips labels.
+    float64, as the models that it is made from; thresholds of trees lie between recorded values, so
+    that rows which were rounded to float32 on their way get the same labels.
     """
 
     def __init__(self, model: Path | str | bytes, threads: int = 1) -> None:

@@ -258,6 +258,8 @@ def test_words_of_outcomes_are_never_renamed() -> None:
         "refuse_data",
         "refuse_threshold",
         "refuse_slow",
+        "refuse_too_large",
+        "refuse_brittle",
         "refuse_explanations",
         "refuse_poisoned",
         "refuse_by_person",
