@@ -18,7 +18,7 @@ INSTALL = $(UV) pip install --quiet --require-hashes --no-deps
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 .PHONY: run
 run: $(MAIN) $(AUTOML) ## Train, judge, explain, register and check a model (FAST=1: small, DATA=folder, ARGS=...)
@@ -45,8 +45,8 @@ bench: $(MAIN) $(AUTOML) ## Measure time and memory (DATA=folder, ARGS="--only s
 	@$(BIN)/python -m tests.bench $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .PHONY: drift-table
-drift-table: $(DEV) ## Measure on real recordings which drift is seen, and how often falsely (DATA=folder)
-	@$(BIN)/python -m tests.bench_drift --output docs/drift.md $(if $(DATA),--data "$(DATA)") $(ARGS)
+drift-table: $(DEV) ## Measure on real recordings which drift is seen, and how often falsely (DATA=folder, ARGS="--output docs/drift.md")
+	@$(BIN)/python -m tests.bench_drift $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .PHONY: manifests-budget
 manifests-budget: $(MAIN) ## Print what the kind overlay requests, and whether a laptop has it

@@ -60,7 +60,7 @@ def run(
     settings: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="Do every step anew instead of using the cache.")
+        bool, typer.Option("--refresh", help="Run every step again instead of using the cache.")
     ] = False,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the run; by default a new one.")
@@ -118,7 +118,7 @@ def data(
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Look at recordings: source, digest, runs, quirks. Trains nothing.
+    """Inspect recordings without training: source, digest, runs, quirks.
 
     Example: `toolwear data --data recordings`
     """
@@ -171,7 +171,7 @@ def status(
     monitor_url: MonitorOption = "",
     alertmanager_url: AlertmanagerOption = "",
 ) -> None:
-    """Tell in one screen: champion, since when and why, alerts, drift, freshness, last runs."""
+    """Show champion, open alerts, drift, freshness and the last runs on one screen."""
     from components.cli.status import print_status
 
     print_status(home, monitor_url, alertmanager_url, console)
@@ -183,10 +183,9 @@ def rollback(
     why: Annotated[str, typer.Option("--why", help="Reason, kept in the audit log.")] = "by hand",
     _person: PersonOption = "",
 ) -> None:
-    """Go back from what was released last, in seconds.
+    """Roll back the last release, in seconds.
 
-    That is the candidate if a rollout is under way, else the champion: then the one before it is
-    champion again.
+    A rollout in progress ends and the champion stays; else the previous champion is restored.
     """
     from components.cli.summary import print_rollback
 
@@ -195,7 +194,7 @@ def rollback(
 
 @app.command()
 def approvals(home: ExistingHomeOption = DEFAULT_HOME) -> None:
-    """List the promotions that wait for a person, and what became of the last ones."""
+    """List promotions held for approval, and the last decisions."""
     from components.cli.approvals import print_approvals
 
     print_approvals(home, console)
@@ -208,7 +207,7 @@ def allow(
     home: ExistingHomeOption = DEFAULT_HOME,
     _person: PersonOption = "",
 ) -> None:
-    """Release a version that was held: at once or as a canary, as its run asked for.
+    """Approve a version that was held: it is released at once or as its run's rollout says.
 
     Example: `toolwear allow 7 --why "the errors are all on run 12, which is known"`
     """
@@ -224,7 +223,7 @@ def refuse(
     home: ExistingHomeOption = DEFAULT_HOME,
     _person: PersonOption = "",
 ) -> None:
-    """Leave the champion as it is instead of the version that was held."""
+    """Reject a version that was held; the champion stays."""
     from components.cli.approvals import print_refuse
 
     print_refuse(home, key, why, console)
@@ -238,7 +237,7 @@ def vouch(
     home: ExistingHomeOption = DEFAULT_HOME,
     _person: PersonOption = "",
 ) -> None:
-    """Say that recordings and labels of new runs were checked, so that they may teach.
+    """Record that recordings and labels of new runs were checked, so that they may be trained on.
 
     It holds for these recordings with these labels, in every run to come.
 
@@ -266,8 +265,7 @@ def serve(
 ) -> None:
     """Serve the champion here until Ctrl-C: model servers, trigger and console on loopback.
 
-    They follow the champion: after a promotion or a rollback they answer by the new one. What
-    --data and --set say is of the runs that its trigger starts.
+    They follow promotions and rollbacks. --data and --set are for the runs that its trigger starts.
 
     Example: `toolwear serve --port 9000 --set rollout=canary`
     """
@@ -281,7 +279,7 @@ def receipt(
     receipt_id: Annotated[str, typer.Argument(metavar="ID", help="From an answer's receipt.")],
     home: ExistingHomeOption = DEFAULT_HOME,
 ) -> None:
-    """Show all that went into an answer: model, features, verdict, and the label if known.
+    """Show the record of an answer: model, features, verdict, and the label if known.
 
     Example: `toolwear receipt 3f2b8c1e-0d7a-4b8e-9a55-1f0c2d3e4f5a`
     """
@@ -309,9 +307,9 @@ def trigger(
     settings: SetOption = None,
     kfp_host: KfpHostOption = "",
 ) -> None:
-    """Start runs for their causes until Ctrl-C: asked for, by the clock, new data, alerts.
+    """Start runs until Ctrl-C: by hand, on a schedule, for new data, for alerts.
 
-    Each cause gets one run, one run at a time, however often the trigger itself is restarted.
+    Each request gets one run, one at a time, however often the trigger itself is restarted.
 
     Example: `toolwear trigger --watch recordings --schedule '0 3 * * *'`
     """
@@ -324,9 +322,9 @@ def trigger(
 @app.command()
 def retrain(
     home: ExistingHomeOption = DEFAULT_HOME,
-    why: Annotated[str, typer.Option("--why", help="Detail of the cause.")] = "",
+    why: Annotated[str, typer.Option("--why", help="Reason, shown with the run.")] = "",
     wait: Annotated[
-        bool, typer.Option("--wait", help="Tell its steps until it ends; exit 1 if it fails.")
+        bool, typer.Option("--wait", help="Print its steps until it ends; exit 1 if it fails.")
     ] = False,
     data: TrainOnOption = None,
     fast: Annotated[bool, typer.Option("--fast", help="A run with small budgets.")] = False,
@@ -334,7 +332,7 @@ def retrain(
     url: TriggerOption = "",
     _person: PersonOption = "",
 ) -> None:
-    """Ask the trigger for a run, with the operator's token of the home or the environment.
+    """Request a run from the trigger, with the operator's token of the home or the environment.
 
     Example: `toolwear retrain --why "the spindle was repaired" --wait`
     """
@@ -346,12 +344,12 @@ def retrain(
 @app.command()
 def cancel(
     cause: Annotated[str, typer.Argument(metavar="ID", help="From `toolwear retrain`.")],
-    why: Annotated[str, typer.Option("--why", help="Reason, told with the run.")],
+    why: Annotated[str, typer.Option("--why", help="Reason, shown with the run.")],
     home: ExistingHomeOption = DEFAULT_HOME,
     url: TriggerOption = "",
     _person: PersonOption = "",
 ) -> None:
-    """Tell the trigger that a run is not wanted any more, whether it waits or is at work.
+    """Cancel a run, whether it waits or is running.
 
     Example: `toolwear cancel 7 --why "wrong folder"`
     """
@@ -365,7 +363,7 @@ def backup(
     file: Annotated[Path, typer.Argument(help="The file to write, such as home.tar.gz.")],
     home: ExistingHomeOption = DEFAULT_HOME,
 ) -> None:
-    """Back up registry, features, packages, audit log and queues to one file, while all runs on.
+    """Back up registry, features, packages, audit log and queues to one file, online.
 
     Example: `toolwear backup home.tar.gz`
     """
@@ -379,10 +377,10 @@ def restore(
     file: Annotated[Path, typer.Argument(help="What `toolwear backup` wrote.")],
     home: HomeOption = DEFAULT_HOME,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Put what is there aside, instead of refusing.")
+        bool, typer.Option("--overwrite", help="Move existing content aside instead of refusing.")
     ] = False,
 ) -> None:
-    """Bring a home back from a backup, after every byte of it was checked.
+    """Restore a home from a backup, after every byte of it was checked.
 
     Example: `toolwear restore home.tar.gz`
     """

@@ -69,7 +69,7 @@ ExistingHomeOption = Annotated[
 ]
 ApprovalArgument = Annotated[
     str,
-    typer.Argument(metavar="ID", help="From `toolwear approvals`; the version's number will do."),
+    typer.Argument(metavar="ID", help="From `toolwear approvals`; or the version's number."),
 ]
 
 

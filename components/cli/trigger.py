@@ -63,7 +63,7 @@ def ask(
     wait: bool,
     console: Console,
 ) -> None:
-    """Ask a trigger for a run and print the number of its cause.
+    """Ask a trigger for a run and print the number of the request.
 
     Args:
         url: of the trigger; empty for that of the home.
@@ -84,7 +84,7 @@ def ask(
     headers = {"authorization": f"Bearer {operator_token(Home.at(home))}"}
     body = {"detail": why, "parameters": own, "by": name_of_user()}
     told = _answer("POST", url, "/retrain", json=body, headers=headers)
-    console.print(f"cause {told['id']} is {told['status']}: {url}/runs/{told['id']}")
+    console.print(f"retrain request {told['id']} is {told['status']}: {url}/runs/{told['id']}")
     if wait:
         _follow(url, told["id"], console)
 
@@ -104,8 +104,8 @@ def cancel(url: str, home: Path, cause: str, why: str, console: Console) -> None
         json={"why": why, "by": name_of_user()},
         headers=headers,
     )
-    ending = " and is being ended" if told["status"] == State.RUNNING else ""
-    console.print(f"cause {told['id']} is {told['status']}{ending}", highlight=False)
+    ending = " and is being cancelled" if told["status"] == State.RUNNING else ""
+    console.print(f"retrain request {told['id']} is {told['status']}{ending}", highlight=False)
 
 
 def _follow(url: str, cause: str, console: Console) -> None:

@@ -56,8 +56,8 @@ def _drift(url: str) -> list[str]:
     age = max(0.0, time.time() - state["looked_at"])
     return [
         (
-            f"drift: {f'ALARM ({alarms})' if alarms else 'no alarm'}; "
-            f"{told or 'no window is full yet'}"
+            f"drift: {f'ALARM ({alarms}); ' if alarms else 'no alarm; ' if told else ''}"
+            f"{told or 'not judged yet, no window is full'}"
         ),
         (
             f"freshness: answers looked at {age:.0f} s ago, {state['rows']} rows so far, "

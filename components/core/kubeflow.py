@@ -284,7 +284,7 @@ class Kubeflow:
     def wait(self, run_id: str, seconds: float, tell: Callable[[str], None]) -> RunState:
         """Wait for a run's end, telling of each step that ends; the last look if time is up.
 
-        An API that is away for a while is waited for too: the run goes on without it.
+        An API that is down for a while is waited for too: the run goes on without it.
 
         Raises:
             KubeflowDownError: it is still away when the time is up.

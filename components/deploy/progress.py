@@ -57,7 +57,7 @@ def progress(seen: Seen, digest: str) -> Progress:
         why = _why(conditions["Progressing"])
         return Progress(False, f"it makes no progress: {why}", failed=True)
     if conditions.get("ReplicaFailure", {}).get("status") == "True":
-        # A full quota or a webhook that is away: it may pass.
+        # A full quota or a webhook that is down: it may pass.
         return Progress(False, f"no pod can be made: {_why(conditions['ReplicaFailure'])}")
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 1):
         return Progress(False, "its Deployment was not looked at yet")

@@ -122,8 +122,8 @@ def _drift() -> list[Panel]:
         ),
         lines(
             Card(
-                title="What the model leans on",
-                about="Share of the explanations that goes to each feature. A model that leans on "
+                title="Feature attributions",
+                about="Share of the explanations that goes to each feature. A model that relies on "
                 "something else than before sees something else.",
                 unit="percentunit",
                 queries={

@@ -196,12 +196,12 @@ def board() -> Board:
     return Board(
         name="pipelines",
         title="toolwear 4: training runs",
-        about="What started the training runs, how they ended, what the gate said, what waits.",
+        about="Retrain requests, outcomes, decisions of the gate, the queue.",
         rows={
             "Now": _now(),
             "Runs": _runs(),
             "Decisions": _decisions(),
-            "What started them": _queue(),
+            "Retrain requests": _queue(),
         },
         span="now-7d",
     )

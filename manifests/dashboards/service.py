@@ -56,7 +56,7 @@ def _now() -> list[Panel]:
         number(
             Card(
                 title="Failed predictions",
-                about="Share of the predictions of five minutes that failed by our fault.",
+                about="Share of the predictions of five minutes that failed with a 5xx.",
                 unit="percentunit",
                 queries={"": "toolwear:prediction_failures:ratio_rate5m"},
                 width=3,
@@ -149,7 +149,7 @@ def _traffic() -> list[Panel]:
         ),
         lines(
             Card(
-                title="Failures by our fault",
+                title="Responses with a 5xx",
                 about="Should be flat at zero. The server's log has the reason.",
                 unit="reqps",
                 queries={

@@ -10,7 +10,7 @@ REQUESTS = Counter(
     "toolwear_requests", "Answered requests.", ("server", "endpoint", "status")
 )  # status: HTTP's number, or gRPC's word
 REFUSALS = Counter("toolwear_refusals", "Requests refused, by reason.", ("server", "reason"))
-FAILURES = Counter("toolwear_failures", "Requests that failed by our own fault.", ("server",))
+FAILURES = Counter("toolwear_failures", "Requests that failed with a 5xx.", ("server",))
 STAGE_SECONDS = Histogram(
     "toolwear_stage_seconds",
     "Time spent in a stage of a request.",

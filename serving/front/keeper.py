@@ -60,7 +60,7 @@ class Keeper:
     # --- what requests need to know ---------------------------------------------------------------
 
     def choose(self, role: str) -> str:
-        """Return the track that a request is given to, by lot."""
+        """Return the track that a request is assigned to at random."""
         share = self._weights()[CANDIDATE]
         ready = self._is_warm and self._ready[role]
         if share and ready and secrets.randbelow(WHOLE) < share:
@@ -108,7 +108,7 @@ class Keeper:
         *,
         alone: bool = False,
     ) -> None:
-        """Count an answer of a track to a prediction that was given to it by lot.
+        """Count an answer of a track to a prediction that was assigned to it at random.
 
         Args:
             track: STABLE or CANDIDATE.

@@ -194,7 +194,7 @@ class Judge:
 
 
 def sensor_fails(quality: Verdict) -> bool:
-    """Tell whether a window of rows has a fault that is the sensor's, not another state's."""
+    """Tell whether a window of rows has a sensor fault, not another state of the machine."""
     return any(count > 0 for fault, count in quality.scores.items() if fault != BEYOND)
 
 

@@ -13,7 +13,7 @@ class Kind(StrEnum):
     CONCEPT = "concept"  # whether it is right, by labels that came late
     QUALITY = "quality"  # sensors
     ABSTENTION = "abstention"  # how often it is "not sure"
-    ATTRIBUTION = "attribution"  # what it leans on
+    ATTRIBUTION = "attribution"  # feature attributions
     SESSION = "session"  # tool length, mains, place in the program
 
 

@@ -83,8 +83,8 @@ def _pictures(closed: Closed, earlier: Sequence[Window]) -> list[tuple[str, Figu
                 )
             )
         beside = known or reference.largest
-        found.append(("How sure the model is", plots.sureness(beside, tally)))
-        found.append(("What the model leans on", plots.leaning(beside, verdicts[Kind.ATTRIBUTION])))
+        found.append(("Confidence of the model", plots.sureness(beside, tally)))
+        found.append(("Feature attributions", plots.leaning(beside, verdicts[Kind.ATTRIBUTION])))
     elif isinstance(tally, QualityTally) and tally.rows:
         found.append(("Range of every feature", plots.ranges(reference, tally)))
     # Windows of one kind of rows are judged for the same kinds.

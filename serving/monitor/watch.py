@@ -175,7 +175,7 @@ class Watch:
 def alarms(state: State, package: str, thresholds: Monitor) -> dict[Kind, bool]:
     """Return which kinds are in alarm: `alarms` of the last windows, the latest among them.
 
-    What the latest window shows while a sensor fails is the sensor's.
+    What the latest window shows while a sensor fails is attributed to the sensor fault.
     """
     found = {}
     for kind in Kind:

@@ -97,7 +97,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
                 _unchanged,
                 runs=LATER_RUNS,
             ),
-            Scenario("tool_lower", "worn tools touched off 0.2 mm lower", _tool_lower),
+            Scenario("tool_lower", "worn tools, length offset 0.2 mm too low", _tool_lower),
             Scenario("mains_down", "mains down by 2 V", _mains_down),
             Scenario("dead_sensor", f"{DEAD_SENSOR} reads 0", _dead_sensor),
             Scenario("other_feed", "feed rates half as high again", _other_feed),

@@ -137,7 +137,7 @@ def test_the_command_line_asks_and_tells_the_steps(service_of: ServiceOf) -> Non
     assert (started["seed"], started["data"]) == ("3", str(Path("tests").resolve()))
     assert started["cause"] == "on_demand: a new insert (trigger 1)"
     assert done.stdout.splitlines() == [
-        f"cause 1 is waiting: {service.url}/runs/1",
+        f"retrain request 1 is waiting: {service.url}/runs/1",
         f"attempt 1: {started['name']}",
         f"{started['name']} ingest: succeeded 0.1 s",
         "run succeeded",

@@ -117,7 +117,7 @@ def test_no_warning_of_one_signal_where_the_model_uses_several() -> None:
     y = (X[800:].sum(axis=1) > 0).astype(int)
     test = HeldOut(X[800:], y, np.array(["01"] * 400), np.arange(400).astype(str))
     told = " ".join(explain_model(subject, test, 1, lambda _text: None).manifest["findings"])
-    assert "leans on one signal" not in told
+    assert "relies on one signal" not in told
     assert "turns" not in told
 
 
