@@ -25,7 +25,7 @@ def contradictions(frame: pd.DataFrame, settings: Mapping[str, float]) -> list[s
     read = frame[schema.CURRENT_FEEDRATE].dropna()
     if stated is None or read.empty or (read == stated).any():
         return []
-    shares = read.value_counts(normalize=True)[:_SHOWN]
+    shares = read.value_counts(normalize=True).head(_SHOWN)
     seen = ", ".join(f"{value:g} ({share:.0%} of the rows)" for value, share in shares.items())
     sentence = (
         f"The stated feed rate is {stated:g} mm/s, but {schema.CURRENT_FEEDRATE} never reads "

@@ -1,7 +1,8 @@
-"""Changing something from the browser: sign in, train anew, decide on what is held, go back."""
+"""Changing something from the browser: sign in, retrain, cancel, approve, roll back."""
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 
@@ -11,6 +12,8 @@ from axe_playwright_python.sync_playwright import Axe
 from itsdangerous import TimestampSigner
 from playwright.sync_api import BrowserContext, Page, expect
 
+from components.core import jsonfile
+from components.core.config import FAST
 from components.core.home import Home
 from components.core.operator_token import operator_token
 from components.core.registry import Registry
@@ -22,18 +25,27 @@ from serving.console.session import COOKIE, SECONDS
 from tests.console.browser import fill
 from tests.console.stack import Stack
 
+NAME = "Grace Müller-Hopper"
 _RUN_MS = 600_000  # of a busy machine; half a minute of a quiet one
+
+
+SIGNED = {"name": NAME}
 
 
 def token(stack: Stack) -> str:
     return operator_token(Home.at(stack.home))
 
 
+def enter(page: Page, given: str) -> None:
+    page.get_by_label("Your name").fill(NAME)
+    page.get_by_label("The operator's token").fill(given)
+    page.get_by_role("button", name="Sign in").click()
+
+
 def sign_in(page: Page, stack: Stack) -> None:
     page.goto(stack.url + "/operate")
-    page.get_by_label("The operator's token").fill(token(stack))
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_text("You are signed in as the operator")).to_be_visible()
+    enter(page, token(stack))
+    expect(page.get_by_text(f"You are signed in as {NAME}")).to_be_visible()
 
 
 def champion(stack: Stack) -> str:
@@ -44,10 +56,9 @@ def champion(stack: Stack) -> str:
 
 def test_without_the_token_there_is_nothing_to_press(page: Page, stack: Stack) -> None:
     page.goto(stack.url + "/operate")
-    for name in ("Start a run", "Roll back", "Allow", "Refuse"):
+    for name in ("Start a run", "Roll back", "Approve", "Refuse"):
         assert page.get_by_role("button", name=name).count() == 0
-    page.get_by_label("The operator's token").fill("not-the-operators-token")
-    page.get_by_role("button", name="Sign in").click()
+    enter(page, "not-the-operators-token")
     expect(page.locator("#fault")).to_contain_text("not the operator's token")
     assert page.context.cookies() == []
 
@@ -58,7 +69,11 @@ def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, sta
     versions = Registry(Home.at(stack.home), "", MODEL_NAME)
     before = champion(stack)
     sign_in(page, stack)
-    page.get_by_label("Why").first.fill("a click in the console")
+    assert page.get_by_role("button", name="Roll back").count() == 0, "there is nothing before it"
+    page.get_by_label("Reason").first.fill("a click in the console")
+    shown = httpx.get(stack.of("trigger") + "/retrain").json()["parameters"]
+    assert page.get_by_label("Search, seconds").input_value() == str(shown["search_seconds"])
+    page.get_by_label("Explained predictions").fill("2")
     page.get_by_label("Seed").fill("7")  # with the champion's the search may find the same model
     page.get_by_role("button", name="Start a run").click()
     page.wait_for_url(re.compile(r"/asked/\d+"))
@@ -66,7 +81,10 @@ def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, sta
     expect(page.get_by_role("row", name=re.compile("^validate"))).to_be_visible(timeout=_RUN_MS)
     expect(page.locator(".ended")).to_contain_text("succeeded", timeout=_RUN_MS)
     page.get_by_role("link", name=re.compile("^2.*Z")).click()
-    expect(page.locator("#content")).to_contain_text("on_demand: a click in the console")
+    expect(page.locator("#content")).to_contain_text("started by hand: a click in the console")
+    found = jsonfile.read(stack.home / page.url.rpartition("/")[2] / "arguments.json")
+    assert (found["explain_rows"], found["seed"]) == (2, 7)
+    assert found["search_seconds"] == shown["search_seconds"]
     new = str(max(int(v.version) for v in versions.client.search_model_versions()))
     assert new != before, audit_log.entries(Home.at(stack.home).audit_log)[-1]
 
@@ -74,15 +92,15 @@ def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, sta
     held_against = champion(stack)
     page.goto(stack.url + "/operate")
     card = page.locator("form", has_text=f"Version {new}")
-    card.get_by_label("Why").fill("the errors are known")
-    card.get_by_role("button", name="Allow").click()
+    card.get_by_label("Reason").fill("the errors are known")
+    card.get_by_role("button", name="Approve").click()
     expect(page.get_by_role("status").first).to_contain_text(
         f"promote, from {held_against} to {new}", timeout=90_000
     )
     assert champion(stack) == new
 
-    form = page.locator("form", has_text="Go back")
-    form.get_by_label("Why").fill("it was noisy")
+    form = page.locator("form", has_text="Roll back")
+    form.get_by_label("Reason").fill("it was noisy")
     form.get_by_role("button", name="Roll back").click()
     expect(page.get_by_role("status").first).to_contain_text(
         f"rollback, from {new} to {held_against}", timeout=90_000
@@ -95,13 +113,13 @@ def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, sta
     expect(page.locator("#content")).to_contain_text("No candidate is on its way")
     page.goto(stack.url + "/operate")
     card = page.locator("form", has_text=f"Version {new}")
-    card.get_by_label("Why").fill("a part of the traffic first")
-    card.get_by_role("button", name="Allow").click()
+    card.get_by_label("Reason").fill("a part of the traffic first")
+    card.get_by_role("button", name="Approve").click()
     expect(page.locator("#content")).to_contain_text(
         f"Version {new} is on its way as a canary, stage 1", timeout=90_000
     )
     assert champion(stack) == held_against
-    page.locator("form", has_text="Go back").get_by_label("Why").fill("not today")
+    page.locator("form", has_text="Roll back").get_by_label("Reason").fill("not today")
     page.get_by_role("button", name="Roll back").click()
     expect(page.locator("#content")).to_contain_text(
         f"The last one, version {new} as a canary", timeout=90_000
@@ -121,7 +139,8 @@ def expire(context: BrowserContext, stack: Stack) -> None:
         def get_timestamp(self) -> int:
             return int(time.time()) - SECONDS - 1
 
-    old = Then(token(stack), salt="toolwear.console.session").sign("word").decode()
+    word = "word:" + base64.urlsafe_b64encode(NAME.encode()).decode()
+    old = Then(token(stack), salt="toolwear.console.session").sign(word).decode()
     context.clear_cookies()
     context.add_cookies([{"name": COOKIE, "value": old, "url": stack.url}])
 
@@ -129,13 +148,14 @@ def expire(context: BrowserContext, stack: Stack) -> None:
 def test_a_session_that_has_ended_is_said_and_loses_nothing(page: Page, stack: Stack) -> None:
     sign_in(page, stack)
     before = len(httpx.get(stack.of("trigger") + "/runs").json()["runs"])
-    page.get_by_label("Why").first.fill("typed before the end")
+    page.get_by_label("Reason").first.fill("typed before the end")
+    page.get_by_label("Search, seconds").fill("45")
     expire(page.context, stack)
     page.get_by_role("button", name="Start a run").click()
     expect(page.locator("#fault")).to_contain_text("session has ended")
-    page.get_by_label("The operator's token").fill(token(stack))
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_label("Why").first).to_have_value("typed before the end")
+    enter(page, token(stack))
+    expect(page.get_by_label("Reason").first).to_have_value("typed before the end")
+    expect(page.get_by_label("Search, seconds")).to_have_value("45")
     assert len(httpx.get(stack.of("trigger") + "/runs").json()["runs"]) == before
 
 
@@ -146,10 +166,12 @@ def test_a_person_leaves(page: Page, stack: Stack) -> None:
     assert page.context.cookies() == []
 
 
-@pytest.mark.parametrize("path", ["/retrain", "/rollback", "/approvals/x", "/operator/leave"])
+@pytest.mark.parametrize(
+    "path", ["/retrain", "/rollback", "/approvals/x", "/asked/1/cancel", "/operator/leave"]
+)
 def test_another_site_cannot_press_a_button(stack: Stack, path: str) -> None:
     with httpx.Client(base_url=stack.url) as client:
-        assert client.post("/operator", data={"token": token(stack)}).status_code == 303
+        assert client.post("/operator", data=SIGNED | {"token": token(stack)}).status_code == 303
         cookie = client.cookies[COOKIE]
         assert token(stack) not in cookie
         form = {"detail": "from elsewhere", "why": "from elsewhere", "decision": "allow"}
@@ -168,7 +190,7 @@ def test_another_site_cannot_press_a_button(stack: Stack, path: str) -> None:
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(stack: Stack) -> None:
-    answer = httpx.post(stack.url + "/operator", data={"token": token(stack)})
+    answer = httpx.post(stack.url + "/operator", data=SIGNED | {"token": token(stack)})
     said = answer.headers["set-cookie"].lower()
     assert "httponly" in said
     assert "samesite=strict" in said
@@ -191,8 +213,9 @@ def test_without_the_trigger_the_page_says_so(page: Page, stack: Stack) -> None:
     with stack.paused("trigger"):
         page.goto(stack.url + "/operate")
         expect(page.locator("#content")).to_contain_text("The trigger does not answer")
-        page.get_by_label("Why").first.fill("nobody hears it")
-        assert page.get_by_role("button", name="Start a run").is_visible()
+        page.get_by_label("Reason").first.fill("nobody hears it")
+        page.get_by_role("button", name="Start a run").click()
+        expect(page.locator("#fault")).to_contain_text("The budgets of the run were not shown")
     page.goto(stack.url + "/operate")
     expect(page.locator("#content")).not_to_contain_text("does not answer")
 
@@ -200,3 +223,33 @@ def test_without_the_trigger_the_page_says_so(page: Page, stack: Stack) -> None:
 def test_a_refusal_of_the_trigger_is_said_as_it_is(page: Page, stack: Stack) -> None:
     page.goto(f"{stack.url}/asked/999999")
     expect(page.locator("#content")).to_contain_text("There is no run of this id")
+
+
+def test_a_name_is_asked_for(stack: Stack) -> None:
+    for name in ("", "  ", "x" * 61, "a\u202eb"):
+        answer = httpx.post(stack.url + "/operator", data={"token": token(stack), "name": name})
+        assert (answer.status_code, "Give your name" in answer.text) == (400, True), repr(name)
+
+
+def test_a_short_search_is_started_and_cancelled(page: Page, stack: Stack) -> None:
+    sign_in(page, stack)
+    page.get_by_label("Reason").first.fill("only to try")
+    page.get_by_label("a short search").check()
+    page.get_by_label("Explained predictions").fill("9")  # not used: the short search has its own
+    page.get_by_role("button", name="Start a run").click()
+    page.wait_for_url(re.compile(r"/asked/\d+"))
+    asked = page.url.rpartition("/")[2]
+    expect(page.locator(".progress")).to_contain_text("started by hand: only to try")
+    form = page.locator("#cancel")
+    form.get_by_label("Reason").fill("it was a try")
+    form.get_by_role("button", name="Cancel the run").click()
+    expect(page.locator(".ended")).to_contain_text("cancelled", timeout=120_000)
+    expect(form).to_be_hidden()
+    told = httpx.get(f"{stack.of('trigger')}/runs/{asked}").json()
+    for attempt in told["attempts"]:  # none if it was cancelled before it began
+        found = jsonfile.read(stack.home / attempt["name"] / "arguments.json")
+        assert {name: found[name] for name in FAST} == FAST
+    page.goto(stack.url + "/operate")
+    row = page.get_by_role("row", name=re.compile(f"^{asked} "))
+    expect(row).to_contain_text("cancelled")
+    assert row.get_by_role("link", name="cancel", exact=True).count() == 0

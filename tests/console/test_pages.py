@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import numpy as np
+import pandas as pd
 
+from components.core import schema
 from components.core.fingerprint import ROOT
 from components.core.home import Home
+from components.promote import audit_log
+from components.validate.contradictions import contradictions
 from serving.console import evidence, svg
 from serving.console.app import application
 from serving.console.pages.base import Kept
@@ -118,3 +123,51 @@ def test_what_is_kept_is_made_once_and_bounded() -> None:
     for key in [*range(200), 199, 0]:
         kept.get(key, lambda key=key: made.append(key))  # type: ignore[misc]
     assert made == [*range(200), 0]
+
+
+async def test_what_was_never_judged_or_started_is_not_called_well_or_down(tmp_path: Path) -> None:
+    nobody = "http://127.0.0.1:1"
+    app = application(
+        Home(tmp_path), Addresses("toolwear", nobody, nobody, nobody, nobody, nobody, nobody)
+    )
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://console") as client:
+        strip = (await client.get("/parts/strip")).text
+        assert "not monitored; start <code>make watch</code>" in strip
+        assert "No alarm" not in strip
+        alerts = (await client.get("/parts/alerts")).text
+        assert "Not monitored: no Prometheus at 127.0.0.1:1; start `make watch`." in alerts
+        operate = (await client.get("/operate")).text
+        assert "does not answer at 127.0.0.1:1. Without it" in operate, "one full stop"
+        assert not re.search(r"[^.]\.\.[^.]", re.sub(r"<[^>]*>", "", operate))
+        assert (await client.get("/metrics")).status_code == 200
+
+
+def test_rolling_back_is_offered_only_where_there_is_something_behind(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert evidence.rollback_target(home, "toolwear") == ""
+    for action, start, end in (
+        ("promote", None, "1"),
+        ("promote", "1", "3"),
+        ("rollback", "3", "1"),
+    ):
+        fields = {"action": action, "model": "toolwear", "from": start, "to": end}
+        audit_log.append(home.audit_log, **fields)
+        found = evidence.rollback_target(home, "toolwear")
+        assert found == ("version 1 answers again instead of version 3" if end == "3" else "")
+    assert evidence.rollback_target(home, "another") == ""
+
+
+def test_a_stated_feed_rate_that_no_row_reads_is_a_contradiction() -> None:
+    frame = pd.DataFrame({schema.CURRENT_FEEDRATE: [3.0] * 84 + [50.0] * 16})
+    assert contradictions(frame, {schema.FEEDRATE: 3.0, schema.CLAMP_PRESSURE: 4.0}) == []
+    (said,) = contradictions(frame, {schema.FEEDRATE: 30.0})
+    assert said.endswith("never reads 30; it reads 3 (84% of the rows), 50 (16% of the rows).")
+
+
+def test_no_recorded_run_contradicts_its_settings(real_data: Path) -> None:
+    table = pd.read_csv(real_data / "train.csv")
+    assert len(table) == 18
+    for row in table.itertuples():
+        frame = pd.read_csv(real_data / f"experiment_{row.No:02d}.csv")
+        assert contradictions(frame, {schema.FEEDRATE: float(row.feedrate)}) == []

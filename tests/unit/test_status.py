@@ -92,7 +92,7 @@ def test_quiet_is_told_as_quiet(watchers: str, tmp_path: Path) -> None:
     }
     told = status(tmp_path, watchers)
     assert "open alerts: none" in told
-    assert "drift: no alarm; no window is full yet" in told
+    assert "drift: not judged yet, no window is full" in told
 
 
 def test_a_home_without_servers_is_not_monitored_whatever_others_run(tmp_path: Path) -> None:
