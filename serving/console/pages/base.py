@@ -79,9 +79,8 @@ def _sentence(text: str) -> str:
 def _figure(value: float | None, digits: int = 4) -> str:
     if value is None:
         return "n/a"
-    if isinstance(value, float) and 0 < abs(value) < 10**-digits:
-        return f"{value:.1e}"
-    return f"{value:,.{digits}f}" if isinstance(value, float) else f"{value:,}"
+    # Adding zero takes the sign from what rounds to zero.
+    return f"{round(value, digits) + 0.0:,.{digits}f}" if isinstance(value, float) else f"{value:,}"
 
 
 _TEMPLATES = Environment(
