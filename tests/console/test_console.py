@@ -165,7 +165,7 @@ def test_the_settings_of_a_file_are_asked_for_and_held_against_its_telemetry(
     assert "Give the clamp pressure of this recording in bar" in answer.text
     upload(page, stack, recording(real_data, 11), feedrate="30")
     expect(page.get_by_role("alert").filter(has_text="Check the settings")).to_contain_text(
-        "M1_CURRENT_FEEDRATE never reads 30"
+        "M1_CURRENT_FEEDRATE reads 3 "
     )
 
 

@@ -10,13 +10,10 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import pandas as pd
 
-from components.core import schema
 from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.promote import audit_log
-from components.validate.contradictions import contradictions
 from serving.console import evidence, svg
 from serving.console.app import application
 from serving.console.pages.base import Kept
@@ -156,18 +153,3 @@ def test_rolling_back_is_offered_only_where_there_is_something_behind(tmp_path: 
         found = evidence.rollback_target(home, "toolwear")
         assert found == ("version 1 answers again instead of version 3" if end == "3" else "")
     assert evidence.rollback_target(home, "another") == ""
-
-
-def test_a_stated_feed_rate_that_no_row_reads_is_a_contradiction() -> None:
-    frame = pd.DataFrame({schema.CURRENT_FEEDRATE: [3.0] * 84 + [50.0] * 16})
-    assert contradictions(frame, {schema.FEEDRATE: 3.0, schema.CLAMP_PRESSURE: 4.0}) == []
-    (said,) = contradictions(frame, {schema.FEEDRATE: 30.0})
-    assert said.endswith("never reads 30; it reads 3 (84% of the rows), 50 (16% of the rows).")
-
-
-def test_no_recorded_run_contradicts_its_settings(real_data: Path) -> None:
-    table = pd.read_csv(real_data / "train.csv")
-    assert len(table) == 18
-    for row in table.itertuples():
-        frame = pd.read_csv(real_data / f"experiment_{row.No:02d}.csv")
-        assert contradictions(frame, {schema.FEEDRATE: float(row.feedrate)}) == []

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from components.core import jsonfile, schema
+from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.package import load_package
 from components.core.registry import CHALLENGER, Registry
@@ -94,6 +95,17 @@ def test_a_run_ends_with_a_summary_of_the_documented_shape(
         "deploy",  # on a cluster only
         "promote" if summary.gate.outcome != "promoted" else "decline",
     }
+
+
+def test_every_key_of_the_summary_is_documented(first_summary: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "summary.md").read_text()
+    documented = set(re.findall(r"`([a-z0-9_]+)`", page))
+    told = set(first_summary)
+    for name in set(first_summary) - {"timings"}:  # by step
+        told |= set(first_summary[name]) if isinstance(first_summary[name], dict) else set()
+    for models in first_summary["protocols"].values():
+        told |= set(models).union(*models.values())
+    assert told - documented == set()
 
 
 def test_the_forest_stands_beside_the_published_figures(first_summary: dict[str, Any]) -> None:
