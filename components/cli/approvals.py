@@ -9,16 +9,19 @@ from rich.console import Console
 from rich.table import Table
 
 from components.core.home import MLFLOW_VARIABLE, Home
+from components.core.registry import Registry
 from components.promote import approvals
+from components.promote.agreement import disagreement
 from components.promote.held import read_all
-from components.promote.registry_state import NOTHING
+from components.promote.registry_state import MODEL_NAME, NOTHING, reconcile
 from components.promote.served import served_by
 
 _LAST = 10
 
 
 def print_approvals(home: Path, console: Console) -> None:
-    """Print what waits, and what was decided last."""
+    """Print what waits, what was decided last, and whether the registry was changed by hand."""
+    print_disagreement(Home.at(home), console)
     held = read_all(Home.at(home))
     if not held:
         console.print("nothing was ever held; `toolwear run --set approval=true` holds a winner")
@@ -50,6 +53,24 @@ def print_approvals(home: Path, console: Console) -> None:
             item.said,
         )
     console.print(table)
+
+
+def print_disagreement(home: Home, console: Console) -> None:
+    """Print how registry and servers differ, if they do, and what mends it."""
+    uri = os.environ.get(MLFLOW_VARIABLE, "")
+    if home.has_registry(uri):
+        fault = disagreement(Registry(home, uri, MODEL_NAME))
+        if fault:
+            console.print(f"[red]registry:[/red] {fault}", highlight=False, soft_wrap=True)
+
+
+def print_reconciled(home: Path, why: str, serve_registered: bool, console: Console) -> None:
+    """Make registry and servers agree and print the champion."""
+    uri = os.environ.get(MLFLOW_VARIABLE, "")
+    entry = reconcile(Home.at(home), why, serve_registered=serve_registered, mlflow_uri=uri)
+    console.print(
+        f"champion: version {entry['to']}, in the registry and for servers", highlight=False
+    )
 
 
 def print_allow(home: Path, key: str, why: str, console: Console) -> None:

@@ -30,10 +30,12 @@ from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.fingerprint import ROOT
 from components.core.home import HOME_VARIABLE, Home
 from components.core.moved import follow
+from components.core.registry import Registry
 from components.core.run_name import is_run_name, new_run_name
 from components.core.states import State
 from components.core.steps import EVENTS_FOLDER
 from components.ingest.sources import source_digest
+from components.promote.agreement import changed_by_hand
 
 AUTOML_PYTHON = "AUTOML_PYTHON"
 _LOCAL_AUTOML = ROOT / ".venv-automl" / "bin" / "python"
@@ -68,6 +70,7 @@ def run_locally(
     moved = follow(Home(home))
     if moved:
         console.print(moved, highlight=False, soft_wrap=True)
+    _check_registry(Home(home), parameters.model_name)
     data = str(Path(parameters.data).resolve()) if parameters.data else ""
     digest = source_digest(Path(data)) if data else ""
     folder = _new_folder(home, name)
@@ -117,6 +120,15 @@ def _run_in(
     if failed is not None:
         _end_failed(folder, failed, console)
     summary.finish(folder, home, lines.steps(), time.time() - started)
+
+
+def _check_registry(home: Home, model: str) -> None:
+    """Refuse to judge a model against another champion than the one that is served."""
+    if not home.has_registry():
+        return
+    fault = changed_by_hand(Registry(home, "", model))
+    if fault:
+        raise ToolwearError(fault)
 
 
 def _new_folder(home: Path, name: str | None) -> Path:

@@ -192,6 +192,27 @@ def rollback(
     print_rollback(home, why, console)
 
 
+@app.command("reconcile")
+def reconcile_registry(
+    why: WhyOption,
+    home: ExistingHomeOption = DEFAULT_HOME,
+    serve_registered: Annotated[
+        bool,
+        typer.Option("--serve-registered", help="Serve the registry's champion instead."),
+    ] = False,
+) -> None:
+    """Make the registry's champion the one that is served, after MLflow was changed by hand.
+
+    A version that was deleted is registered again from its package. `toolwear status` tells whether
+    the two differ.
+
+    Example: `toolwear reconcile --why "the alias was moved by mistake"`
+    """
+    from components.cli.approvals import print_reconciled
+
+    print_reconciled(home, why, serve_registered, console)
+
+
 @app.command()
 def approvals(home: ExistingHomeOption = DEFAULT_HOME) -> None:
     """List promotions held for approval, and the last decisions."""

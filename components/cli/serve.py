@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from components.cli.approvals import print_disagreement
 from components.cli.candidate_servers import CandidateServers
 from components.cli.server_process import HOST, Server, end, watch
 from components.core import schema
@@ -71,6 +72,7 @@ def serve(
             _await_all(servers, stopping, console)
             if not stopping:
                 _tell(servers, home, champion.name, console)
+                print_disagreement(Home.at(home), console)
             while not stopping:
                 time.sleep(_POLL_SECONDS)
                 for server in servers:

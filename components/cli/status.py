@@ -31,6 +31,10 @@ def print_status(home: Path, monitor_url: str, alertmanager_url: str, console: C
             f"{champion['since']} ({champion['why']}), sha256 {champion['sha256'][:12]}",
             highlight=False,
         )
+        if champion["differs"]:
+            console.print(
+                f"[red]registry:[/red] {champion['differs']}", highlight=False, soft_wrap=True
+            )
     print_watching(Home.at(home), monitor_url, alertmanager_url, console)
     table = Table(title="Last runs")
     for heading in ("run", "cause", "state", "decision", "known runs", "seconds"):

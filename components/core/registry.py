@@ -43,7 +43,16 @@ class Version:
 
     @property
     def package_digest(self) -> str:
-        """Digest of its package."""
+        """Digest of its package.
+
+        Raises:
+            ToolwearError: its tags were changed by other means.
+        """
+        if PACKAGE not in self.tags:
+            raise ToolwearError(
+                f"Version {self.number} of {self.name} has no tag {PACKAGE}: it was registered or "
+                "edited by other means than toolwear; `toolwear status` says what mends it."
+            )
         return self.tags[PACKAGE]
 
 

@@ -13,7 +13,6 @@ from components.decide.comparison import Comparison
 from components.decide.scoring import Champion, score
 from components.features.dataset import Samples
 from components.promote import audit_log
-from components.promote.moves import moves_of
 
 
 def earlier_champions(
@@ -28,7 +27,9 @@ def earlier_champions(
         champion: the present one.
         columns: features that they must have in common with the challenger.
     """
-    made = audit_log.champions(moves_of(audit_log.entries(registry.home.audit_log), registry.name))
+    made = audit_log.champions(
+        audit_log.moves_of(audit_log.entries(registry.home.audit_log), registry.name)
+    )
     found: dict[str, Champion] = {}
     missing = []
     for number in dict.fromkeys(entry["to"] for entry in made if entry["to"] is not None):

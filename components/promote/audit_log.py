@@ -16,6 +16,7 @@ from components.core.errors import ToolwearError
 
 PROMOTE, ROLLBACK = "promote", "rollback"
 FOUND = "found"  # the registry's champion was another one than the last move says
+RECONCILE = "reconcile"  # a person made registry and servers agree
 DECLINE = "decline"  # the champion stayed
 HELD, ALLOW, REFUSE = "held", "allow", "refuse"  # a person decides
 OUTDATED = "outdated"  # what was held may not be promoted any more
@@ -27,7 +28,7 @@ SUPERSEDED = "_superseded"  # undecided for long, and a later winner took its pl
 ACCEPT = "accept_runs"  # a person let a run have what the guard would refuse
 MOVE_FAILED = "move_failed"  # what a person was told to be at work came to nothing
 VOUCH = "vouch"  # a person has checked recordings and labels, for all runs to come
-MOVES = (PROMOTE, ROLLBACK, FOUND)
+MOVES = (PROMOTE, ROLLBACK, FOUND, RECONCILE)
 _START = "0" * 64
 
 
@@ -83,11 +84,17 @@ def champions(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the entry that made each champion still worth going back to, the present one last."""
     stack: list[dict[str, Any]] = []
     for entry in log:
-        if entry["action"] in (PROMOTE, FOUND):
+        present = stack[-1]["to"] if stack else None
+        if entry["action"] in (PROMOTE, FOUND, RECONCILE) and entry["to"] != present:
             stack.append(entry)
         while entry["action"] == ROLLBACK and stack and stack[-1]["to"] != entry["to"]:
             stack.pop()
     return stack
+
+
+def moves_of(log: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Return the entries of a log that moved the champion of this model."""
+    return [item for item in log if item["model"] == name and item["action"] in MOVES]
 
 
 def _drop_unfinished_line(path: Path) -> bytes:

@@ -11,7 +11,7 @@ from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.person import who
 from components.core.registry import CANDIDATE, CHAMPION, PREVIOUS, Registry, Version
-from components.promote import audit_log
+from components.promote import agreement, audit_log
 from serving.common import champion as pointer
 
 LOCK = "promote"
@@ -25,9 +25,20 @@ def locked(home: Home) -> Iterator[None]:
 
 
 @contextmanager
-def moving(registry: Registry) -> Iterator[Version | None]:
-    """Hold the lock on promotions; first mend what a move that was cut off has left."""
+def moving(registry: Registry, *, by_registry: bool = False) -> Iterator[Version | None]:
+    """Hold the lock on promotions; first mend what a move that was cut off has left.
+
+    Args:
+        registry: the model.
+        by_registry: go by the registry even if it was changed by other means.
+
+    Raises:
+        ToolwearError: it was; the sentence says how, and what mends it.
+    """
     with locked(registry.home):
+        fault = "" if by_registry else agreement.changed_by_hand(registry)
+        if fault:
+            raise ToolwearError(fault)
         champion = registry.at(CHAMPION)
         log = log_of(registry)
         logged = log[-1]["to"] if log else None
@@ -149,9 +160,4 @@ def before(registry: Registry) -> Version | None:
 
 def log_of(registry: Registry) -> list[dict[str, Any]]:
     """Return the entries that moved the champion of this model."""
-    return moves_of(audit_log.entries(registry.home.audit_log), registry.name)
-
-
-def moves_of(log: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """Return the entries of a log that moved the champion of this model."""
-    return [item for item in log if item["model"] == name and item["action"] in audit_log.MOVES]
+    return audit_log.moves_of(audit_log.entries(registry.home.audit_log), registry.name)

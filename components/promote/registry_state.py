@@ -8,10 +8,11 @@ from typing import Any
 from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.registry import CHAMPION, Registry, Version
-from components.promote import audit_log, rollouts
+from components.promote import agreement, audit_log, rollouts
 from components.promote.held import AT_ONCE
-from components.promote.moves import before, move, moves_of, moving
+from components.promote.moves import before, locked, move, moving, point_to, write_entry
 from components.promote.served import Served, serve
+from serving.common import champion as pointer
 from serving.common import rollout
 from serving.common.rollout import Mode
 
@@ -24,8 +25,8 @@ __all__ = [
     "WithdrawnError",
     "champion_moved",
     "champion_state",
-    "moves_of",
     "promote_version",
+    "reconcile",
     "release",
     "release_locked",
     "roll_back",
@@ -220,24 +221,68 @@ def _earlier(registry: Registry, champion: Version | None) -> Version:
 def champion_state(
     home: Path, mlflow_uri: str = "", name: str = MODEL_NAME
 ) -> dict[str, str] | None:
-    """Return name, version, since, why, sha256 and use of the champion, None if there is none."""
+    """Return name, version, since, why, sha256 and use of the champion that is served, else None.
+
+    What servers are told to serve counts, else what the registry says. `differs` says how the two
+    differ and what mends it; it is empty if they agree.
+    """
     at_home = Home.at(home)
-    if not at_home.has_registry(mlflow_uri):
+    present = agreement.served(at_home, name)
+    if present is None and not at_home.has_registry(mlflow_uri):
         return None
     registry = Registry(at_home, mlflow_uri, name)
-    champion = registry.at(CHAMPION)
-    if champion is None:
-        return None
-    moves = moves_of(audit_log.entries(at_home.audit_log), name)
+    if present is None:
+        champion = registry.at(CHAMPION)
+        if champion is None:
+            return None
+        number, package = champion.number, registry.package(champion)
+    else:
+        number, package = present.version, pointer.load(at_home.root, present)
+    moves = audit_log.moves_of(audit_log.entries(at_home.audit_log), name)
     last = {"when": "unknown", "why": "not on the audit log"}
-    if moves and moves[-1]["to"] == champion.number:
+    if moves and moves[-1]["to"] == number:
         last = moves[-1]
-    description = registry.package(champion).description
     return {
         "name": name,
-        "version": champion.number,
+        "version": number,
         "since": last["when"],
         "why": last["why"],
-        "sha256": champion.package_digest,
-        "use": description["use"],
+        "sha256": package.digest,
+        "use": package.description["use"],
+        "differs": agreement.disagreement(registry),
     }
+
+
+def reconcile(
+    home: Home, why: str, *, serve_registered: bool, mlflow_uri: str = "", name: str = MODEL_NAME
+) -> dict[str, Any]:
+    """Make registry and servers agree; return the log's entry.
+
+    Args:
+        home: the system's folder.
+        why: reason, for the log.
+        serve_registered: serve the registry's champion instead of keeping what is served.
+        mlflow_uri: registry; empty for the local one.
+        name: of the registered model.
+
+    Raises:
+        ToolwearError: they agree already, or the version cannot be served.
+    """
+    registry = Registry(home, mlflow_uri, name)
+    with locked(home):
+        if not agreement.disagreement(registry):
+            raise ToolwearError("Registry and servers agree; there is nothing to reconcile.")
+        present, champion = agreement.served(home, name), registry.at(CHAMPION)
+        if present is None or serve_registered:
+            if champion is None:
+                raise ToolwearError(
+                    "The registry has no champion to serve; leave out --serve-registered."
+                )
+            registry.package(champion)
+            version = champion
+        else:
+            version = agreement.keep_served(registry, present)
+        start = present.version if present else None
+        entry = write_entry(registry, audit_log.RECONCILE, start, version, why, "")
+        point_to(registry, version)
+        return entry

@@ -209,11 +209,11 @@ def settle(home: Home, mlflow_uri: str = "") -> Rollout | None:
     if now is None or not now.running or not now.verdict:
         cut_off = _cut_off_move(home)
         if cut_off is not None:
-            with moving(Registry(home, mlflow_uri, cut_off)):
+            with moving(Registry(home, mlflow_uri, cut_off), by_registry=True):
                 pass  # which mends it
         return now
     registry = Registry(home, mlflow_uri, now.model)
-    with moving(registry) as champion:
+    with moving(registry, by_registry=True) as champion:
         now = state.read(home.root)
         if now is None or not now.running:
             return now

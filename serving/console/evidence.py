@@ -15,7 +15,6 @@ from components.core.run_folder import ARGUMENTS_FILE, SUMMARY_FILE
 from components.core.schema import AUTO_SKLEARN, KNOWN_RUNS
 from components.core.states import State
 from components.promote import audit_log
-from components.promote.moves import moves_of
 from serving.common import champion as pointer
 from serving.common import rollout
 
@@ -163,7 +162,7 @@ def rollback_target(home: Home, model: str) -> str:
         now = rollout.read(home.root)
         if now is not None and now.running:
             return f"the rollout of version {now.version} ends and version {now.champion} stays"
-        moves = moves_of(audit_log.entries(home.audit_log), model)
+        moves = audit_log.moves_of(audit_log.entries(home.audit_log), model)
     except ToolwearError:  # Monitoring shows what is wrong with the log
         return ""
     known = [entry["to"] for entry in audit_log.champions(moves) if entry["to"] is not None]

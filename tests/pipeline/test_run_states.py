@@ -24,11 +24,12 @@ from tests.trigger.service import Service, wait_for
 
 __all__ = ["service_of"]
 REASON = "the wrong folder"
+pytestmark = pytest.mark.timeout(900)
 
 
 def started(home: Path) -> Path:
     """Wait until a step of the home's run is at work, and return the run's folder."""
-    wait_for(lambda: list(home.glob("2*/events/*.json")))
+    wait_for(lambda: list(home.glob("2*/events/*.json")), 300)
     (folder,) = home.glob("2*")
     return folder
 
@@ -58,7 +59,7 @@ def test_a_run_that_is_ended_has_one_state_everywhere(
     assert {step.state for step in evidence.Run(folder).steps().values()} == {State.RUNNING}
     assert f" {State.RUNNING} " in shown(tmp_path)
     process.send_signal(number)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=300)
     end_runs_of(tmp_path)
     assert ending(folder) == (state, reason)
     run = evidence.Run(folder)
@@ -96,7 +97,7 @@ def test_a_cancelled_request_cancels_its_run_everywhere(
     folder = started(service.home)
     wait_for(lambda: service.run(request)["steps"])
     assert service.post(f"/runs/{request}/cancel", {"why": REASON}).status_code == 202
-    told = service.ends(request, State.CANCELLED)
+    told = service.ends(request, State.CANCELLED, 120)
     assert [(a["state"], a["reason"]) for a in told["attempts"]] == [(State.CANCELLED, REASON)]
     assert [(s["state"], s["reason"]) for s in told["steps"]] == [(State.CANCELLED, REASON)]
     assert ending(folder) == (State.CANCELLED, REASON)

@@ -1,0 +1,179 @@
+"""MLflow was changed by hand: every command tells one truth, and one command mends it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from components.cli.approvals import print_approvals
+from components.cli.status import print_status
+from components.core import registry as tags
+from components.core.config import RunParameters
+from components.core.errors import ToolwearError
+from components.core.home import Home
+from components.core.registry import CHAMPION, Registry
+from components.promote import approvals, audit_log
+from components.promote.agreement import disagreement
+from components.promote.registry_state import MODEL_NAME, champion_state, reconcile, roll_back
+from serving.common import champion as pointer
+from serving.common.rollout import Mode
+from tests.trigger.test_operations import stocked
+
+Change = Callable[[Any], object]
+BY_HAND: dict[str, tuple[Change, str]] = {
+    "alias moved": (
+        lambda client: client.set_registered_model_alias(MODEL_NAME, CHAMPION, "2"),
+        "the registry's champion is version 2",
+    ),
+    "alias deleted": (
+        lambda client: client.delete_registered_model_alias(MODEL_NAME, CHAMPION),
+        "the registry has no champion",
+    ),
+    "version deleted": (
+        lambda client: client.delete_model_version(MODEL_NAME, "1"),
+        "the registry has no champion",
+    ),
+    "model deleted": (
+        lambda client: client.delete_registered_model(MODEL_NAME),
+        "the registry has no champion",
+    ),
+    "tag deleted": (
+        lambda client: client.delete_model_version_tag(MODEL_NAME, "1", tags.PACKAGE),
+        f"the registry's version 1 lacks the tag {tags.PACKAGE}",
+    ),
+    "tag changed": (
+        lambda client: client.set_model_version_tag(MODEL_NAME, "1", tags.PACKAGE, "f" * 64),
+        "the registry's version 1 has another package, ffffffffffff",
+    ),
+}
+
+
+@pytest.fixture
+def registry(empty_registry: Path, tmp_path: Path) -> Registry:
+    root = tmp_path / "home"
+    root.mkdir()
+    (root / "mlflow.db").write_bytes(empty_registry.read_bytes())
+    return stocked(root)
+
+
+def printed(show: Callable[[Console], object]) -> str:
+    stream = io.StringIO()
+    show(Console(file=stream, width=300))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_registry_that_was_changed_by_hand_is_told_and_mended(
+    registry: Registry, name: str
+) -> None:
+    from components.cli.local_run import run_locally
+
+    home = registry.home
+    before = pointer.read(home.root)
+    assert before is not None
+    change, said = BY_HAND[name]
+    change(registry.client)
+    sentence = disagreement(registry)
+    assert sentence.startswith(f"Version 1 is served, and {said}")
+    assert "`toolwear reconcile --why ...`" in sentence
+    shown = printed(lambda console: print_status(home.root, "", "", console))
+    assert "champion: toolwear version 1" in shown
+    assert sentence in shown
+    assert sentence in printed(lambda console: print_approvals(home.root, console))
+    for refused in (
+        lambda: roll_back(home.root, "no"),
+        lambda: run_locally(RunParameters(), home.root, Console(file=io.StringIO())),
+        lambda: approvals.hold(registry, registry.version("3"), "1", Mode.DIRECT, "won", "x"),
+    ):
+        if name == "model deleted" and "hold" in refused.__code__.co_names:
+            continue  # there is nothing to hold
+        with pytest.raises(ToolwearError) as raised:
+            refused()
+        assert str(raised.value) == sentence
+    assert not list(home.root.glob("2*"))
+
+    entry = reconcile(home, "it was a mistake", serve_registered=False)
+    assert disagreement(registry) == ""
+    after, champion = pointer.read(home.root), registry.at(CHAMPION)
+    assert after is not None
+    assert champion is not None
+    assert after.package_digest == before.package_digest == champion.package_digest
+    assert (entry["action"], entry["to"]) == ("reconcile", champion.number)
+    assert champion.number == ("4" if name == "version deleted" else "1")
+    assert tags.COMPLETE in champion.tags
+    with pytest.raises(ToolwearError, match="nothing to reconcile"):
+        reconcile(home, "twice", serve_registered=False)
+
+
+def test_what_the_registry_says_can_be_served_instead(registry: Registry) -> None:
+    registry.client.set_registered_model_alias(MODEL_NAME, CHAMPION, "2")
+    reconcile(registry.home, "I meant it", serve_registered=True)
+    pointed = pointer.read(registry.home.root)
+    assert pointed is not None
+    assert pointed.version == "2"
+    assert disagreement(registry) == ""
+    assert roll_back(registry.home.root, "I did not")["to"] == "1"
+
+
+def test_the_log_the_pointer_and_the_registry_in_every_combination(registry: Registry) -> None:
+    """Whatever the three say, a state is told, and at most one command makes all agree."""
+    home = registry.home
+    first = pointer.read(home.root)
+    assert first is not None
+    path = pointer.path(home.root)
+    logged = home.audit_log.read_bytes()
+    for log in ("1", "2", None):
+        for pointed in ("1", "2", None):
+            for alias in ("1", "2", None):
+                home.audit_log.write_bytes(logged if log else b"")
+                if log == "2":
+                    audit_log.append(
+                        home.audit_log,
+                        **{"from": "1"},
+                        action="promote",
+                        model=MODEL_NAME,
+                        to="2",
+                        why="",
+                        when="",
+                    )
+                registry.move(CHAMPION, registry.version(alias) if alias else None)
+                path.unlink(missing_ok=True)
+                if pointed:
+                    folder = registry.package_folder(registry.version(pointed))
+                    package = registry.package(registry.version(pointed))
+                    pointer.write(
+                        home.root,
+                        pointer.Champion(
+                            MODEL_NAME,
+                            pointed,
+                            package.digest,
+                            folder.relative_to(home.root).as_posix(),
+                            package.model_sha256,
+                            "",
+                        ),
+                    )
+                state = champion_state(home.root)
+                assert (state or {}).get("version") == (pointed or alias)
+                if state is None:
+                    continue
+                assert bool(state["differs"]) == (pointed != alias)
+                if state["differs"]:
+                    reconcile(home, "a test", serve_registered=False)
+                told = champion_state(home.root)
+                assert told is not None
+                assert (told["version"], told["differs"]) == (pointed or alias, "")
+                found = registry.at(CHAMPION)
+                assert found is not None
+                assert found.number == (pointed or alias)
+
+
+def test_a_home_without_champion_says_so(empty_registry: Path, tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(empty_registry.read_bytes())
+    assert champion_state(tmp_path) is None
+    assert "none yet" in printed(lambda console: print_status(tmp_path, "", "", console))
+    assert Home.at(tmp_path).has_registry()
