@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 
 from components.core import schema
@@ -17,7 +16,7 @@ from components.core.metrics import LEVEL
 from components.core.onnx_model import OnnxModel
 from components.core.steps import report
 from components.core.thresholds import Thresholds
-from components.evaluate import band, behaviour, figures, not_sure, searches
+from components.evaluate import agreement, band, behaviour, figures, not_sure, searches
 from components.evaluate.published import Figures as Published
 from components.evaluate.published import published_of
 from components.evaluate.statements import statements
@@ -25,8 +24,6 @@ from components.evaluate.unseen import Rows, on_unseen_runs
 from components.features.dataset import Samples
 from components.split.protocols import Fold
 
-_GOLDEN = 16
-_GOLDEN_UNSURE = 4
 # Which feature set stands in the tables; what else was measured is in "further".
 _HEADLINE = {
     schema.KNOWN_RUNS: schema.PUBLISHED,
@@ -135,7 +132,7 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
         "noise": noise,
         # Not how long it took: the package is named by its figures, and the same are the same.
         "permutation": {k: v for k, v in evidence.permutation.items() if k != "seconds"},
-        "onnx": onnx_agreement(evidence.native, samples, graph, limits),
+        "onnx": agreement.onnx_agreement(evidence.native, samples, graph, limits),
         "statements": statements(
             protocols,
             further,
@@ -148,7 +145,7 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
             searches.sentences(evidence.search, _windows(evidence.predictions)),
         ),
     }
-    return Evaluation(metrics, abstention, golden(graph, samples, fold.test_index, p))
+    return Evaluation(metrics, abstention, agreement.golden(graph, samples, fold.test_index, p))
 
 
 def _check(evidence: Evidence) -> None:
@@ -249,56 +246,3 @@ def _calibration(predictions: pd.DataFrame) -> dict[str, Any]:
                 rows["y"].to_numpy(), rows["p"].to_numpy()
             )
     return result
-
-
-def onnx_agreement(
-    native: pd.DataFrame, samples: Samples, graph: OnnxModel, limits: Thresholds
-) -> dict[str, Any]:
-    """Return how far the graph, run here, stands off the ensemble that it was made from.
-
-    Args:
-        native: the ensemble's own answers in its own environment.
-        samples: the rows.
-        graph: the exported graph.
-        limits: the thresholds of the export.
-    """
-    own = native.set_index(schema.SAMPLE_ID)["p"]
-    asked = samples.frame[schema.SAMPLE_ID].isin(own.index).to_numpy()
-    expected = own.reindex(samples.frame[schema.SAMPLE_ID][asked]).to_numpy()
-    rows = samples.X[asked]
-    agreement = float((graph.labels(rows) == (expected > 0.5)).mean())
-    difference = float(np.abs(graph.worn(rows) - expected).max())
-    return {
-        "rows": len(rows),
-        "label_agreement": agreement,
-        "max_abs_diff": difference,
-        "runtime": onnxruntime.__version__,
-        "passed": agreement >= limits.export.label_agreement
-        and difference <= limits.export.probability_tolerance,
-    }
-
-
-def golden(graph: OnnxModel, samples: Samples, test: np.ndarray, p: np.ndarray) -> dict[str, Any]:
-    """Return a few test rows with the answers that the graph gives: the unsure, then each run's.
-
-    Args:
-        graph: the model.
-        samples: n samples.
-        test: positions of the test rows (m,).
-        p: the graph's P(worn) of them (m,).
-    """
-    unsure = np.argsort(np.abs(p - 0.5), kind="stable")[:_GOLDEN_UNSURE].tolist()
-    _, first = np.unique(samples.run[test], return_index=True)
-    label = samples.y[test][first]
-    both = [first[label == 0].tolist(), first[label == 1].tolist()]
-    turns = [member[turn] for turn in range(len(first)) for member in both if turn < len(member)]
-    chosen = list(dict.fromkeys([*unsure, *turns]))[:_GOLDEN]
-    rows = samples.X[test[chosen]]
-    return {
-        "rows": rows,
-        "probabilities": graph.predict_proba(rows),
-        "labels": graph.labels(rows),
-        "columns": list(samples.columns),
-        "sample_ids": samples.frame[schema.SAMPLE_ID].iloc[test[chosen]].tolist(),
-        "y": samples.y[test[chosen]],
-    }

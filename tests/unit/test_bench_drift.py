@@ -66,6 +66,10 @@ def test_the_page_has_the_tables_of_every_scenario_and_detector() -> None:
         assert inside.count(f"| {pages.TITLES[scenario.name]} |") == 2
         about_another_model = bool(scenario.runs)
         assert of_champion.count(f"| {pages.TITLES[scenario.name]} |") == (not about_another_model)
+    honest = [
+        inside.index(words) for words in ("runs left out: ", "| known runs: ", "| scenario |")
+    ]
+    assert honest == sorted(honest), "what a new run does stands before what set the limits"
     for kind in Kind:
         assert f"\n| {kind} | " in inside
         assert f"{kind} 0 of " in of_champion, "known runs raise no alarm"
