@@ -207,7 +207,7 @@ def choose(
 def withheld(checks: Sequence[Check]) -> list[str]:
     """Return what is said of checks that failed and refuse nothing."""
     return [
-        f"{check.sentence} It is not to be relied on."
+        f"{check.sentence} The method is not to be relied on."
         for check in checks
         if not check.passed and check.outcome is None
     ]

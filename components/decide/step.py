@@ -243,7 +243,7 @@ def _explained(evidence: Evidence, limit: Decision) -> list[Check]:
             Outcome.REFUSE_EXPLANATIONS,
         ),
         logic.at_least(
-            "Share of the explained rows in which LIME's linear model is faithful",
+            "LIME's share of explained rows in which its linear model is faithful",
             evidence.lime_faithful_share,
             limit.lime_faithful_share,
             None,

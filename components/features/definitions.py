@@ -155,13 +155,13 @@ FEATURE_SETS = MappingProxyType(
         schema.PUBLISHED: FeatureSet(
             PUBLISHED_COLUMNS,
             schema.IS_ACTIVE,
-            "The twelve columns of the published results, for comparison: they identify the run.",
+            "Twelve columns of single rows, with levels among them that may identify the run.",
         ),
         PUBLISHED_WITHOUT_POSITION: FeatureSet(
             tuple(column for column in PUBLISHED_COLUMNS if column != "Z1_ActualPosition"),
             schema.IS_ACTIVE,
-            "The published columns without the Z position, which gives the label away in every "
-            "run: what is left shows how much of the published accuracy that column carries.",
+            "The same without the Z position: what is left shows how much of the accuracy that "
+            "column carries.",
         ),
         schema.RESPONSE: FeatureSet(
             WINDOW_COLUMNS,
@@ -173,7 +173,7 @@ FEATURE_SETS = MappingProxyType(
             (*SIGNAL_GROUPS[0].columns, *SIGNAL_GROUPS[1].columns),
             schema.IS_WINDOW,
             "Spindle-speed ripple alone: the one physically plausible sign of wear, few enough "
-            "columns that 18 runs can speak to it.",
+            "columns that few runs can speak to it.",
         ),
     }
 )

@@ -18,6 +18,7 @@ from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.onnx_model import OnnxModel
 from components.core.package import load_package
+from components.core.reference import BACKGROUND_ROWS
 from components.core.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, mlflow_module
 from components.core.thresholds import thresholds
 from components.decide.comparison import Comparison, compare
@@ -26,13 +27,15 @@ from components.decide.footprint import Footprint
 from components.decide.outcomes import Outcome
 from components.decide.scoring import Champion, score
 from components.decide.step import decide
+from components.explain.methods.subject import Subject
+from components.features.dataset import load
 from components.promote import audit_log
 from components.promote.registry_state import champion_state, roll_back
 from components.promote.step import promote
 from components.register.contents import Folders, Lineage
 from components.register.mlflow_writer import EXPERIMENT
 from components.register.step import Registered, register
-from components.split.protocols import assign
+from components.split.protocols import assign, folds
 from serving.common import champion as pointer
 from tests.run_artifacts import COLUMNS, RunArtifacts, make_run
 
@@ -162,6 +165,14 @@ def test_a_version_has_figures_plots_data_lineage_card_and_package(
     assert f"| auto_sklearn | published | 96 rows | {accuracy:.4f}" in card
     assert "0.9946" in card, "the published figure stands beside it"
     assert "The band misses its target." in card
+    samples = load(first.features, schema.PUBLISHED)
+    (fold,) = folds(schema.KNOWN_RUNS, samples, pd.read_parquet(first.split / "splits.parquet"))
+    X, runs = samples.X[fold.train_index], samples.run[fold.train_index]
+    explained = Subject(lambda rows: rows[:, 0], X, samples.columns, seed=0, run=runs)
+    background = explained.drawn(BACKGROUND_ROWS)
+    np.testing.assert_array_equal(kept.reference()["X"], background.background)
+    assert background.run is not None
+    assert set(background.run.tolist()) == set(runs.tolist())
     assert "- It knows its runs." in card
     assert "1 model (1 random forest) that auto-sklearn chose" in card
     assert "Z1_ActualPosition alone tells worn from unworn." in card

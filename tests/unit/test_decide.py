@@ -112,7 +112,7 @@ def test_a_check_without_an_outcome_refuses_nothing_and_is_told() -> None:
     check = logic.at_least("Faithful rows", 0.0, 0.5, None)
     assert choose(None, [PASSED, check])[0] is Outcome.PROMOTE_FIRST
     assert logic.withheld([PASSED, check]) == [
-        "Faithful rows is 0; at least 0.5 is needed. It is not to be relied on."
+        "Faithful rows is 0; at least 0.5 is needed. The method is not to be relied on."
     ]
     assert logic.withheld([logic.at_least("Faithful rows", 0.5, 0.5, None)]) == []
 
