@@ -88,6 +88,11 @@ class Eyes:
         found = self._get(f"{self._parts.of('front')}/rollout")
         return found["rollout"] if found is not None else None
 
+    def recordings(self) -> int:
+        """Return how many recordings the front has seen in its rollout."""
+        found = self._get(f"{self._parts.of('front')}/rollout")
+        return int(found["seen"]["recordings"]) if found is not None else 0
+
     def log(self) -> list[dict[str, Any]]:
         """Return the audit log."""
         return audit_log.entries(self._parts.home.audit_log)

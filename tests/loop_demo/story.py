@@ -23,7 +23,7 @@ from tests.loop_demo.traffic import Traffic
 _POLL_SECONDS = 0.5
 _TELL_SECONDS = 10.0
 # Requests a second and rows of each. A mill gives ten rows a second; windows are to be full sooner.
-_FILLING, _WAITING, _TRYING = (12.0, 25), (2.0, 25), (40.0, 2)
+_FILLING, _WAITING, _TRYING = (12.0, 25), (2.0, 25), (20.0, 25)
 _HEALTHY_WINDOWS = 3
 _QUIET_SECONDS = 30.0  # in which an alert that starts no run would have started one
 _LAST_SECONDS = 10.0
@@ -214,7 +214,10 @@ class Story:
                 )
             return now if now["result"] else None
 
-        rollout = self._wait(Step.ENDED, "the canary has ended", ended, 1200)
+        def so_far() -> str:
+            return f"{self._sent()}; {self.eyes.recordings()} recordings were seen in the rollout"
+
+        rollout = self._wait(Step.ENDED, "the canary has ended", ended, 1200, so_far)
         promoted = rollout["result"] == Result.PROMOTED
         expected = rollout["version"] if promoted else champion
         self._wait(

@@ -42,7 +42,13 @@ class _Served:
     label: bool
 
 
-_Request = tuple[list[dict[str, Any]], _Served]
+@dataclass(frozen=True)
+class _Request:
+    """A request to be sent: its rows, and whose they are."""
+
+    instances: list[dict[str, Any]]
+    served: _Served
+    recording: str
 
 
 @dataclass
@@ -64,6 +70,7 @@ class Traffic:
     failures: int = 0
     versions: set[str] = field(default_factory=set)
     _what: Iterator[_Request] = field(default_factory=lambda: iter(()))
+    _recordings: int = 0
     _labelled: bool = False
     _bins: dict[int, _Bin] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -124,8 +131,11 @@ class Traffic:
     def _forever(self, served: Sequence[_Served], rows: int) -> Iterator[_Request]:
         while True:
             for one in served:
+                # Recorded once, sent again and again: each time a recording of its own.
+                self._recordings += 1
+                name = f"{one.recording.run_id}-{self._recordings}"
                 for instances in one.recording.requests(rows):
-                    yield instances, one
+                    yield _Request(instances, one, name)
             self.passes += 1
 
     def _run(self) -> None:
@@ -138,17 +148,16 @@ class Traffic:
                 if self._stop.wait(wait):
                     return
                 with self._lock:
-                    instances, served = next(self._what)
+                    request = next(self._what)
                     labelled, self.requests = self._labelled, self.requests + 1
                 try:
-                    self._ask(client, instances, served, labelled)
+                    self._ask(client, request, labelled)
                 except ServiceError:
                     self.failures += 1
 
-    def _ask(
-        self, client: Client, instances: list[dict[str, Any]], served: _Served, labelled: bool
-    ) -> None:
-        answer = client.predict_rows(instances)
+    def _ask(self, client: Client, request: _Request, labelled: bool) -> None:
+        served = request.served
+        answer = client.predict_rows(request.instances, recording=request.recording)
         # What late labels claim is the scenario's matter; what is right is not.
         truth = schema.WORN if served.worn else schema.UNWORN
         with self._lock:
@@ -158,4 +167,4 @@ class Traffic:
             found.right += sum(one.verdict == truth for one in answer.predictions)
             found.unsure += sum(one.label is None for one in answer.predictions)
         if labelled:
-            client.label(answer.receipt.id, [served.label] * len(instances), "inspector")
+            client.label(answer.receipt.id, [served.label] * len(request.instances), "inspector")
