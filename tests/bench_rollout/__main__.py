@@ -25,7 +25,7 @@ def main(given: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--plays", type=int, default=200, help="rollouts of each candidate")
     add("--requests", type=int, default=250, help="of a recording")
-    add("--most", type=int, default=200, help="recordings after which one counts as undecided")
+    add("--most", type=int, default=100, help="recordings after which one counts as undecided")
     add("--seed", type=int, default=0)
     add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes")
     chosen = parser.parse_args(given)
