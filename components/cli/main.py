@@ -297,7 +297,9 @@ def serve(
 
 @app.command()
 def receipt(
-    receipt_id: Annotated[str, typer.Argument(metavar="ID", help="From an answer's receipt.")],
+    receipt_id: Annotated[
+        str, typer.Argument(metavar="ID", help="From an answer's receipt, or an x-request-id.")
+    ],
     home: ExistingHomeOption = DEFAULT_HOME,
 ) -> None:
     """Show the record of an answer: model, features, verdict, and the label if known.

@@ -13,6 +13,7 @@ from serving.payload import log
 from serving.payload.records import NAMES, WORN
 
 _HEAD = (
+    "request_id",
     "recording",
     "answered_at",
     "model",
@@ -43,10 +44,25 @@ _OTHER = {"receipt_id", "row_number", *_HEAD, *_ROW, *_LABEL}
 def show(home: Path, receipt_id: str, console: Console) -> None:
     """Print an answer: the model, and for each row the features, the verdict and the label.
 
+    Args:
+        home: the system's folder.
+        receipt_id: of a receipt, or the x-request-id that requests carried; if there were
+            several, their receipts are listed.
+        console: to print to.
+
     Raises:
         ToolwearError: the payload log does not have it.
     """
-    found = log.find(home.resolve(), receipt_id)
+    home = home.resolve()
+    found = log.find(home, receipt_id)
+    if found.empty:
+        answers = log.of_request(home, receipt_id)
+        if len(answers) > 1:
+            _list(receipt_id, answers, console)
+            return
+        if len(answers):
+            receipt_id = answers["receipt_id"].iloc[0]
+            found = log.find(home, receipt_id)
     if found.empty:
         raise ToolwearError(
             f"The payload log in {home} has no receipt {receipt_id}; it may be older than what "
@@ -61,6 +77,23 @@ def show(home: Path, receipt_id: str, console: Console) -> None:
         if not found[name].isna().all():
             table.add_row(name, *(_text(value) for value in found[name]))
     console.print(table)
+
+
+def _list(request_id: str, answers: pd.DataFrame, console: Console) -> None:
+    console.print(
+        f"{len(answers)} answers to requests with the x-request-id {request_id}:",
+        highlight=False,
+        markup=False,
+    )
+    for answer in answers.to_dict("records"):
+        recording = f", recording {answer['recording']}" if answer["recording"] else ""
+        console.print(
+            f"  {answer['receipt_id']}  {answer['answered_at']:%Y-%m-%d %H:%M:%S} UTC, "
+            f"{answer['rows']} rows{recording}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _text(value: object) -> str:

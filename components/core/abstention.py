@@ -12,6 +12,8 @@ from components.core.schema import CLASSES
 
 NOT_SURE = "not sure"
 ANSWERS = (*CLASSES, NOT_SURE)
+VERDICTS = {**{name: name for name in CLASSES}, NOT_SURE: "not_sure"}  # as clients read it
+NO_WINDOW = "The model needs a full window of cutting rows, and this row does not end one."
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Kubeflow Pipelines' local cache sees a step's few lines but not the modules that
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from components.core.digest import file_digest, files_digest, json_digest
@@ -36,15 +36,8 @@ def step_fingerprint(step: str, lock_file: str) -> str:
         step: name of the folder below `components`.
         lock_file: name of the hashed requirements file below `requirements`.
     """
-    seen: set[Path] = set()
     folder = ROOT / "components" / step
-    queue = [path for path in folder.rglob("*.py") if path.name != "component.py"]
-    while queue:
-        path = queue.pop()
-        if path in seen:
-            continue
-        seen.add(path)
-        queue.extend(_imported_files(path))
+    seen = imported(path for path in folder.rglob("*.py") if path.name != "component.py")
     # Templates and thresholds stand beside the code that reads them.
     data = {
         sibling
@@ -54,6 +47,18 @@ def step_fingerprint(step: str, lock_file: str) -> str:
     }
     lock = file_digest(ROOT / "requirements" / lock_file)
     return json_digest([files_digest(ROOT, seen | data), lock])[:16]
+
+
+def imported(files: Iterable[Path]) -> set[Path]:
+    """Return these modules and all of ours that they import, directly or not."""
+    seen: set[Path] = set()
+    queue = list(files)
+    while queue:
+        path = queue.pop()
+        if path not in seen:
+            seen.add(path)
+            queue.extend(_imported_files(path))
+    return seen
 
 
 def _imported_files(path: Path) -> Iterator[Path]:

@@ -7,17 +7,20 @@ home's lock: whoever began it is dead. A run is whole if a whole version points 
 
 from __future__ import annotations
 
-import io
+import shutil
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
+from components.core import pyfunc
 from components.core import registry as tags
-from components.core import schema
-from components.core.onnx_model import INPUT, LABEL_OUTPUT, PROBABILITY_OUTPUT
+from components.core.fingerprint import ROOT, imported
 from components.core.package import CARD_FILE, Package
 from components.core.person import who
 from components.core.registry import Registry, Version, mlflow_module
@@ -27,18 +30,20 @@ EXPERIMENT = "toolwear"
 _FOREIGN_SECONDS = 24 * 3600  # a cut-off registration of another home is left alone so long
 _PAGE = 1000
 _DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
+_EXAMPLE_ROWS = 3
+_NEEDS = ("mlflow", "numpy", "onnxruntime", "pandas")  # of the model where it is loaded
 
 
 def sweep(registry: Registry) -> list[str]:
     """Remove what cut-off registrations left, and return what was removed; needs the lock."""
     client = registry.client
     removed, whole = [], set()
-    for version in client.search_model_versions(f"name = '{registry.name}'", max_results=_PAGE):
-        if tags.COMPLETE in version.tags:
-            whole.add(version.run_id)
-        elif _is_dead(registry, version.tags, version.creation_timestamp):
-            client.delete_model_version(registry.name, version.version)
-            removed.append(f"version {version.version}")
+    for found in client.search_model_versions(f"name = '{registry.name}'", max_results=_PAGE):
+        if tags.COMPLETE in found.tags:
+            whole.add(found.run_id)
+        elif _is_dead(registry, found.tags, found.creation_timestamp):
+            client.delete_model_version(registry.name, found.version)
+            removed.append(f"version {found.version}")
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is not None:
         for run in client.search_runs([experiment.experiment_id], max_results=_PAGE):
@@ -82,7 +87,7 @@ def write(
     _log_dataset(client, run_id, contents, lineage)
     model = _log_model(registry, run_id, package)
     _ensure_model(registry)
-    version = client.create_model_version(
+    created = client.create_model_version(
         registry.name,
         source=model.model_uri,
         run_id=run_id,
@@ -91,8 +96,8 @@ def write(
         model_id=model.model_id,
     )
     client.set_terminated(run_id, "FINISHED")
-    client.set_model_version_tag(registry.name, version.version, tags.COMPLETE, "true")
-    return registry.version(str(version.version))
+    client.set_model_version_tag(registry.name, created.version, tags.COMPLETE, "true")
+    return registry.version(str(created.version))
 
 
 def _experiment(registry: Registry) -> str:
@@ -198,28 +203,41 @@ def _log_dataset(client: Any, run_id: str, contents: Contents, lineage: Lineage)
 
 
 def _log_model(registry: Registry, run_id: str, package: Package) -> Any:
-    import onnx
     from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, Schema
 
     mlflow = mlflow_module()
-    float64, int64 = np.dtype("float64"), np.dtype("int64")
-    columns = len(package.features)
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(float64, (-1, columns), INPUT)]),
+        inputs=Schema([ColSpec(DataType.double, name) for name in package.features]),
         outputs=Schema(
             [
-                TensorSpec(int64, (-1,), LABEL_OUTPUT),
-                TensorSpec(float64, (-1, len(schema.CLASSES)), PROBABILITY_OUTPUT),
+                ColSpec(DataType.string, pyfunc.VERDICT),
+                ColSpec(DataType.string, pyfunc.LABEL, required=False),
+                ColSpec(DataType.double, pyfunc.PROBABILITY),
+                ColSpec(DataType.string, pyfunc.REASON),
             ]
         ),
     )
+    example = pd.DataFrame(package.golden().rows[:_EXAMPLE_ROWS], columns=list(package.features))
     mlflow.set_tracking_uri(registry.uri)
-    with mlflow.start_run(run_id=run_id):
-        return mlflow.onnx.log_model(
-            onnx.load(io.BytesIO(package.model)),
+    with mlflow.start_run(run_id=run_id), _code() as code:
+        return mlflow.pyfunc.log_model(
             name="model",
+            loader_module=pyfunc.__name__,
+            data_path=str(package.folder),
+            code_paths=[str(code)],
             signature=signature,
-            onnx_execution_providers=["CPUExecutionProvider"],
-            pip_requirements=["mlflow", "numpy", "onnx", "onnxruntime"],
+            input_example=example,
+            pip_requirements=[f"{name}=={version(name)}" for name in _NEEDS],
         )
+
+
+@contextmanager
+def _code() -> Iterator[Path]:
+    """Give a folder with the modules that the model needs where it is loaded, and no others."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for path in imported([Path(pyfunc.__file__)]):
+            target = Path(scratch) / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        yield Path(scratch) / pyfunc.__name__.split(".")[0]

@@ -41,7 +41,8 @@ class Receipt:
     """What an answer was made of.
 
     Attributes:
-        id: for `toolwear receipt` and for labels.
+        id: for `toolwear receipt` and for labels; no other answer has it.
+        request_id: the caller's own, if the request carried one.
         recording: which its rows are of, if the request said so.
         model: name of the model.
         version: of the model in the registry.
@@ -55,6 +56,7 @@ class Receipt:
     """
 
     id: str
+    request_id: str | None
     recording: str | None
     model: str
     version: str

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
 from typing import Any
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
-from serving.common.limits import BODY_BYTES, BODY_SECONDS
+from serving.common.limits import BODIES_BYTES, BODY_BYTES, BODY_SECONDS
 from serving.common.refusal import Refusal
+
+_SMALL = 1 << 16
+_SIZE, _HELD = "toolwear.size", "toolwear.held"  # in a request's scope: bytes read and counted
+_total = 0  # counted of all requests under way in this process
 
 
 async def read_body(request: Request, v2: bool = False, binary: bool = False) -> bytes:
@@ -19,20 +24,36 @@ async def read_body(request: Request, v2: bool = False, binary: bool = False) ->
         request: to read.
         v2: no content type means JSON: Triton's client sends none.
         binary: tensors may stand behind the JSON.
+
+    Raises:
+        Refusal: it is of another type, too long, too slow, or more are under way than fit.
     """
     default = "application/json" if v2 else ""
     _check_content_type(request.headers.get("content-type", default), binary)
+    return await read_any(request)
+
+
+async def read_any(request: Request) -> bytes:
+    """Return the body, whatever its type.
+
+    Raises:
+        Refusal: it is encoded, too long, too slow, or more are under way than fit.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise Refusal(
+            "content_type",
+            f"The Content-Encoding {encoding[:20]} is not taken; send the body as it is.",
+            415,
+        )
     announced = request.headers.get("content-length", "0")
     if int(announced) > BODY_BYTES:  # the HTTP parser takes digits only
         raise _too_large()
     parts: list[bytes] = []
-    size = 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for part in request.stream():
-                size += len(part)
-                if size > BODY_BYTES:
-                    raise _too_large()
+                _hold(request.scope, len(part))
                 parts.append(part)
     except TimeoutError:
         raise Refusal("too_slow", "The body did not arrive in time.", 408) from None
@@ -50,6 +71,28 @@ def json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Refusal("json", "The body has to be a JSON object.")
     return value
+
+
+def release(scope: MutableMapping[str, Any]) -> None:
+    """Let go of a request's body once it is answered."""
+    global _total
+    _total -= scope.pop(_HELD, 0)
+
+
+def _hold(scope: MutableMapping[str, Any], size: int) -> None:
+    global _total
+    size += scope.get(_SIZE, 0)
+    if size > BODY_BYTES:
+        raise _too_large()
+    scope[_SIZE] = size
+    # Small ones do not count, so that a few large and slow ones hold up none of them.
+    more = max(0, size - _SMALL) - scope.get(_HELD, 0)
+    if _total + more > BODIES_BYTES:
+        raise Refusal(
+            "busy", "Too many large requests are under way; try again.", 503, retry_after=1
+        )
+    scope[_HELD] = scope.get(_HELD, 0) + more
+    _total += more
 
 
 def _check_content_type(header: str, binary: bool) -> None:

@@ -17,6 +17,7 @@ from serving.common.limits import BODY_BYTES, CONNECTIONS
 from serving.common.refusal import Refusal
 
 FEATURES_PARAMETER = "features"  # of requests and metadata: which features the rows hold
+VERSION_PARAMETER = "version"  # of metadata: in the registry
 # Of servers and channels: no ping with each message to find out how wide the line is.
 NO_PROBE = ("grpc.http2.bdp_probe", 0)
 NO_SUCH_MODEL = "There is no model of this name here."
@@ -47,7 +48,10 @@ class GrpcFace(InferenceServicer):
         model = self._data_plane.get_model_from_registry(request.name)
         features = getattr(model, "features_token", None)
         if features is not None:
-            context.set_trailing_metadata(((FEATURES_PARAMETER, features),))
+            version = await model.served_version()
+            context.set_trailing_metadata(
+                ((FEATURES_PARAMETER, features), (VERSION_PARAMETER, version))
+            )
         return response
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -93,9 +97,12 @@ async def start_grpc(dataplane: DataPlane, server: str, host: str, port: int) ->
 
 
 def _code(kind: str) -> grpc.StatusCode:
-    # Tells the transformer to ask again, with what the model of today needs.
-    changed = kind == "feature_set"
-    return grpc.StatusCode.FAILED_PRECONDITION if changed else grpc.StatusCode.INVALID_ARGUMENT
+    codes = {
+        # Tells the transformer to ask again, with what the model of today needs.
+        "feature_set": grpc.StatusCode.FAILED_PRECONDITION,
+        "other_version": grpc.StatusCode.NOT_FOUND,
+    }
+    return codes.get(kind, grpc.StatusCode.INVALID_ARGUMENT)
 
 
 async def _fixed(context: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-BODY_BYTES = 1 << 20
+BODY_BYTES = 4 << 20  # 1000 raw rows take half of it, indented or with long numbers all of it
+BODIES_BYTES = 64 << 20  # of all requests under way
+DROPPED_BYTES = 64 << 20  # of a refused body: what else a client sends is not waited for
 ROWS = 1000  # about 10 ms of the event loop, health probes included
 BODY_SECONDS = 10.0  # for a client to send its body
 HEAD_BYTES = 64 << 10  # of a request: its first line and headers

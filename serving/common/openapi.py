@@ -5,13 +5,14 @@ Names of columns, phases, answers and limits are taken from the code that checks
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
 from components.core.abstention import ANSWERS
 from components.core.onnx_model import INPUT
 from serving.common import tensor_schemas
-from serving.common.request_id import RECORDING_ID, REQUEST_ID, VALID_ID
+from serving.common.caller import IDEMPOTENCY_KEY, RECORDING_ID, REQUEST_ID, VALID_ID, VALID_KEY
 
 PATH = "/openapi.json"
 ID_PATTERN = f"^{VALID_ID.pattern}$"
@@ -22,7 +23,7 @@ DIGEST: dict[str, Any] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 REQUEST_ID_HEADER: dict[str, Any] = {
     "name": REQUEST_ID,
     "in": "header",
-    "description": "id of the answer's receipt; a new one if it is not sent",
+    "description": "the caller's own id; kept in the receipt and the payload log, and sent back",
     "schema": {"type": "string", "pattern": ID_PATTERN},
 }
 RECORDING_ID_HEADER: dict[str, Any] = {
@@ -31,12 +32,18 @@ RECORDING_ID_HEADER: dict[str, Any] = {
     "description": "which recording the rows are of",
     "schema": {"type": "string", "pattern": ID_PATTERN},
 }
+IDEMPOTENCY_HEADER: dict[str, Any] = {
+    "name": IDEMPOTENCY_KEY,
+    "in": "header",
+    "description": "the same request with the same key gets the same answer, recorded once",
+    "schema": {"type": "string", "pattern": f"^{VALID_KEY.pattern}$"},
+}
 _ERRORS = {
     400: "The request is faulty; the sentence says what to mend.",
-    404: "There is no model of this name here.",
+    404: "There is no model of this name, or version, here.",
     408: "The body did not arrive in time.",
     413: "The body is too long, or has too many rows.",
-    415: "The body is not application/json in UTF-8.",
+    415: "The body is not application/json in UTF-8, or is compressed.",
     422: "The request is well formed, but cannot be answered from what is known.",
     500: "A defect of the server, whose log says more.",
     501: "This server does not do that; the sentence says which one does.",
@@ -127,9 +134,14 @@ def document(
         schemas: that the paths refer to.
     """
     every = {**_common(), **paths}
+    for path in [path for path in every if path.startswith(_V2_PATH)]:
+        # Deep: the copy gets a parameter of its own.
+        versioned = copy.deepcopy(every[path])
+        every[path.replace(_V2_PATH, f"{_V2_PATH}/versions/{{version}}")] = versioned
     for path, item in every.items():
-        if "{model}" in path:
-            item["parameters"] = [{"$ref": "#/components/parameters/model"}]
+        named = [name for name in ("model", "version") if f"{{{name}}}" in path]
+        if named:
+            item["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in named]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -147,7 +159,14 @@ def document(
                     "in": "path",
                     "required": True,
                     "schema": {"enum": [model]},
-                }
+                },
+                "version": {
+                    "name": "version",
+                    "in": "path",
+                    "required": True,
+                    "description": "in the registry; any but the one in service is answered 404",
+                    "schema": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
+                },
             },
             "schemas": {
                 "Error": record({"error": {"type": "string", "minLength": 1}}),

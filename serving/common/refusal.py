@@ -23,6 +23,13 @@ class Refusal(ValueError):  # noqa: N818 - the name says what is done, not what 
         self.retry_after = retry_after
 
 
+def other_version(wanted: str, served: str) -> Refusal:
+    """Return how to refuse what asks for a version that is not in service."""
+    return Refusal(
+        "other_version", f"Version {wanted[:40]} is not served here; version {served} is.", 404
+    )
+
+
 # The kinds, so that every one is on /metrics before it first happens.
 KINDS = (
     "content_type",
@@ -48,6 +55,8 @@ KINDS = (
     "feature_set",
     "request_id",
     "recording_id",
+    "idempotency_key",
+    "other_version",
     "unknown_receipt",
     "method",
     "other_model",

@@ -26,8 +26,11 @@ from starlette.routing import Route
 
 from serving.common import metrics, openapi, wire
 from serving.common.body import json_object, read_body
-from serving.common.refusal import Refusal
+from serving.common.endpoints import not_there
+from serving.common.refusal import Refusal, other_version
 
+_V2 = "/v2/models/{model:model}"
+_V2_VERSION = f"{_V2}/versions/{{version}}"
 LENGTH_HEADER = "inference-header-content-length"
 Work = Callable[[dict[str, Any]], Awaitable[Any]]
 Handler = Callable[[Request], Awaitable[Response]]
@@ -62,12 +65,15 @@ def application(
     """
     rest = _Rest(dataplane, server, failures or {}, explains)
     routes = [
-        rest.post("/v1/models/{model}:predict", "v1_predict", rest.v1_predict),
-        rest.post("/v1/models/{model}:explain", "v1_explain", rest.v1_explain),
-        rest.post("/v2/models/{model}/infer", "v2_infer", rest.v2_infer),
-        rest.get("/v2/models/{model}/ready", "ready", rest.model_ready),
-        rest.get("/v1/models/{model}", "ready", rest.v1_ready),
-        rest.get("/v2/models/{model}", "metadata", rest.model_metadata),
+        rest.post("/v1/models/{model:model}:predict", "v1_predict", rest.v1_predict),
+        rest.post("/v1/models/{model:model}:explain", "v1_explain", rest.v1_explain),
+        rest.get("/v1/models/{model:model}", "ready", rest.v1_ready),
+        rest.post(f"{_V2}/infer", "v2_infer", rest.v2_infer),
+        rest.get(f"{_V2}/ready", "ready", rest.model_ready),
+        rest.get(_V2, "metadata", rest.model_metadata),
+        rest.post(f"{_V2_VERSION}/infer", "v2_infer", rest.v2_infer),
+        rest.get(f"{_V2_VERSION}/ready", "ready", rest.model_ready),
+        rest.get(_V2_VERSION, "metadata", rest.model_metadata),
         rest.get("/v1/models", "metadata", rest.models),
         rest.get("/v2/models", "metadata", rest.models),
         rest.get("/v2", "metadata", rest.server_metadata),
@@ -80,7 +86,7 @@ def application(
         rest.published(openapi.PATH, described),
     ]
     app = Starlette(
-        routes=routes, lifespan=lifespan, exception_handlers={HTTPException: rest.no_such_endpoint}
+        routes=routes, lifespan=lifespan, exception_handlers={HTTPException: rest.not_there}
     )
     app.router.redirect_slashes = False  # a path that is not listed does not exist
     return app
@@ -130,9 +136,6 @@ class _Rest:
         if isinstance(error, Refusal):
             metrics.REFUSALS.labels(self._server, error.kind).inc()
             headers = {}
-            if error.kind in ("too_large", "too_slow"):
-                # The rest of a body that was not read would be taken for the next request.
-                headers["connection"] = "close"
             if error.retry_after is not None:
                 headers["retry-after"] = str(error.retry_after)
             return _json({"error": error.reason}, error.status, headers)
@@ -149,12 +152,11 @@ class _Rest:
         _log.error("request failed", exc_info=error)
         return _json({"error": "The server failed at this request; its log says why."}, 500)
 
-    async def no_such_endpoint(self, _request: Request, error: Exception) -> Response:
-        """Answer what the router refuses: unknown paths and methods."""
-        status = error.status_code if isinstance(error, HTTPException) else 404
-        metrics.REQUESTS.labels(self._server, "other", str(status)).inc()
-        sentence = "This method is not allowed here." if status == 405 else "No such endpoint."
-        return _json({"error": sentence}, status)
+    async def not_there(self, request: Request, error: Exception) -> Response:
+        """Answer and count what the router refuses."""
+        response = await not_there(request, error)
+        metrics.REQUESTS.labels(self._server, "other", str(response.status_code)).inc()
+        return response
 
     async def v1_predict(self, request: Request) -> Response:
         """Answer `{"instances": [[...], ...]}`."""
@@ -204,7 +206,7 @@ class _Rest:
         model = await self._model(request)
         length = request.headers.get(LENGTH_HEADER)
         body = await read_body(request, v2=True, binary=length is not None)
-        query = wire.v2_request(body, length, model)
+        query = wire.v2_request(body, length, model, request.path_params.get("version"))
         result, headers = await self._dataplane.infer(model, query, headers=dict(request.headers))
         content, json_length = wire.v2_body(query, result)
         if json_length is None:
@@ -224,7 +226,17 @@ class _Rest:
         name = request.path_params["model"]
         if not await self._dataplane.model_ready(name):
             raise ModelNotReady(name)
+        await self._check_version(request)
         return _json({"name": name, "ready": True})
+
+    async def _check_version(self, request: Request) -> None:
+        """Refuse a path with another version than the one in service."""
+        wanted = request.path_params.get("version")
+        if wanted is not None:
+            model = self._dataplane.get_model_from_registry(request.path_params["model"])
+            served = await model.served_version()
+            if wanted != served:
+                raise other_version(wanted, served)
 
     async def v1_ready(self, request: Request) -> Response:
         """Tell the same in V1's words (True as a string there in old versions)."""
@@ -241,6 +253,7 @@ class _Rest:
         """Name and type the tensors, and say which model this is."""
         name = request.path_params["model"]
         metadata = await self._dataplane.model_metadata(name)
+        await self._check_version(request)
         model = self._dataplane.get_model_from_registry(name)
         return _json({**metadata, **getattr(model, "metadata", dict)()})
 

@@ -45,6 +45,10 @@ class StagedModel(Model):
         """Return headers for the response to a `predict` or `explain` that gave `result`."""
         return {}
 
+    async def served_version(self) -> str:
+        """Return the version in the registry of the model that answers now."""
+        raise NotImplementedError
+
     async def _timed(self, stage: str, value: Any, headers: dict[str, str] | None) -> Any:
         started = perf_counter()
         result = getattr(self, stage)(value, headers)

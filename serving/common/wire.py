@@ -23,13 +23,16 @@ _LENGTH = struct.Struct("<I")
 _NUMPY_TYPES = {"FP64": np.dtype("<f8")}
 
 
-def v2_request(body: bytes, json_length: str | None, model: str) -> InferRequest:
+def v2_request(
+    body: bytes, json_length: str | None, model: str, version: str | None = None
+) -> InferRequest:
     """Return the V2 request of a body, JSON or with binary tensors behind the JSON.
 
     Args:
         body: all of it.
         json_length: the header inference-header-content-length.
         model: name of the model in the URL.
+        version: of the model in the URL, if it names one.
     """
     length = _json_length(json_length, len(body))
     value = json_object(body[:length] if length != len(body) else body)
@@ -47,6 +50,7 @@ def v2_request(body: bytes, json_length: str | None, model: str) -> InferRequest
         request_id=value.get("id"),
         parameters=parameters,
         request_outputs=_requested(value.get("outputs")),
+        model_version=version,
     )
 
 

@@ -13,10 +13,11 @@ import numpy as np
 from kserve.model import InferenceVerb
 
 from components.explain.methods.subject import Envelope
+from serving.common import wire
+from serving.common.caller import Caller
 from serving.common.features import READY, Features, FeatureSource, Origin, computed
 from serving.common.metrics import MODEL_INFO
 from serving.common.refusal import Refusal
-from serving.common.request_id import REQUEST_ID, request_id
 from serving.common.rows import EntityKeys, RawRows
 from serving.common.staged_model import StagedModel
 from serving.explainer import metrics, openapi
@@ -42,6 +43,7 @@ class Asked:
     explained: Explained
     deadline: Deadline
     started: float
+    caller: Caller
     receipt_id: str
     features: Features | None
 
@@ -122,12 +124,12 @@ class Explainer(StagedModel):
             Refusal: it is faulty, or there are no fit features.
         """
         started = perf_counter()
-        receipt_id = request_id(headers)
+        caller = Caller.of(headers)
         explained = self._explained
         question = parse(payload, explained)
         deadline = Deadline(question.method.seconds)
         features = await self._features(question, explained)
-        return Asked(question, explained, deadline, started, receipt_id, features)
+        return Asked(question, explained, deadline, started, caller, wire.new_id(), features)
 
     async def _features(self, question: Question, explained: Explained) -> Features | None:
         rows = question.rows
@@ -196,8 +198,12 @@ class Explainer(StagedModel):
         }
 
     def response_headers(self, result: Answered) -> dict[str, str]:
-        """Return the receipt's id."""
-        return {REQUEST_ID: result.asked.receipt_id}
+        """Return the receipt's id, and the caller's."""
+        return result.asked.caller.answered(result.asked.receipt_id)
+
+    async def served_version(self) -> str:
+        """Return the version that is explained now."""
+        return self._explained.served.proof["version"]
 
     def openapi(self, envelope: dict[str, Any]) -> dict[str, Any]:
         """Return the OpenAPI document for the model of today; `envelope` is an answer's schema."""
@@ -209,7 +215,7 @@ class Explainer(StagedModel):
         explained = self._explained
         return {
             "platform": "onnxruntime",
-            "versions": [explained.served.package.version],
+            "versions": [explained.served.proof["version"]],
             "parameters": {
                 **explained.served.proof,
                 "methods": list(METHODS),
@@ -225,6 +231,7 @@ def _receipt(asked: Asked) -> dict[str, Any]:
     features = asked.features
     return {
         "id": asked.receipt_id,
+        "request_id": asked.caller.request_id,
         "answered_at": datetime.now(UTC).isoformat(),
         "kind": None if features is None else features.kind,
         "features": None if features is None else _told(features.origins[-1]),

@@ -16,9 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serving.common.endpoints import not_there
+from serving.common.refusal import Refusal
 from serving.common.rollout import CANDIDATE, SHADOW, STABLE
 from serving.front import metrics
-from serving.front.incoming import FaultyError, asked_of
+from serving.front.incoming import asked_of
 from serving.front.keeper import Keeper
 from serving.front.tracks import (
     DOWN,
@@ -42,14 +44,20 @@ _LATE = {"error": "The model did not answer in time; try again."}
 _log = logging.getLogger("toolwear.front")
 Handler = Callable[[Request], Awaitable[Response]]
 
-PREDICT = ("/v1/models/{model}:predict", "/v2/models/{model}/infer")
-EXPLAIN = "/v1/models/{model}:explain"
+PREDICT = (
+    "/v1/models/{model:model}:predict",
+    "/v2/models/{model:model}/infer",
+    "/v2/models/{model:model}/versions/{version}/infer",
+)
+EXPLAIN = "/v1/models/{model:model}:explain"
 LABELS = "/v1/labels"
 # Answered by the champion's servers, whatever the weights are.
 READ = (
-    "/v1/models/{model}",
-    "/v2/models/{model}",
-    "/v2/models/{model}/ready",
+    "/v1/models/{model:model}",
+    "/v2/models/{model:model}",
+    "/v2/models/{model:model}/ready",
+    "/v2/models/{model:model}/versions/{version}",
+    "/v2/models/{model:model}/versions/{version}/ready",
     "/v1/models",
     "/v2/models",
     "/v2",
@@ -84,7 +92,7 @@ def application(
             ),
         ],
         lifespan=front.lifespan,
-        exception_handlers={HTTPException: _no_such_endpoint, FaultyError: _faulty},
+        exception_handlers={HTTPException: not_there, Refusal: _refused},
     )
     app.router.redirect_slashes = False  # a path that is not listed does not exist
     return app
@@ -200,7 +208,7 @@ class _Front:
     async def _warm_up(self, asked: Asked) -> None:
         """Ask the candidate what the champion has answered, one at a time, without counting it."""
         try:
-            theirs = await self._candidate.ask(asked.without_id(), self._keeper.candidate_seconds)
+            theirs = await self._candidate.ask(asked.copy(), self._keeper.candidate_seconds)
             _count(SHADOW, theirs)
             self._keeper.warmed(theirs, _said(asked, theirs))
         finally:
@@ -208,7 +216,7 @@ class _Front:
 
     async def _shadow(self, asked: Asked, answer: Answer, content: Said | None) -> None:
         """Ask the candidate what the champion has answered already; nobody waits for it."""
-        copy = asked.without_id()
+        copy = asked.copy()
         theirs = await self._candidate.ask(copy, self._keeper.candidate_seconds)
         _count(SHADOW, theirs)
         said_too = _said(asked, theirs)
@@ -260,16 +268,11 @@ async def _alive(_request: Request) -> Response:
     return _json({"status": "alive"})
 
 
-async def _no_such_endpoint(_request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 404
-    sentence = "This method is not allowed here." if status == 405 else "No such endpoint."
-    return _json({"error": sentence}, status)
-
-
-async def _faulty(_request: Request, error: Exception) -> Response:
-    status = error.status if isinstance(error, FaultyError) else 400
-    # The rest of a body that was not read would be taken for the next request.
-    return _json({"error": str(error)}, status, {"connection": "close"})
+async def _refused(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, Refusal):
+        raise error
+    headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+    return _json({"error": error.reason}, error.status, headers)
 
 
 def _ended(task: asyncio.Task[None]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from components.core.schema import RUN_ID, WORN
-from serving.common.request_id import RECORDING_ID
+from serving.common.caller import RECORDING_ID
 from serving.front.tracks import JSON_LENGTH, Asked
 from serving.front.verdicts import NOT_SURE
 

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import httpx
 
-from serving.common.request_id import RECORDING_ID
+from serving.common.caller import IDEMPOTENCY_KEY, RECEIPT_ID, RECORDING_ID, REQUEST_ID
 
 TRANSFORMER, EXPLAINER = "transformer", "explainer"
 _CONNECT_SECONDS = 2.0
@@ -24,13 +24,15 @@ _ASKED = (
     "traceparent",
     "tracestate",
     RECORDING_ID,
-    "x-request-id",
+    IDEMPOTENCY_KEY,
+    REQUEST_ID,
 )
 _ANSWERED = (
     "content-type",
     JSON_LENGTH,
     "retry-after",
-    "x-request-id",
+    RECEIPT_ID,
+    REQUEST_ID,
 )
 DOWN, SLOW = 503, 504
 
@@ -57,9 +59,10 @@ class Asked:
     judged: bool = False
     client: str = ""
 
-    def without_id(self) -> Asked:
-        """Return a copy that does not carry the client's id, which has one answer already."""
-        kept = {key: value for key, value in self.headers.items() if key != "x-request-id"}
+    def copy(self) -> Asked:
+        """Return a copy without the client's ids, which have their answer already."""
+        ids = (IDEMPOTENCY_KEY, REQUEST_ID)
+        kept = {key: value for key, value in self.headers.items() if key not in ids}
         return replace(self, headers=kept)
 
 

@@ -11,6 +11,7 @@ import uvicorn
 from serving.common.arguments import LOOPBACK
 from serving.common.limits import GRACE_SECONDS
 from serving.http.admission import ANY_HOST, Admission
+from serving.http.linger import Linger
 from serving.http.protocol import BoundedProtocol
 
 HOSTS_VARIABLE = "ALLOWED_HOSTS"
@@ -42,7 +43,7 @@ def http_server(
     """
     proxies = os.environ.get(PROXIES_VARIABLE, "")
     config = uvicorn.Config(
-        Admission(app, _hosts(host)),
+        Linger(Admission(app, _hosts(host))),
         host=host,
         port=port,
         http=BoundedProtocol,

@@ -73,9 +73,7 @@ class Reader:
         if not tables:
             return request_schema(()).empty_table().to_pandas()
         frame = pa.concat_tables(tables, promote_options="default").to_pandas()
-        frame = frame[frame["receipt_id"].isin(receipts)].sort_values("answered_at", kind="stable")
-        # If a client has used an id twice, the newest answer counts.
-        return frame.drop_duplicates(["receipt_id", "row_number"], keep="last")
+        return frame[frame["receipt_id"].isin(receipts)]
 
     def _stems(self, kind: str) -> list[str]:
         return segments.stems(self._root, kind)

@@ -210,25 +210,33 @@ def newest(home: Path, rows: int) -> pd.DataFrame:
 
 
 def find(home: Path, receipt_id: str) -> pd.DataFrame:
-    """Return the rows of one answer as `read` does; empty if the log does not have it.
-
-    If a client has used an id twice, the newest answer counts.
-    """
-    found = _requests(home, receipt_id)
-    if len(found):
-        found = found[found["answered_at"] == found["answered_at"].max()]
+    """Return the rows of one answer as `read` does; empty if the log does not have it."""
+    found = _requests(home, ("receipt_id", receipt_id))
     return found.merge(_labels(home), how="left", on=["receipt_id", "row_number"])
 
 
-def _requests(home: Path, receipt_id: str | None) -> pd.DataFrame:
-    filters = None if receipt_id is None else [("receipt_id", "=", receipt_id)]
+def of_request(home: Path, request_id: str) -> pd.DataFrame:
+    """Return the answers to requests that carried this x-request-id, a row each, oldest first.
+
+    Columns: `receipt_id`, `answered_at`, `recording`, `rows`.
+    """
+    found = _requests(home, ("request_id", request_id)).sort_values("answered_at", kind="stable")
+    return found.groupby("receipt_id", sort=False, as_index=False).agg(
+        answered_at=("answered_at", "first"),
+        recording=("recording", "first"),
+        rows=("row_number", "size"),
+    )
+
+
+def _requests(home: Path, wanted: tuple[str, str] | None) -> pd.DataFrame:
+    filters = None if wanted is None else [(wanted[0], "=", wanted[1])]
     tables = segments.tables(
         segments.folder(home), REQUESTS, lambda path: pq.read_table(path, filters=filters)
     )
     if not tables:
         return request_schema(()).empty_table().to_pandas()[list(NAMES)]
     frame = pa.concat_tables(tables, promote_options="default").to_pandas()
-    return frame if receipt_id is None else frame[frame["receipt_id"] == receipt_id]
+    return frame if wanted is None else frame[frame[wanted[0]] == wanted[1]]
 
 
 def _labels(home: Path) -> pd.DataFrame:

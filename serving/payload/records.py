@@ -19,6 +19,7 @@ _TIME = pa.timestamp("us", tz="UTC")
 _HEAD = (
     ("receipt_id", pa.string()),
     ("row_number", pa.int32()),
+    ("request_id", pa.string()),
     ("recording", pa.string()),
     ("answered_at", _TIME),
     ("model", pa.string()),
@@ -60,7 +61,8 @@ class Scored:
     """An answered request.
 
     Attributes:
-        receipt_id: its id.
+        receipt_id: its id; no other answer has it.
+        request_id: what the caller called it, None if nothing.
         recording: which its rows are of, None if the client did not say.
         answered_at: UTC.
         proof: `model`, `model_version`, `package_digest`, `model_sha256`, `data_digest` and
@@ -82,6 +84,7 @@ class Scored:
     """
 
     receipt_id: str
+    request_id: str | None
     recording: str | None
     answered_at: datetime
     proof: Mapping[str, str]
@@ -125,6 +128,7 @@ def request_batch(scored: Sequence[Scored]) -> pa.RecordBatch:
         rows = {
             "receipt_id": [one.receipt_id] * n,
             "row_number": range(n),
+            "request_id": [one.request_id] * n,
             "recording": [one.recording] * n,
             "answered_at": [one.answered_at] * n,
             **{name: [value] * n for name, value in one.proof.items()},

@@ -11,10 +11,11 @@ from kserve import InferOutput, InferRequest, InferResponse
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from components.core.abstention import ANSWERS, NOT_SURE
+from components.core.judged import judged
 from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
 from serving.common import matrix, metrics, openapi, wire
 from serving.common.grpc_face import FEATURES_PARAMETER
-from serving.common.refusal import Refusal
+from serving.common.refusal import Refusal, other_version
 from serving.common.staged_model import StagedModel
 from serving.predictor.served import Served
 
@@ -79,6 +80,10 @@ class Predictor(StagedModel):
         """Which features the rows have to hold."""
         return self._served.token
 
+    async def served_version(self) -> str:
+        """Return the version that answers now."""
+        return self._served.proof["version"]
+
     def preprocess(self, payload: Any, headers: Any = None) -> Query:  # noqa: ARG002
         """Check a decoded request.
 
@@ -87,6 +92,8 @@ class Predictor(StagedModel):
         """
         served = self._served
         if isinstance(payload, InferRequest):
+            if payload.model_version and payload.model_version != served.proof["version"]:
+                raise other_version(payload.model_version, served.proof["version"])
             _check_features(payload, served)
             return Query(served, matrix.tensor_rows(payload, INPUT, len(served.features)), payload)
         return Query(served, matrix.instance_rows(payload, len(served.features)), payload)
@@ -99,16 +106,9 @@ class Predictor(StagedModel):
         if not np.isfinite(worn).all():
             row = int(np.argmin(np.isfinite(worn)))
             raise Refusal("undefined", f"The model has no answer for values like row {row}'s.")
-        outside = served.abstention.outside(query.rows)
-        strange: np.ndarray = np.logical_or.reduce(outside, axis=1)
-        band = served.abstention.in_band(worn)
-        codes = np.where(strange | band, _UNSURE, probabilities.argmax(axis=1))
-        reasons = {
-            int(row): _reason(served, query.rows[row], outside[row], worn[row])
-            for row in np.flatnonzero(codes == _UNSURE)
-        }
-        self._count(codes, strange, band)
-        return Answers(query, probabilities, codes, reasons)
+        found = judged(served.abstention, served.features, query.rows, probabilities)
+        self._count(found.codes, found.strange, found.band)
+        return Answers(query, probabilities, found.codes, found.reasons)
 
     def postprocess(
         self,
@@ -120,7 +120,7 @@ class Predictor(StagedModel):
         if isinstance(request, InferRequest):
             return self._grpc(request, result) if request.from_grpc else self._v2(request, result)
         return {
-            "model_version": result.query.served.package.version,
+            "model_version": result.query.served.proof["version"],
             **result.query.served.proof,
             "predictions": [
                 {
@@ -141,7 +141,7 @@ class Predictor(StagedModel):
         return InferResponse(
             response_id=request.id or wire.new_id(),
             model_name=self.name,
-            model_version=result.query.served.package.version,
+            model_version=result.query.served.proof["version"],
             parameters=result.query.served.proof,
             infer_outputs=[
                 InferOutput(
@@ -166,7 +166,7 @@ class Predictor(StagedModel):
         response = pb.ModelInferResponse(
             id=request.id or wire.new_id(),
             model_name=self.name,
-            model_version=served.package.version,
+            model_version=served.proof["version"],
         )
         for key, value in served.proof.items():
             response.parameters[key].string_param = value
@@ -220,10 +220,9 @@ class Predictor(StagedModel):
         description = served.package.description
         return {
             "platform": "onnxruntime",
-            "versions": [served.package.version],
+            "versions": [served.proof["version"]],
             "parameters": {
                 "sha256": served.package.digest,
-                "registered_version": served.proof["version"],
                 "feature_set": description["feature_set"],
                 "window": description["window"],
                 "features": list(served.features),
@@ -245,18 +244,3 @@ def _check_features(request: InferRequest, served: Served) -> None:
     token = getattr(meant, "string_param", meant)  # gRPC wraps it
     if token is not None and token != served.token:
         raise Refusal("feature_set", f"The model of today needs the features {served.token}.")
-
-
-def _reason(served: Served, row: np.ndarray, outside: np.ndarray, worn: float) -> str:
-    abstention = served.abstention
-    if outside.any():
-        column = int(outside.argmax())
-        low, high = abstention.minimum[column], abstention.maximum[column]
-        return (
-            f"{served.features[column]} is {row[column]:g}; "
-            f"the model knows values from {low:g} to {high:g}."
-        )
-    return (
-        f"The probability of wear is {worn:.3f}, and from {abstention.low:g} "
-        f"to {abstention.high:g} the model is too often wrong."
-    )

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import orjson
 from kserve import InferOutput, InferRequest, InferResponse
 
 from components.core import schema
-from components.core.abstention import ANSWERS, NOT_SURE
+from components.core.abstention import NO_WINDOW, NOT_SURE, VERDICTS
+from serving.common.caller import Caller
 from serving.common.features import Features, FeatureSpec, Origin
 from serving.common.rows import Rows
 from serving.payload.records import Scored
 from serving.transformer.hop import ModelAnswer
 
-WORN, UNWORN, UNSURE = schema.WORN, schema.UNWORN, "not_sure"
-_VERDICTS = {**{name: name for name in schema.CLASSES}, NOT_SURE: UNSURE}
-NO_WINDOW = "The model needs a full window of cutting rows, and this row does not end one."
+WORN, UNWORN, UNSURE = schema.WORN, schema.UNWORN, VERDICTS[NOT_SURE]
 _PROOF = ("package_digest", "model_sha256", "data_digest", "commit")
 
 
@@ -29,18 +29,87 @@ class Query:
     """A checked request.
 
     Attributes:
-        request: V2 or V1's body: the protocol of the answer.
-        receipt_id: the client's or ours.
-        recording: which the rows are of, None if the client does not say.
+        request: of V2, None for V1: the protocol of the answer.
+        caller: what is said beside the body.
+        receipt_id: of the answer; never given to another.
         started: `perf_counter` at its arrival.
         rows: what it asks about.
     """
 
-    request: InferRequest | dict[str, Any]
+    request: InferRequest | None
+    caller: Caller
     receipt_id: str
-    recording: str | None
     started: float
     rows: Rows
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is answered, in plain values, whatever the protocol.
+
+    Attributes:
+        receipt: what the answer was made of.
+        answers: one of ANSWERS for each row.
+        probability: of "worn", None where a row has no features.
+        reasons: why not sure; empty where it is.
+    """
+
+    receipt: dict[str, Any]
+    answers: list[str]
+    probability: list[float | None]
+    reasons: list[str]
+
+    def dump(self) -> bytes:
+        """Return it as JSON."""
+        return orjson.dumps(asdict(self))
+
+    @classmethod
+    def load(cls, content: bytes) -> Answer:
+        """Return what `dump` wrote."""
+        return cls(**orjson.loads(content))
+
+    def v1(self) -> dict[str, Any]:
+        """Return it in V1's form."""
+        return {
+            "predictions": [
+                {
+                    "label": None if answer == NOT_SURE else answer,
+                    "probability": probability,
+                    "verdict": VERDICTS[answer],
+                    "reasons": [reason] if reason else [],
+                }
+                for answer, probability, reason in zip(
+                    self.answers, self.probability, self.reasons, strict=True
+                )
+            ],
+            "receipt": self.receipt,
+        }
+
+    def v2(self, request: InferRequest) -> InferResponse:
+        """Return it in V2's form."""
+        receipt = self.receipt
+        n = len(self.answers)
+        texts = {
+            "label": ["" if answer == NOT_SURE else answer for answer in self.answers],
+            "verdict": [VERDICTS[answer] for answer in self.answers],
+            "reasons": self.reasons,
+            "feature_timestamp": [origin["timestamp"] or "" for origin in receipt["features"]],
+        }
+        stale = np.array([origin["stale"] for origin in receipt["features"]])
+        plain = {key: value for key, value in receipt.items() if type(value) is str}
+        return InferResponse(
+            response_id=request.id or receipt["id"],
+            model_name=receipt["model"],
+            model_version=receipt["version"],
+            parameters={"receipt_id": plain.pop("id"), **plain},
+            infer_outputs=[
+                InferOutput("probability", [n], "FP64", np.array(self.probability, np.float64)),
+                *(InferOutput(key, [n], "BYTES", _objects(value)) for key, value in texts.items()),
+                InferOutput("stale", [n], "BOOL", stale),
+            ],
+            use_binary_outputs=request.use_binary_outputs and not request.from_grpc,
+            requested_outputs=request.request_outputs,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,61 +153,24 @@ class Result:
             answers[place], reasons[place] = answer, reason
         return made(probability, answers, reasons, now)
 
-    def receipt(self, name: str) -> dict[str, Any]:
-        """Return the receipt: what the answer was made of."""
-        return {
-            "id": self.query.receipt_id,
-            "recording": self.query.recording,
-            "model": name,
-            "version": self.model.proof["version"],
-            "use": self.model.proof["use"],
-            **{key: self.model.proof[key] for key in _PROOF},
-            "features": [_origin(origin) for origin in self.features.origins],
-            "answered_at": self.answered_at.isoformat(),
-        }
-
-    def v1(self, name: str) -> dict[str, Any]:
-        """Return the answer in V1's form."""
-        return {
-            "predictions": [
-                {
-                    "label": None if answer == NOT_SURE else answer,
-                    "probability": None if p != p else p,  # NaN: no features
-                    "verdict": _VERDICTS[answer],
-                    "reasons": [reason] if reason else [],
-                }
-                for answer, p, reason in zip(
-                    self.answers, self.probability.tolist(), self.reasons, strict=True
-                )
-            ],
-            "receipt": self.receipt(name),
-        }
-
-    def v2(self, name: str, request: InferRequest) -> InferResponse:
-        """Return the answer in V2's form."""
-        receipt = self.receipt(name)
-        origins = self.features.origins
-        n = len(self.answers)
-        texts = {
-            "label": ["" if answer == NOT_SURE else answer for answer in self.answers],
-            "verdict": [_VERDICTS[answer] for answer in self.answers],
-            "reasons": self.reasons,
-            "feature_timestamp": [o.when.isoformat() if o.when else "" for o in origins],
-        }
-        stale = np.array([origin.stale for origin in origins])
-        plain = {key: value for key, value in receipt.items() if type(value) is str}
-        return InferResponse(
-            response_id=request.id or self.query.receipt_id,
-            model_name=name,
-            model_version=receipt["version"],
-            parameters={"receipt_id": plain.pop("id"), **plain},
-            infer_outputs=[
-                InferOutput("probability", [n], "FP64", self.probability),
-                *(InferOutput(key, [n], "BYTES", _objects(value)) for key, value in texts.items()),
-                InferOutput("stale", [n], "BOOL", stale),
-            ],
-            use_binary_outputs=request.use_binary_outputs and not request.from_grpc,
-            requested_outputs=request.request_outputs,
+    def answer(self, name: str) -> Answer:
+        """Return the answer of the model of this name."""
+        proof = self.model.proof
+        return Answer(
+            {
+                "id": self.query.receipt_id,
+                "request_id": self.query.caller.request_id,
+                "recording": self.query.caller.recording,
+                "model": name,
+                "version": proof["version"],
+                "use": proof["use"],
+                **{key: proof[key] for key in _PROOF},
+                "features": [_origin(origin) for origin in self.features.origins],
+                "answered_at": self.answered_at.isoformat(),
+            },
+            self.answers,
+            [None if p != p else p for p in self.probability.tolist()],  # NaN: no features
+            self.reasons,
         )
 
     def record(self, name: str) -> Scored:
@@ -147,7 +179,8 @@ class Result:
         proof = self.model.proof
         return Scored(
             receipt_id=self.query.receipt_id,
-            recording=self.query.recording,
+            request_id=self.query.caller.request_id,
+            recording=self.query.caller.recording,
             answered_at=self.answered_at,
             proof={
                 "model": name,
@@ -164,7 +197,7 @@ class Result:
             values=self.features.values,
             probability=self.probability,
             labels=[_label(p) for p in self.probability.tolist()],
-            verdicts=[_VERDICTS[answer] for answer in self.answers],
+            verdicts=[VERDICTS[answer] for answer in self.answers],
             reasons=self.reasons,
             latency_ms=round((perf_counter() - self.query.started) * 1000, 3),
         )
@@ -178,7 +211,6 @@ OUTPUTS: tuple[dict[str, Any], ...] = (
     ),
     {"name": "stale", "datatype": "BOOL", "shape": [-1]},
 )
-assert set(_VERDICTS) == set(ANSWERS)  # noqa: S101 - each answer has a verdict
 
 
 def _label(probability: float) -> str | None:

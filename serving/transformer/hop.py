@@ -17,7 +17,7 @@ from kserve.protocol.infer_type import deserialize_bytes_tensor
 
 from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
 from serving.common.features import FeatureSpec
-from serving.common.grpc_face import FEATURES_PARAMETER, NO_PROBE
+from serving.common.grpc_face import FEATURES_PARAMETER, NO_PROBE, VERSION_PARAMETER
 from serving.common.limits import BODY_BYTES
 from serving.common.outages import PredictorDownError, PredictorSlowError
 from serving.common.refusal import Refusal
@@ -56,6 +56,14 @@ class ModelAnswer:
     proof: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Serves:
+    """Which version the predictor serves, and the features that it needs."""
+
+    version: str
+    spec: FeatureSpec
+
+
 class Hop:
     """A connection to the predictor, for many threads.
 
@@ -87,7 +95,11 @@ class Hop:
         return bool(answer.ready)
 
     def spec(self) -> FeatureSpec:
-        """Return what the model needs.
+        """Return what the model needs; raises as `serves`."""
+        return self.serves().spec
+
+    def serves(self) -> Serves:
+        """Return which model is in service and what it needs.
 
         Raises:
             PredictorDownError: it does not answer.
@@ -101,7 +113,10 @@ class Hop:
         trailing = dict(call.trailing_metadata())
         if FEATURES_PARAMETER not in trailing:
             raise PredictorDownError("the predictor does not say which features its model needs")
-        return FeatureSpec.of_token(str(trailing[FEATURES_PARAMETER]))
+        return Serves(
+            str(trailing[VERSION_PARAMETER]),
+            FeatureSpec.of_token(str(trailing[FEATURES_PARAMETER])),
+        )
 
     def answer(self, values: np.ndarray, spec: FeatureSpec, request_id: str) -> ModelAnswer:
         """Ask the model.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -13,17 +14,39 @@ from typing import Any
 from kserve import InferRequest, InferResponse
 
 from components.core import schema
+from serving.common import wire
+from serving.common.caller import VALID_ID, Caller
 from serving.common.features import FeatureSource
-from serving.common.refusal import Refusal
-from serving.common.request_id import REQUEST_ID, VALID_ID, recording_id, request_id
-from serving.common.rows import RAW_NUMBERS, TIMESTAMP, parse_instances, parse_tensors
+from serving.common.refusal import Refusal, other_version
+from serving.common.rows import (
+    RAW_NUMBERS,
+    TIMESTAMP,
+    parse_instances,
+    parse_tensors,
+)
 from serving.common.staged_model import StagedModel
-from serving.payload.log import PayloadLog, find
+from serving.payload.log import PayloadLog, find, of_request
 from serving.payload.records import Labels
-from serving.transformer.answer import OUTPUTS, Query, Result
+from serving.transformer.answer import OUTPUTS, Answer, Query, Result
 from serving.transformer.hop import Hop
 from serving.transformer.metrics import Counted
+from serving.transformer.repeats import Repeats, question
 from serving.transformer.work import Work
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """A query and its answer.
+
+    Attributes:
+        query: the request.
+        answer: to it, or to the first request with the same key.
+        new: what is still to be counted and kept, None for a repeated answer.
+    """
+
+    query: Query
+    answer: Answer
+    new: Result | None
 
 
 class Transformer(StagedModel):
@@ -54,6 +77,7 @@ class Transformer(StagedModel):
         self._work = Work(hop, source)
         self._keeps = keeps
         self._counted = Counted()
+        self._repeats = Repeats(home)
         self.ready = True
 
     @asynccontextmanager
@@ -77,37 +101,49 @@ class Transformer(StagedModel):
             Refusal: it is faulty.
         """
         started = perf_counter()
-        receipt_id = request_id(headers)
-        recording = recording_id(headers)
+        caller = Caller.of(headers, payload)
         rows = (
             parse_tensors(payload)
             if isinstance(payload, InferRequest)
             else parse_instances(payload)
         )
-        return Query(payload, receipt_id, recording, started, rows)
+        request = payload if isinstance(payload, InferRequest) else None
+        return Query(request, caller, wire.new_id(), started, rows)
 
-    async def predict(self, query: Query, headers: Any = None) -> Result:  # noqa: ARG002
-        """Get the features and ask the predictor.
+    async def predict(self, query: Query, headers: Any = None) -> Answered:  # noqa: ARG002
+        """Get the features and ask the predictor, unless the same was asked before.
 
         Raises:
-            Refusal: there are no fit features, or the model has no answer for them.
+            Refusal: there are no fit features, or the model has no answer for them; or another
+                version is asked for than answers, or a key was used for another request.
         """
-        return await self._work.result(query)
+        key = query.caller.key if self._keeps else None
+        digest = ""
+        if key is not None:
+            digest = question(query.rows, query.caller.recording)
+            known = await asyncio.to_thread(self._repeats.find, key, digest)
+            if known is not None:
+                return Answered(query, known, None)
+        result = await self._work.result(query)
+        answer = result.answer(self.name)
+        wanted = query.request.model_version if query.request is not None else None
+        if wanted and wanted != answer.receipt["version"]:
+            raise other_version(wanted, answer.receipt["version"])
+        if key is not None:
+            answer = await asyncio.to_thread(self._repeats.keep, key, digest, answer)
+        is_new = answer.receipt["id"] == query.receipt_id
+        return Answered(query, answer, result if is_new else None)
 
     def postprocess(
         self,
-        result: Result,
+        result: Answered,
         headers: Any = None,  # noqa: ARG002
     ) -> dict[str, Any] | InferResponse:
         """Put the answer in the request's protocol; it is counted and kept once it is sent."""
-        request = result.query.request
-        answer = (
-            result.v2(self.name, request)
-            if isinstance(request, InferRequest)
-            else result.v1(self.name)
-        )
-        asyncio.get_running_loop().call_soon(self._keep, result)
-        return answer
+        request, answer = result.query.request, result.answer
+        if result.new is not None:
+            asyncio.get_running_loop().call_soon(self._keep, result.new)
+        return answer.v1() if request is None else answer.v2(request)
 
     def _keep(self, result: Result) -> None:
         proof = result.model.proof
@@ -121,9 +157,17 @@ class Transformer(StagedModel):
         if self._keeps:
             self._log.put(result.record(self.name))
 
-    def response_headers(self, result: Result) -> dict[str, str]:
-        """Return the receipt's id."""
-        return {REQUEST_ID: result.query.receipt_id}
+    def response_headers(self, result: Answered) -> dict[str, str]:
+        """Return the receipt's id, and the caller's."""
+        return result.query.caller.answered(result.answer.receipt["id"])
+
+    async def served_version(self) -> str:
+        """Return the version that the predictor serves.
+
+        Raises:
+            PredictorDownError, PredictorSlowError: it does not say.
+        """
+        return (await asyncio.to_thread(self._hop.serves)).version
 
     async def labels(self, body: dict[str, Any]) -> dict[str, Any]:
         """Take labels that became known later: `{"receipt": id, "worn": [true, ...]}`.
@@ -135,7 +179,7 @@ class Transformer(StagedModel):
         await asyncio.to_thread(self._log.flush)  # the answer may be a moment old
         rows = len(await asyncio.to_thread(find, self._home, receipt_id))
         if rows == 0:
-            raise Refusal("unknown_receipt", f"There is no answer {receipt_id} in the log.", 422)
+            raise await asyncio.to_thread(_unknown, self._home, receipt_id)
         if rows != len(worn):
             raise Refusal(
                 "shape", f"The answer {receipt_id} has {rows} rows; send a label for each.", 422
@@ -157,6 +201,19 @@ class Transformer(StagedModel):
     def get_output_types(self) -> list[dict[str, Any]]:
         """Name and type the outputs."""
         return [dict(output) for output in OUTPUTS]
+
+
+def _unknown(home: Path, receipt_id: str) -> Refusal:
+    """Return why labels fit nothing, with a hint for who sends the id of a request."""
+    answers = len(of_request(home, receipt_id))
+    if answers:
+        return Refusal(
+            "unknown_receipt",
+            f"{receipt_id} is the x-request-id of {answers} answers and no receipt; send the id in "
+            "the receipt of the answer that is meant.",
+            422,
+        )
+    return Refusal("unknown_receipt", f"There is no answer {receipt_id} in the log.", 422)
 
 
 def _checked_labels(body: dict[str, Any]) -> tuple[str, tuple[bool, ...], str]:

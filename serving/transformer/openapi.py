@@ -11,14 +11,18 @@ from serving.common.rows import RAW_NUMBERS, TIMESTAMP
 from serving.transformer.answer import OUTPUTS, UNSURE
 
 LABELS_PATH = "/v1/labels"
-EXAMPLE_RECEIPT = "my-first"  # of an answer with one row, whose request carried this id
+EXAMPLE_RECEIPT = "3f2b8c1e-0d7a-4b8e-9a55-1f0c2d3e4f5a"  # of an answer with one row
 _ERRORS = (*BODY_ERRORS, 422, 504)
 
 
 def document(model: str) -> dict[str, Any]:
     """Return the document."""
     texts = (schema.RUN_ID, TIMESTAMP, schema.PHASE)
-    headers = (openapi.REQUEST_ID_HEADER, openapi.RECORDING_ID_HEADER)
+    headers = (
+        openapi.REQUEST_ID_HEADER,
+        openapi.RECORDING_ID_HEADER,
+        openapi.IDEMPOTENCY_HEADER,
+    )
     identifier = {"type": "string", "pattern": openapi.ID_PATTERN}
     labels = record(
         {"receipt": identifier, "worn": array(BOOLEAN, 1), "source": identifier}, ["source"]
@@ -78,6 +82,7 @@ def _answer() -> dict[str, Any]:
     )
     receipt = {
         "id": {"type": "string", "pattern": openapi.ID_PATTERN},
+        "request_id": {"type": ["string", "null"]},
         "recording": {"type": ["string", "null"]},
         "model": STRING,
         **openapi.PROOF,

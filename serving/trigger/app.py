@@ -18,6 +18,7 @@ from starlette.routing import Route
 from components.core.operator_token import fits
 from components.core.states import State
 from serving.common.body import json_object, read_body
+from serving.common.endpoints import not_there
 from serving.common.refusal import Refusal
 from serving.trigger import alerts, asked, metrics
 from serving.trigger.backend import BackendDownError
@@ -56,7 +57,7 @@ def application(dispatcher: Dispatcher, operations: Operations, token: str) -> S
             Route("/metrics", face.metrics, methods=["GET"]),
             Route("/healthz", face.healthz, methods=["GET"]),
         ],
-        exception_handlers={HTTPException: _no_such_endpoint},
+        exception_handlers={HTTPException: not_there},
     )
     app.router.redirect_slashes = False
     return app
@@ -211,12 +212,6 @@ def _number(request: Request) -> int:
 
 def _no_such_run() -> Refusal:
     return Refusal("request", "There is no run of this id here; GET /runs lists them.", 404)
-
-
-async def _no_such_endpoint(_request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 404
-    sentence = "This method is not allowed here." if status == 405 else "No such endpoint."
-    return _json({"error": sentence}, status)
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -127,6 +127,7 @@ class Offline:
             assert found.feedrates is not None
             yield Scored(
                 receipt_id=f"{recording.run_id}-{number:06d}",
+                request_id=None,
                 recording=recording.run_id,
                 answered_at=NOON + timedelta(seconds=number),
                 proof={

@@ -5,19 +5,28 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 from components.core import jsonfile, registry, schema
+from components.core.abstention import NO_WINDOW, VERDICTS
 from components.core.causes import Cause
 from components.core.errors import ToolwearError
+from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.onnx_model import OnnxModel
-from components.core.package import load_package
+from components.core.package import Package, load_package
 from components.core.reference import BACKGROUND_ROWS
 from components.core.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, mlflow_module
 from components.core.thresholds import thresholds
@@ -37,7 +46,9 @@ from components.register.mlflow_writer import EXPERIMENT
 from components.register.step import Registered, register
 from components.split.protocols import assign, folds
 from serving.common import champion as pointer
+from tests.ports import free_port
 from tests.run_artifacts import COLUMNS, RunArtifacts, make_run
+from tests.serving.conftest import command, environment
 
 NAME = "toolwear"
 
@@ -178,18 +189,112 @@ def test_a_version_has_figures_plots_data_lineage_card_and_package(
     assert "Z1_ActualPosition alone tells worn from unworn." in card
 
 
-def test_mlflow_answers_like_the_package_and_takes_float64_only(
+def asked_of_all(package: Package) -> pd.DataFrame:
+    """Return 200 rows that get every answer for every reason, out of the package's own."""
+    X = package.reference()["X"]
+    rows = X[np.random.default_rng(0).integers(0, len(X), 200)]
+    rows[::20, 1] = 1e6  # nothing like it was ever seen
+    return pd.DataFrame(rows, columns=list(package.features))
+
+
+def test_mlflow_answers_200_rows_as_the_service_does_not_sure_included(
     first: RunArtifacts, tmp_path: Path, home: Home
 ) -> None:
     registered, _, _ = enroll(first, home, judge(first, home)[1]["folder"])
-    mlflow = mlflow_module()
-    mlflow.set_tracking_uri(home.tracking_uri())
-    loaded = mlflow.pyfunc.load_model(f"models:/{NAME}@{CHALLENGER}")
-    golden = load_package(home.packages / registered.digest).golden()
-    answered = loaded.predict(golden.rows)
-    assert np.array_equal(answered["probabilities"], golden.probabilities)
-    (tensor,) = loaded.metadata.signature.inputs.inputs
-    assert (tensor.name, tensor.type, tensor.shape) == ("features", np.dtype("float64"), (-1, 12))
+    package = load_package(home.packages / registered.digest)
+    rows = asked_of_all(package)
+    mlflow_module().set_tracking_uri(home.tracking_uri())
+    loaded = mlflow_module().pyfunc.load_model(f"models:/{NAME}@{CHALLENGER}")
+    answered = loaded.predict(rows)
+    with running(command(package, port := free_port()), port, f"/v2/models/{NAME}/ready", tmp_path):
+        body = {"instances": rows.to_numpy().tolist()}
+        served = httpx.post(f"http://127.0.0.1:{port}/v1/models/{NAME}:predict", json=body).json()
+    told = served["predictions"]
+    assert answered["verdict"].tolist() == [VERDICTS[item["answer"]] for item in told]
+    assert answered["probability"].tolist() == [item["probabilities"][1] for item in told]
+    assert answered["reason"].tolist() == [item["reason"] for item in told]
+    assert (answered["label"].isna() == (answered["verdict"] == "not_sure")).all()
+    assert set(answered["verdict"]) == set(VERDICTS.values())
+    # By names, in whatever order, and beside whatever else there is.
+    shuffled = rows[rows.columns[::-1]].assign(other=1.0)
+    pd.testing.assert_frame_equal(loaded.predict(shuffled), answered)
+    gap = rows.head(2).copy()
+    gap.iloc[1, 0] = np.nan
+    without = loaded.predict(gap).iloc[1]
+    assert (without["verdict"], without["reason"]) == ("not_sure", NO_WINDOW)
+    assert loaded.predict(gap).iloc[0].to_dict() == answered.iloc[0].to_dict()
+    with pytest.raises(MlflowException, match=f"missing inputs \\['{rows.columns[0]}'\\]"):
+        loaded.predict(rows.drop(columns=rows.columns[0]))
+
+
+def test_the_registered_model_names_and_types_its_columns_and_holds_no_pickle(
+    first: RunArtifacts, home: Home
+) -> None:
+    enroll(first, home, judge(first, home)[1]["folder"])
+    mlflow_module().set_tracking_uri(home.tracking_uri())
+    uri = f"models:/{NAME}@{CHALLENGER}"
+    info = mlflow_module().models.get_model_info(uri)
+    inputs = info.signature.inputs.to_dict()
+    assert [(item["name"], item["type"]) for item in inputs] == [(c, "double") for c in COLUMNS]
+    outputs = {item["name"]: item["type"] for item in info.signature.outputs.to_dict()}
+    assert outputs == {
+        "verdict": "string",
+        "label": "string",
+        "probability": "double",
+        "reason": "string",
+    }
+    folder = Path(mlflow_module().artifacts.download_artifacts(uri))
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert "input_example.json" in files
+    assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib"))]
+    assert {name.split("/")[2] for name in files if name.startswith("code/")} == {"core"}
+
+
+def test_mlflow_models_serve_answers_as_the_loaded_model_does(
+    first: RunArtifacts, tmp_path: Path, home: Home
+) -> None:
+    """In a process that has nothing of ours but what MLflow copied beside the model."""
+    registered, _, _ = enroll(first, home, judge(first, home)[1]["folder"])
+    rows = asked_of_all(load_package(home.packages / registered.digest))
+    mlflow_module().set_tracking_uri(home.tracking_uri())
+    uri = f"models:/{NAME}@{CHALLENGER}"
+    wanted = mlflow_module().pyfunc.load_model(uri).predict(rows)
+    folder = mlflow_module().artifacts.download_artifacts(uri, dst_path=str(tmp_path / "model"))
+    port = free_port()
+    serve = [sys.executable, "-P", "-m", "mlflow", "models", "serve", "--env-manager", "local"]
+    serve += ["--model-uri", folder, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    with running(serve, port, "/ping", tmp_path, bare=True):
+        body = {"dataframe_split": rows.to_dict("split")}
+        answer = httpx.post(f"http://127.0.0.1:{port}/invocations", json=body, timeout=60)
+    found = pd.DataFrame(answer.json()["predictions"])
+    for column in ("verdict", "label", "probability", "reason"):
+        assert found[column].tolist() == wanted[column].tolist()
+
+
+@contextmanager
+def running(
+    command: list[str], port: int, ready: str, folder: Path, bare: bool = False
+) -> Iterator[None]:
+    """Run a server until it has been asked; a bare one does not find this repository."""
+    log = folder / f"{port}.log"
+    env = {k: v for k, v in environment().items() if not (bare and k == "PYTHONPATH")}
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            command, cwd=folder if bare else ROOT, env=env, stdout=stream, stderr=subprocess.STDOUT
+        )
+    try:
+        deadline = time.monotonic() + 180
+        while True:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            with suppress(httpx.TransportError):
+                if httpx.get(f"http://127.0.0.1:{port}{ready}").status_code == 200:
+                    break
+            time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def test_the_same_package_is_registered_once(first: RunArtifacts, home: Home) -> None:

@@ -38,9 +38,9 @@ from components.features.definitions import (
     WINDOW_COLUMNS,
 )
 from serving.common import champion as pointer
+from serving.common.caller import RECEIPT_ID, REQUEST_ID
 from serving.common.limits import BODY_BYTES
 from serving.common.refusal import Refusal
-from serving.common.request_id import REQUEST_ID
 from serving.common.rows import RAW_NUMBERS
 from serving.explainer.deadline import Deadline, TooSlowError
 from serving.explainer.explained import Explained
@@ -231,11 +231,15 @@ def test_a_raw_row_a_list_and_an_object_are_the_same_prediction(
     assert answers[0] == answers[1] == answers[2]
 
 
-def test_the_receipt_is_the_callers_or_a_new_one(client: httpx.Client, rows: np.ndarray) -> None:
+def test_the_receipt_has_an_id_of_its_own_beside_the_callers(
+    client: httpx.Client, rows: np.ndarray
+) -> None:
     body = question("shap", rows[0])
     given = client.post(EXPLAIN, json=body, headers={REQUEST_ID: "mine-1"})
-    assert given.headers[REQUEST_ID] == given.json()["meta"]["receipt"]["id"] == "mine-1"
-    ids = {client.post(EXPLAIN, json=body).headers[REQUEST_ID] for _ in range(2)}
+    receipt = given.json()["meta"]["receipt"]
+    assert given.headers[REQUEST_ID] == receipt["request_id"] == "mine-1"
+    assert given.headers[RECEIPT_ID] == receipt["id"] != "mine-1"
+    ids = {client.post(EXPLAIN, json=body).headers[RECEIPT_ID] for _ in range(2)}
     assert len(ids) == 2
     refused = client.post(EXPLAIN, json=body, headers={REQUEST_ID: "a b"})
     assert refused.status_code == 400
@@ -246,7 +250,7 @@ def test_headers_of_the_request_do_not_come_back(client: httpx.Client, rows: np.
     headers = {"authorization": "Bearer secret", "cookie": "a=b", "x-mine": "secret"}
     for body in (question("shap", rows[0]), {"method": "none"}):
         response = client.post(EXPLAIN, json=body, headers=headers)
-        assert set(response.headers) <= {"date", "content-length", "content-type", REQUEST_ID}
+        assert set(response.headers) <= {"date", "content-length", "content-type", RECEIPT_ID}
         assert "secret" not in response.text + str(response.headers)
 
 

@@ -31,7 +31,8 @@ from components.promote.moves import moving
 from components.promote.registry_state import release, roll_back
 from serving.common import champion as pointer
 from serving.common import rollout as state
-from serving.common.request_id import RECORDING_ID
+from serving.common.caller import RECORDING_ID
+from serving.common.limits import BODY_BYTES
 from serving.common.rollout import Mode, Rollout
 from serving.front.bounds import enough
 from serving.payload.log import find, read
@@ -392,7 +393,7 @@ def test_a_canary_takes_over_under_load_though_the_front_is_killed_meanwhile(
     rights = {body["receipt"]["version"]: tracks.right(body) for body in bodies}
     for answer, body in zip(answers, bodies, strict=True):
         assert body["predictions"][0]["probability"] == rights[body["receipt"]["version"]]
-        assert answer.headers["x-request-id"] == body["receipt"]["id"]
+        assert answer.headers["x-receipt-id"] == body["receipt"]["id"]
     assert len(ids) == len(answers), "every answer has a receipt of its own"
     wait_for(lambda: ids <= set(read(tracks.home.root)["receipt_id"]))
     assert find(tracks.home.root, receipt)["worn"].tolist() == [True]
@@ -553,9 +554,9 @@ def test_what_the_servers_refuse_is_passed_on_and_what_nobody_should_read_is_not
             400,
             "The body is not valid JSON",
         )
-        large = client.post(V1, content=b"x" * ((1 << 20) + 1))
+        large = client.post(V1, content=b"x" * (BODY_BYTES + 1))
         assert large.status_code == 413
-        parts = (b"x" * (1 << 16) for _ in range(20))
+        parts = (b"x" * (1 << 16) for _ in range(BODY_BYTES // (1 << 16) + 1))
         assert client.post(V1, content=parts).status_code == 413
         for method, path, status in (
             ("GET", "/v2/models", 200),
@@ -563,13 +564,15 @@ def test_what_the_servers_refuse_is_passed_on_and_what_nobody_should_read_is_not
             ("GET", "/openapi.json", 200),
             ("GET", "/healthz", 200),
             ("GET", "/nothing", 404),
-            ("GET", V1, 404),
+            ("GET", V1, 405),
+            ("GET", f"/v2/models/{MODEL}/versions/{tracks.champion()}", 200),
+            ("GET", f"/v2/models/{MODEL}/versions/99", 404),
             ("POST", "/v2/models", 405),
             ("GET", "/v1/models/other", 404),
         ):
             assert client.request(method, path).status_code == status, path
         named = client.post(V1, json=ASK, headers={"x-request-id": "line-4"})
-        assert named.json()["receipt"]["id"] == named.headers["x-request-id"] == "line-4"
+        assert named.json()["receipt"]["request_id"] == named.headers["x-request-id"] == "line-4"
         v2 = {"name": "run_id", "datatype": "BYTES", "shape": [1], "data": [RUN]}
         answer = client.post(f"/v2/models/{MODEL}/infer", json={"inputs": [v2]})
         assert answer.json()["model_version"] == tracks.champion()

@@ -30,6 +30,7 @@ def scored(
     proof = {name: name[:3] for name in ("model", "model_version", "package_digest")}
     return Scored(
         receipt_id=receipt,
+        request_id=None,
         recording=None,
         answered_at=at,
         proof=proof | {"model_sha256": "5", "data_digest": "d", "commit": "c"},

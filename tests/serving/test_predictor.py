@@ -8,7 +8,10 @@ import shutil
 import socket
 import struct
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +33,10 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 
 from components.core.abstention import ANSWERS, NOT_SURE
 from components.core.package import Package
-from serving.common.limits import BODY_BYTES, ROWS
+from serving.common.limits import BODIES_BYTES, BODY_BYTES, DROPPED_BYTES, ROWS
 from tests.ports import free_port
 from tests.serving.conftest import MODEL, Served, command, environment
+from tests.serving.stack import wait_for
 
 V1, V2 = f"/v1/models/{MODEL}:predict", f"/v2/models/{MODEL}/infer"
 JSON = {"content-type": "application/json"}
@@ -354,7 +358,7 @@ def test_a_body_above_the_limit_is_413_announced_or_not(client: httpx.Client) ->
         response = client.post(V1, content=content, headers=JSON)
         assert response.status_code == 413
         assert str(BODY_BYTES) in response.json()["error"]
-        assert response.headers["connection"] == "close"
+        assert "connection" not in response.headers
     exact = v1([ROW])
     exact += b" " * (BODY_BYTES - len(exact))
     assert client.post(V1, content=exact, headers=JSON).status_code == 200
@@ -423,14 +427,15 @@ def test_grpc_refuses_long_messages_other_models_and_loading(served: Served) -> 
     [
         ("POST", f"/v2/repository/models/{MODEL}/unload", 404),
         ("POST", f"/v2/repository/models/{MODEL}/load", 404),
-        ("POST", f"/v2/models/{MODEL}/versions/1/infer", 404),
+        ("GET", f"/v2/models/{MODEL}/versions/1", 404),
+        ("GET", f"/v2/models/{MODEL}/versions/1/ready", 404),
+        ("GET", f"/v2/models/{MODEL}/", 404),
         ("POST", f"/v1/models/{MODEL}:explain", 501),
         ("POST", "/v1/models/other:predict", 404),
         ("POST", "/v2/models/other/infer", 404),
         ("GET", "/v2/models/other/ready", 404),
         ("GET", "/v2/models/other", 404),
         ("GET", "/docs", 404),
-        ("GET", V2, 405),
         ("DELETE", f"/v2/models/{MODEL}", 405),
     ],
 )
@@ -439,6 +444,116 @@ def test_what_is_not_offered(client: httpx.Client, method: str, path: str, statu
     assert response.status_code == status
     assert set(response.json()) == {"error"}
     assert client.get(f"/v2/models/{MODEL}/ready").json() == {"name": MODEL, "ready": True}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", V1, "POST"),
+        ("HEAD", V1, "POST"),
+        ("GET", f"/v1/models/{MODEL}:explain", "POST"),
+        ("GET", V2, "POST"),
+        ("GET", f"{V2}/../versions/1/infer", "POST"),
+        ("POST", f"/v1/models/{MODEL}", "GET, HEAD"),
+        ("POST", f"/v2/models/{MODEL}", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_405_with_those_that_are_allowed(
+    client: httpx.Client, method: str, path: str, allowed: str
+) -> None:
+    response = client.request(method, path)
+    assert response.status_code == 405
+    assert sorted(response.headers["allow"].split(", ")) == allowed.split(", ")
+    if method != "HEAD":
+        assert response.json() == {"error": f"{method} is not allowed here, only {allowed}."}
+    options = client.request("OPTIONS", path)
+    assert (options.status_code, options.content) == (204, b"")
+    assert sorted(options.headers["allow"].split(", ")) == allowed.split(", ")
+
+
+def test_head_is_get_without_a_body(client: httpx.Client) -> None:
+    response = client.head(f"/v2/models/{MODEL}/ready")
+    assert (response.status_code, response.content) == (200, b"")
+    assert client.head("/nothing").status_code == 404
+
+
+def test_the_served_version_is_answered_for(client: httpx.Client, served: Served) -> None:
+    path = f"/v2/models/{MODEL}/versions/{served.package.version}"
+    assert client.get(path).json() == client.get(f"/v2/models/{MODEL}").json()
+    assert client.get(path).json()["versions"] == [served.package.version]
+    assert client.get(f"{path}/ready").json()["ready"] is True
+    answer = client.post(f"{path}/infer", content=v2(), headers=JSON)
+    assert answer.json()["model_version"] == served.package.version
+    other = client.post(f"/v2/models/{MODEL}/versions/1/infer", content=v2(), headers=JSON)
+    assert other.status_code == 404
+    assert other.json()["error"].startswith("Version 1 is not served here; version ")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        (V1, JSON, 413),
+        (V1, {"content-type": "text/csv"}, 415),
+        (V1, {**JSON, "content-encoding": "gzip"}, 415),
+        (f"/v1/models/{MODEL}:explain", JSON, 501),
+        ("/v1/models/other:predict", JSON, 404),
+        ("/nothing", JSON, 404),
+        (f"/v2/models/{MODEL}", JSON, 405),
+    ],
+)
+@pytest.mark.parametrize("size", [BODY_BYTES + 1, 8 * BODY_BYTES])
+def test_whoever_sends_on_hears_the_refusal(
+    served: Served, path: str, headers: dict[str, str], status: int, size: int
+) -> None:
+    """Python's own client sends everything before it reads, and then wants the connection ended."""
+    for _ in range(4):
+        request = urllib.request.Request(served.url + path, b" " * size, headers)  # noqa: S310
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=30)  # noqa: S310
+        with refused.value as answer:
+            assert answer.code == status
+            assert set(json.load(answer)) == {"error"}
+
+
+def test_who_waits_to_be_asked_for_the_body_is_refused_without_it(served: Served) -> None:
+    head = f"POST {V1} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head += f"content-length: {BODY_BYTES + 1}\r\nexpect: 100-continue\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", served.http_port), timeout=30) as raw:
+        raw.sendall(head.encode())
+        answer = b"".join(iter(lambda: raw.recv(65536), b""))  # until the server hangs up
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close" in answer.lower()
+
+
+def test_a_body_without_end_is_read_only_so_far(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.http_port), timeout=30) as raw:
+        raw.sendall(
+            f"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: {1 << 40}\r\n\r\n".encode()
+        )
+        sent, part = 0, b" " * (1 << 20)
+        with suppress(ConnectionError):
+            while sent < 64 * DROPPED_BYTES:
+                sent += raw.send(part)
+    assert DROPPED_BYTES < sent < 2 * DROPPED_BYTES
+
+
+def test_large_bodies_under_way_are_bounded_together(client: httpx.Client, served: Served) -> None:
+    head = f"POST {V1} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head += f"content-length: {BODY_BYTES}\r\n\r\n"
+    with ExitStack() as opened:
+        for _ in range(BODIES_BYTES // BODY_BYTES):
+            raw = socket.create_connection(("127.0.0.1", served.http_port), timeout=30)
+            opened.enter_context(raw)
+            raw.sendall(head.encode() + b" " * (BODY_BYTES - 1))  # and never the last byte
+        large = v1([ROW]) + b" " * (BODY_BYTES // 2)
+        wait_for(lambda: client.post(V1, content=large, headers=JSON).status_code == 503)
+        refused = client.post(V1, content=large, headers=JSON)
+        assert refused.headers["retry-after"] == "1"
+        assert "under way" in refused.json()["error"]
+        assert client.post(V1, content=v1([ROW]), headers=JSON).status_code == 200, (
+            "small ones go on"
+        )
+    wait_for(lambda: client.post(V1, content=large, headers=JSON).status_code == 200)
 
 
 def test_health_and_lists(client: httpx.Client) -> None:

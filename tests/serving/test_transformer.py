@@ -9,20 +9,25 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import numpy as np
 import pandas as pd
 import pytest
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 
 from components.core import schema
 from components.core.onnx_model import OnnxModel
 from components.features import dataset
 from components.features.store import StoreDownError
+from serving.common.caller import Caller
 from serving.common.features import REFUSE, Features, FeatureSource, FeatureSpec, Freshness
 from serving.common.limits import BODY_BYTES, ROWS
 from serving.common.outages import StoreSlowError
@@ -30,10 +35,12 @@ from serving.common.refusal import Refusal
 from serving.common.rows import RAW_NUMBERS, EntityKeys, FeatureRows, Rows
 from serving.common.server import KnownModels, ReadOnlyRepository
 from serving.common.staged_model import StagedModel
-from serving.payload.log import find
-from serving.transformer.answer import Query
+from serving.payload.log import find, of_request
+from serving.transformer.answer import Answer, Query
 from serving.transformer.hop import Hop, ModelAnswer
+from serving.transformer.repeats import Repeats
 from serving.transformer.work import Work
+from tests.ports import free_port
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Stack, expected, is_ready, running, wait_for
 
@@ -46,7 +53,8 @@ SPEC = FeatureSpec(schema.PUBLISHED, 50)
 def stack(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     place.point(0)
     logs = tmp_path_factory.mktemp("logs")
-    with running(place, logs, "--predictor_request_timeout_seconds", "1") as started:
+    options = ("--predictor_request_timeout_seconds", "1", "--grpc_port", str(free_port()))
+    with running(place, logs, *options) as started:
         yield started
     for log in logs.iterdir():
         assert "Traceback" not in log.read_text()
@@ -88,7 +96,9 @@ def test_a_run_id_is_answered_from_feast_with_a_receipt(client: httpx.Client, pl
         assert item["verdict"] in ("worn", "unworn", "not_sure")
         assert (item["label"] is None) == (item["verdict"] == "not_sure") == bool(item["reasons"])
     receipt = body["receipt"]
-    assert response.headers["x-request-id"] == receipt["id"]
+    assert response.headers["x-receipt-id"] == receipt["id"]
+    assert receipt["request_id"] is None
+    assert "x-request-id" not in response.headers
     assert {
         "model": MODEL,
         "version": "1",
@@ -186,10 +196,163 @@ def test_the_timestamp_asked_for_decides_the_age(client: httpx.Client) -> None:
     assert "later than the timestamp asked for" in early.json()["error"]
 
 
-def test_the_clients_own_request_id_names_the_receipt(client: httpx.Client) -> None:
-    ask = {"instances": [{"run_id": "07"}]}
-    response = client.post(V1, json=ask, headers={"x-request-id": "line-4.2026_a"})
-    assert response.json()["receipt"]["id"] == response.headers["x-request-id"] == "line-4.2026_a"
+# --- records ------------------------------------------------------------------------------------
+
+ASK = {"instances": [{"run_id": "07"}]}
+BY_RUN = {"inputs": [{"name": "run_id", "datatype": "BYTES", "shape": [1], "data": ["07"]}]}
+
+
+@pytest.fixture
+def remote(stack: Stack) -> Iterator[service.GRPCInferenceServiceStub]:
+    port = stack.transformer.arguments[-1]
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield service.GRPCInferenceServiceStub(channel)
+
+
+def by_grpc(run_id: str = "07", version: str = "") -> pb.ModelInferRequest:
+    request = pb.ModelInferRequest(model_name=MODEL, model_version=version)
+    request.inputs.add(
+        name="run_id",
+        datatype="BYTES",
+        shape=[1],
+        contents=pb.InferTensorContents(bytes_contents=[run_id.encode()]),
+    )
+    return request
+
+
+def test_two_requests_of_one_id_are_two_records_by_every_protocol(
+    client: httpx.Client, remote: service.GRPCInferenceServiceStub, place: Place
+) -> None:
+    named = {"x-request-id": "line-4.2026_a"}
+    receipts = []
+    for _ in range(2):
+        v1 = client.post(V1, json=ASK, headers=named)
+        v2 = client.post(V2, json=BY_RUN, headers=named)
+        by_body = client.post(V2, json={"id": "line-4.2026_a", **BY_RUN})
+        for response in (v1, v2, by_body):
+            assert response.headers["x-request-id"] == "line-4.2026_a"
+        answer = remote.ModelInfer(by_grpc(), metadata=tuple(named.items()))
+        of_grpc = {key: value.string_param for key, value in answer.parameters.items()}
+        assert v1.json()["receipt"]["id"] == v1.headers["x-receipt-id"]
+        for told in (
+            v1.json()["receipt"],
+            *(r.json()["parameters"] for r in (v2, by_body)),
+            of_grpc,
+        ):
+            assert told["request_id"] == "line-4.2026_a"
+            receipts.append(told.get("receipt_id") or told["id"])
+    assert len(set(receipts)) == len(receipts) == 8
+    # A label joins the record that it names, and no other.
+    labels = {"receipt": receipts[0], "worn": [True]}
+    assert client.post("/v1/labels", json=labels).status_code == 200
+    assert find(place.home, receipts[0])["worn"].tolist() == [True]
+    assert all(find(place.home, other)["worn"].isna().all() for other in receipts[1:])
+    known = of_request(place.home, "line-4.2026_a")
+    assert set(known["receipt_id"]) == set(receipts)
+    told = client.post("/v1/labels", json={"receipt": "line-4.2026_a", "worn": [True]})
+    assert told.status_code == 422
+    assert "is the x-request-id of 8 answers" in told.json()["error"]
+
+
+def test_a_key_gets_the_first_answer_again_and_one_record(
+    client: httpx.Client, remote: service.GRPCInferenceServiceStub, place: Place
+) -> None:
+    key = {"idempotency-key": '"8e03978e-40d5"'}
+    first = client.post(V1, json=ASK, headers=key)
+    again = client.post(V1, json=ASK, headers=key)
+    assert first.json() == again.json()
+    receipt = first.json()["receipt"]["id"]
+    assert again.headers["x-receipt-id"] == receipt
+    # The same question by another protocol is the same request.
+    v2 = client.post(V2, json=BY_RUN, headers=key).json()
+    answer = remote.ModelInfer(by_grpc(), metadata=tuple(key.items()))
+    assert v2["parameters"]["receipt_id"] == receipt
+    assert answer.parameters["receipt_id"].string_param == receipt
+    assert v2["outputs"][0]["data"] == [first.json()["predictions"][0]["probability"]]
+    client.post("/v1/labels", json={"receipt": receipt, "worn": [True]})  # waits for the log
+    assert len(find(place.home, receipt)) == 1
+    other = {"instances": [{"run_id": "01"}]}
+    refused = client.post(V1, json=other, headers=key)
+    assert refused.status_code == 422
+    assert "came with another request before" in refused.json()["error"]
+    assert client.post(V1, json=ASK, headers=key | {"x-recording-id": "a"}).status_code == 422
+    with pytest.raises(grpc.RpcError, match="came with another request before"):
+        remote.ModelInfer(by_grpc("01"), metadata=tuple(key.items()))
+    for wrong in (b"", b"a b", b"a" * 129):
+        refused = client.post(V1, json=ASK, headers={b"idempotency-key": wrong})
+        assert refused.status_code == 400
+        assert "Idempotency-Key" in refused.json()["error"]
+
+
+def test_a_refused_request_does_not_use_up_its_key(client: httpx.Client) -> None:
+    key = {"idempotency-key": "mended"}
+    unknown = {"instances": [{"run_id": "77"}]}
+    assert client.post(V1, json=unknown, headers=key).status_code == 422
+    assert client.post(V1, json=ASK, headers=key).status_code == 200
+
+
+def test_raw_rows_are_the_same_request_only_if_every_value_is(
+    client: httpx.Client, raw: pd.DataFrame
+) -> None:
+    rows, key = instances(raw.iloc[:3]), {"idempotency-key": "rows"}
+    first = client.post(V1, json={"instances": rows}, headers=key)
+    assert client.post(V1, json={"instances": rows}, headers=key).json() == first.json()
+    for change in ({RAW_NUMBERS[-1]: 1e-9}, {schema.PHASE: "Prep"}):
+        changed = [*rows[:2], {**rows[2], **change}]
+        assert client.post(V1, json={"instances": changed}, headers=key).status_code == 422
+
+
+def test_twenty_at_once_with_one_key_get_one_answer(client: httpx.Client) -> None:
+    key = {"idempotency-key": "at-once"}
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(
+            threads.map(lambda _: client.post(V1, json=ASK, headers=key).json(), range(20))
+        )
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_keys_outlive_their_server_and_the_oldest_give_way(tmp_path: Path) -> None:
+    def answer(number: int) -> Answer:
+        return Answer({"id": f"r{number}"}, ["worn"], [0.9], [""])
+
+    size = len(answer(0).dump())
+    repeats = Repeats(tmp_path, kept_bytes=3 * size)
+    for number in range(5):
+        assert repeats.keep(f"k{number}", "q", answer(number)) == answer(number)
+    found = [Repeats(tmp_path).find(f"k{number}", "q") for number in range(5)]
+    assert found == [None, None, answer(2), answer(3), answer(4)]
+    assert repeats.keep("k4", "q", answer(9)) == answer(4)
+    with pytest.raises(Refusal, match="another request before") as refused:
+        repeats.find("k4", "other")
+    assert refused.value.status == 422
+    with pytest.raises(Refusal, match="another request before"):
+        repeats.keep("k4", "other", answer(9))
+
+
+def test_a_version_in_the_path_is_the_one_that_answers_or_404(
+    client: httpx.Client, remote: service.GRPCInferenceServiceStub
+) -> None:
+    served, other = (f"/v2/models/{MODEL}/versions/{number}" for number in (1, 2))
+    assert client.get(served).json() == client.get(f"/v2/models/{MODEL}").json()
+    assert client.get(f"{served}/ready").json() == {"name": MODEL, "ready": True}
+    answer = client.post(f"{served}/infer", json=BY_RUN)
+    assert answer.json()["model_version"] == "1"
+    for response in (
+        client.get(other),
+        client.get(f"{other}/ready"),
+        client.post(f"{other}/infer", json=BY_RUN),
+    ):
+        assert response.status_code == 404
+        assert response.json() == {"error": "Version 2 is not served here; version 1 is."}
+    assert client.get("/v2/models/other/versions/1").status_code == 404
+    assert remote.ModelInfer(by_grpc(version="1")).model_version == "1"
+    with pytest.raises(grpc.RpcError, match="Version 2 is not served here") as refused:
+        remote.ModelInfer(by_grpc(version="2"))
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_a_faulty_request_id_is_refused(client: httpx.Client) -> None:
+    ask = ASK
     for wrong in (b"a b", b"a" * 65, b"", b"\xe4"):
         response = client.post(V1, json=ask, headers={b"x-request-id": wrong})
         assert response.status_code == 400
@@ -331,6 +494,17 @@ def test_faulty_binary_texts_are_400(
     response = client.post(V2, content=head + content, headers=headers)
     assert response.status_code == 400
     assert set(response.json()) == {"error"}
+
+
+def test_what_is_promised_fits_and_the_largest_is_answered(
+    client: httpx.Client, raw: pd.DataFrame
+) -> None:
+    rows = instances(pd.concat([raw] * (ROWS // len(raw) + 1)).iloc[:ROWS])
+    body = json.dumps({"instances": rows}, indent=1).encode()
+    assert 1 << 20 < len(body) < BODY_BYTES
+    answer = client.post(V1, content=body, headers=JSON)
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["predictions"]) == ROWS
 
 
 def test_types_lengths_and_endpoints(client: httpx.Client) -> None:
@@ -531,14 +705,14 @@ async def test_a_store_that_hangs_is_given_up_and_the_predictor_not_asked(place:
     assert source.open()
     work = Work(hop, source)
     try:
-        by_id = Query({}, "by-id", None, 0.0, EntityKeys(("07",), (None,)))
+        by_id = Query(None, Caller(), "by-id", 0.0, EntityKeys(("07",), (None,)))
         with pytest.raises(StoreSlowError):
             await work.result(by_id)
-        ready = Query({}, "ready", None, 0.0, FeatureRows(np.zeros((1, columns))))
+        ready = Query(None, Caller(), "ready", 0.0, FeatureRows(np.zeros((1, columns))))
         assert (await work.result(ready)).answers == ["unworn"]
         goes_on.set()
         source.seconds = 30.0  # a first read on a busy machine takes its time
-        again = Query({}, "again", None, 0.0, EntityKeys(("07",), (None,)))
+        again = Query(None, Caller(), "again", 0.0, EntityKeys(("07",), (None,)))
         assert (await work.result(again)).answers == ["unworn"]
         assert hop.asked == ["ready", "again"]
     finally:

@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from components.core.thresholds import thresholds
-from serving.common.request_id import RECORDING_ID
+from serving.common.caller import RECORDING_ID
 from serving.common.rollout import CANDIDATE, STABLE, Mode, Rollout, weights
 from serving.front import bounds
 from serving.front import evidence as kept
