@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Protocol, Self
 
 import httpx
 
 from serving.client.answers import Answer, Explanation, Metadata
 from serving.client.errors import RequestRefusedError, ServiceDownError, ServiceFailedError
+from serving.common.limits import ROWS
 from serving.common.ports import EXPLAINER, TRANSFORMER
 
 _HOST = "http://127.0.0.1"
 _DOWN = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 Row = Mapping[str, float | str]
+
+
+class Table(Protocol):
+    """A pandas DataFrame, as far as it is needed; so the client does without pandas."""
+
+    def to_dict(self, orient: Literal["records"]) -> list[dict[Any, Any]]:
+        """Return its rows."""
+
 
 _EXPLAIN_SECONDS = 65.0  # a little longer than the server gives its slowest method
 
@@ -64,31 +73,49 @@ class Client:
 
     def predict_rows(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[Row] | Table,
         request_id: str | None = None,
         recording: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Answer:
         """Ask about raw telemetry.
 
         Args:
-            rows: consecutive rows of one run, each with every telemetry column, the feed rate
-                and the clamp pressure.
-            request_id: id for the receipt; by default the service makes one.
+            rows: a DataFrame, or a sequence of mappings, of at most 1000 consecutive rows of one
+                recording, each with every telemetry column, the feed rate and the clamp pressure.
+            request_id: the caller's own id, kept beside the receipt's.
             recording: id of the recording that they are of.
+            idempotency_key: the same rows with the same key get the same answer, recorded once.
+
+        Raises:
+            RequestRefusedError: also for rows that are too many for one request. They are not
+                cut: a model with windows needs the rows before a row too, and each row belongs
+                to one record.
         """
-        return self._predict([dict(row) for row in rows], request_id, recording)
+        given = {
+            "x-request-id": request_id,
+            "x-recording-id": recording,
+            "idempotency-key": idempotency_key,
+        }
+        return self._predict(_instances(rows), given)
 
     def predict_run(
-        self, run_id: str, timestamp: datetime | None = None, request_id: str | None = None
+        self,
+        run_id: str,
+        timestamp: datetime | None = None,
+        request_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Answer:
         """Ask about the newest features of a run in the feature store.
 
         Args:
             run_id: key of the run.
             timestamp: as of when, with its zone; by default now.
-            request_id: id for the receipt; by default the service makes one.
+            request_id: the caller's own id, kept beside the receipt's.
+            idempotency_key: the same question with the same key gets the same answer.
         """
-        return self._predict([_key(run_id, timestamp)], request_id)
+        given = {"x-request-id": request_id, "idempotency-key": idempotency_key}
+        return self._predict([_key(run_id, timestamp)], given)
 
     def explain(
         self, instance: Row | str | None, method: str = "shap", seed: int = 0, **settings: Any
@@ -118,7 +145,7 @@ class Client:
         """Say what the rows of an answer really were; return their number.
 
         Args:
-            receipt_id: of the answer.
+            receipt_id: of the answer's receipt.
             worn: for each of its rows.
             source: a word that says who knows.
         """
@@ -129,13 +156,7 @@ class Client:
         """Return the names, types and shapes of what the V2 protocol takes and gives."""
         return Metadata.of(self._call("GET", f"{self._url}/v2/models/{self._model}"))
 
-    def _predict(
-        self,
-        instances: list[dict[str, Any]],
-        request_id: str | None,
-        recording: str | None = None,
-    ) -> Answer:
-        given = {"x-request-id": request_id, "x-recording-id": recording}
+    def _predict(self, instances: list[dict[str, Any]], given: Mapping[str, str | None]) -> Answer:
         headers = {name: value for name, value in given.items() if value is not None}
         body = self._call(
             "POST",
@@ -150,6 +171,8 @@ class Client:
             response = self._http.request(method, url, **more)
         except httpx.TransportError as error:
             raise ServiceDownError(f"{url} does not answer: {error}") from error
+        except (TypeError, ValueError) as error:  # what JSON has no form for, such as NaN
+            raise RequestRefusedError(f"The request cannot be sent as JSON: {error}.") from error
         if response.status_code == httpx.codes.OK:
             body: dict[str, Any] = response.json()
             return body
@@ -159,6 +182,17 @@ class Client:
         if status < httpx.codes.INTERNAL_SERVER_ERROR:
             raise RequestRefusedError(sentence, status)
         raise ServiceFailedError(sentence, status)
+
+
+def _instances(rows: Sequence[Row] | Table) -> list[dict[str, Any]]:
+    found = rows if isinstance(rows, Sequence) else rows.to_dict("records")
+    if len(found) > ROWS:
+        raise RequestRefusedError(
+            f"These are {len(found)} rows; send at most {ROWS} at a time, and with each part the "
+            "rows before it that its windows need.",
+            httpx.codes.REQUEST_ENTITY_TOO_LARGE,
+        )
+    return [dict(row) for row in found]
 
 
 def _key(run_id: str, timestamp: datetime | None) -> dict[str, Any]:

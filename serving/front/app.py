@@ -44,11 +44,9 @@ _LATE = {"error": "The model did not answer in time; try again."}
 _log = logging.getLogger("toolwear.front")
 Handler = Callable[[Request], Awaitable[Response]]
 
-PREDICT = (
-    "/v1/models/{model:model}:predict",
-    "/v2/models/{model:model}/infer",
-    "/v2/models/{model:model}/versions/{version}/infer",
-)
+PREDICT = ("/v1/models/{model:model}:predict", "/v2/models/{model:model}/infer")
+# Not divided, and no evidence: whoever names a version wants that one.
+OF_VERSION = "/v2/models/{model:model}/versions/{version}/infer"
 EXPLAIN = "/v1/models/{model:model}:explain"
 LABELS = "/v1/labels"
 # Answered by the champion's servers, whatever the weights are.
@@ -81,6 +79,7 @@ def application(
     app = Starlette(
         routes=[
             *(Route(path, front.predict, methods=["POST"]) for path in PREDICT),
+            Route(OF_VERSION, front.read, methods=["POST"]),
             Route(EXPLAIN, front.explain, methods=["POST"]),
             Route(LABELS, front.labels, methods=["POST"]),
             *(Route(path, front.read, methods=["GET"]) for path in READ),
@@ -165,7 +164,7 @@ class _Front:
         return _response(answer, STABLE)
 
     async def read(self, request: Request) -> Response:
-        """Answer what only reads, from the champion's transformer."""
+        """Answer from the champion's transformer: what only reads, or names a version."""
         asked = await asked_of(request, TRANSFORMER)
         return _response(await self._ask(self._stable, asked, _PREDICT_SECONDS), STABLE)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
+import pandas as pd
 import psutil
 import pytest
 
@@ -26,13 +27,16 @@ from serving.client import Client, RequestRefusedError, ServiceDownError
 from serving.common import champion as pointer
 from serving.common import ports
 from serving.common import rollout as state
+from serving.common.limits import ROWS
 from serving.common.rollout import Mode, Rollout
-from tests.ports import free_ports, is_free
+from tests.ports import free_port, free_ports, is_free
+from tests.proxies import PROXIES
 from tests.serving.conftest import environment
 from tests.serving.stack import Place, expected, wait_for
 from tests.trigger.service import bare_environment
 
 DOCUMENT = (ROOT / "docs" / "serving.md").read_text()
+DEAD_PROXY = f"http://127.0.0.1:{free_port()}"
 TAKEN = [
     own - ports.TRANSFORMER
     for own in (*range(8080, 8084), ports.MONITOR, ports.TRIGGER, ports.CONSOLE, ports.FRONT)
@@ -71,7 +75,8 @@ def served(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         process = subprocess.Popen(
             toolwear("serve", "--home", str(place.home), "--port", str(port)),
             cwd=ROOT,
-            env={**bare_environment(), "COLUMNS": "200"},
+            # A proxy that does not answer: nothing of ours may ask it.
+            env={**bare_environment(), "COLUMNS": "200", **dict.fromkeys(PROXIES, DEAD_PROXY)},
             stdout=stream,
             stderr=subprocess.STDOUT,
         )
@@ -120,7 +125,7 @@ def test_the_examples_of_the_document_work(served: Served, language: str, code: 
 def test_a_receipt_is_found_again(served: Served, place: Place) -> None:
     with Client(served.here("http://127.0.0.1:8080")) as client:
         answer = client.predict_run("07", request_id="find-me")
-        client.label("find-me", [True])
+        client.label(answer.receipt.id, [True])
     done = subprocess.run(
         toolwear("receipt", "find-me", "--home", str(place.home)),
         env={**environment(), "COLUMNS": "200"},
@@ -131,7 +136,8 @@ def test_a_receipt_is_found_again(served: Served, place: Place) -> None:
     )
     said = done.stdout
     for known in (
-        "receipt find-me: 1 rows",
+        f"receipt {answer.receipt.id}: 1 rows",
+        "find-me",
         place.packages[0].digest,
         place.packages[0].description["data_digest"],
         place.packages[0].description["commit"],
@@ -141,6 +147,20 @@ def test_a_receipt_is_found_again(served: Served, place: Place) -> None:
     ):
         assert known in said
     assert re.search(r"worn +. True", said)
+    with Client(served.here("http://127.0.0.1:8080")) as client:
+        other = client.predict_run("01", request_id="find-me")
+        client.label(other.receipt.id, [False])
+    listed = subprocess.run(
+        toolwear("receipt", "find-me", "--home", str(place.home)),
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "2 answers to requests with the x-request-id find-me" in listed
+    assert answer.receipt.id in listed
+    assert other.receipt.id in listed
     missing = subprocess.run(
         toolwear("receipt", "lost", "--home", str(place.home)),
         env=environment(),
@@ -151,6 +171,22 @@ def test_a_receipt_is_found_again(served: Served, place: Place) -> None:
     )
     assert missing.returncode == 2
     assert "has no receipt lost" in missing.stderr
+
+
+def test_the_client_takes_a_table_and_says_what_it_cannot_send(served: Served) -> None:
+    rows = json.loads((ROOT / "docs/examples/raw_rows.json").read_text())["instances"]
+    table = pd.DataFrame(rows)
+    with Client(served.here("http://127.0.0.1:8080")) as client:
+        key = "the-table"
+        of_table = client.predict_rows(table, recording="line-4", idempotency_key=key)
+        assert client.predict_rows(rows, recording="line-4", idempotency_key=key) == of_table
+        assert of_table.receipt.recording == "line-4"
+        many = pd.concat([table] * (ROWS // len(table) + 1))
+        assert len(client.predict_rows(many.iloc[:ROWS]).predictions) == ROWS
+        with pytest.raises(RequestRefusedError, match=f"at most {ROWS} at a time"):
+            client.predict_rows(many)
+        with pytest.raises(RequestRefusedError, match="cannot be sent as JSON"):
+            client.predict_rows(table.assign(X1_ActualPosition=float("nan")))
 
 
 def test_the_client_tells_refusals_from_outages(served: Served, place: Place) -> None:

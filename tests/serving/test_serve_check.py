@@ -14,6 +14,8 @@ from components.core import jsonfile
 from components.core.package import GOLDEN_FILE, Package, json_bytes, write_package
 from components.serve_check.step import serve_check
 from tests.packages import parts
+from tests.ports import free_port
+from tests.proxies import PROXIES, recorder
 from tests.serving.conftest import MODEL
 
 
@@ -31,6 +33,18 @@ def predictors() -> list[psutil.Process]:
     """Return the predictors that this process has started and that still run."""
     children = psutil.Process().children()
     return [child for child in children if "serving.predictor" in child.cmdline()]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_right_package_passes_whatever_proxy_is_set(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    with recorder() as (proxy, by_proxy):
+        for name in PROXIES:
+            monkeypatch.setenv(name, proxy if answers else f"http://127.0.0.1:{free_port()}")
+        passed, result = check(package, tmp_path / "check")
+    assert passed, result
+    assert by_proxy == []
 
 
 def test_a_right_package_passes(package: Package, tmp_path: Path) -> None:

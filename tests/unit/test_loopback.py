@@ -6,48 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from components.core.fingerprint import ROOT
 from components.core.loopback import reach_directly
-
-PROXIES = tuple(
-    name for kind in ("http_proxy", "https_proxy", "all_proxy") for name in (kind, kind.upper())
-)
-
-
-class Recorder(BaseHTTPRequestHandler):
-    """Answers everything and remembers what it was asked."""
-
-    asked: list[str]
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        body = b'{"asked": true}'
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def recorder() -> Iterator[tuple[str, list[str]]]:
-    handler = type("Handler", (Recorder,), {"asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", handler.asked
-    finally:
-        server.shutdown()
-        server.server_close()
+from tests.proxies import PROXIES, recorder
 
 
 @pytest.mark.parametrize(
@@ -98,7 +62,7 @@ if elsewhere:
 def test_every_client_reaches_loopback_directly_and_others_by_the_proxy(name: str) -> None:
     import grpc
 
-    remote = grpc.server(None)  # type: ignore[arg-type]
+    remote = grpc.server(None)
     call = f"127.0.0.1:{remote.add_insecure_port('127.0.0.1:0')}"
     remote.start()
     environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
