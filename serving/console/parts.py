@@ -257,41 +257,41 @@ class Parts:
         found: dict[str, Any] = self._trigger("GET", "/retrain")["parameters"]
         return found
 
-    def cancel(self, key: str, why: str) -> None:
-        """Cancel a retrain request, whether it waits or runs.
+    def cancel(self, key: str, why: str, by: str) -> None:
+        """Cancel a retrain request, whether it waits or runs, in a person's name.
 
         Raises:
             RefusedError: the trigger says why not.
         """
-        self._trigger("POST", f"/runs/{quote(key, safe='')}/cancel", {"why": why})
+        self._trigger("POST", f"/runs/{quote(key, safe='')}/cancel", {"why": why, "by": by})
 
-    def retrain(self, detail: str, parameters: Mapping[str, Any], key: str) -> str:
-        """Ask for a run with settings of its own; return the request's id.
+    def retrain(self, detail: str, parameters: Mapping[str, Any], key: str, by: str) -> str:
+        """Ask for a run with settings of its own, in a person's name; return the request's id.
 
         Asked twice with one key, it is one request.
 
         Raises:
             RefusedError: the trigger says why not.
         """
-        body = {"detail": detail, "parameters": dict(parameters)}
+        body = {"detail": detail, "parameters": dict(parameters), "by": by}
         return str(self._trigger("POST", "/retrain", body, {KEY_HEADER: key})["id"])
 
-    def decide(self, key: str, decision: str, why: str) -> dict[str, Any]:
-        """Allow or refuse what is held; return the move.
+    def decide(self, key: str, decision: str, why: str, by: str) -> dict[str, Any]:
+        """Approve or refuse what is held, in a person's name; return the move.
 
         Raises:
             RefusedError: the trigger says why not.
         """
-        body = {"decision": decision, "why": why}
+        body = {"decision": decision, "why": why, "by": by}
         return self._trigger("POST", f"/approvals/{quote(key, safe='')}", body)
 
-    def roll_back(self, why: str) -> dict[str, Any]:
-        """Go back from what was released last; return the move.
+    def roll_back(self, why: str, by: str) -> dict[str, Any]:
+        """Roll back the last release, in a person's name; return the move.
 
         Raises:
             RefusedError: the trigger says why not.
         """
-        return self._trigger("POST", "/rollback", {"why": why})
+        return self._trigger("POST", "/rollback", {"why": why, "by": by})
 
     def _trigger(
         self,

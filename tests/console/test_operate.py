@@ -108,6 +108,7 @@ def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, sta
     assert champion(stack) == held_against
     last = audit_log.entries(Home.at(stack.home).audit_log)[-1]
     assert (last["action"], last["why"]) == ("rollback", "it was noisy")
+    assert last["who"] == f"{NAME}, over HTTP"
 
     approvals.hold(versions, versions.version(new), champion(stack), Mode.CANARY, "it won", "test")
     expect(page.locator("#content")).to_contain_text("No candidate is on its way")

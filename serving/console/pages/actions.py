@@ -16,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from components.core.config import FAST
+from components.core.errors import ToolwearError
+from components.core.person import LENGTH, checked
 from serving.common.limits import BODY_SECONDS
 from serving.console import evidence
 from serving.console.pages.base import Console
@@ -27,8 +29,8 @@ _SEE_OTHER = 303
 _OPEN = ("waiting", "starting", "running")  # states of a request that can be cancelled
 ENDED_SESSION = "You are not signed in, or the session has ended. Sign in, then send it again."
 _WRONG = "This is not the operator's token. It is in the file secrets/operator-token of the home."
-_NAME = 60  # characters
-_NAMELESS = f"Give your name, in 1 to {_NAME} characters; it goes on the audit log."
+_BY = "by"  # the field with the name of the person who signed in
+_NAMELESS = f"Give your name, in 1 to {LENGTH} characters; it goes on the audit log."
 _FOREIGN = "Send the form of this page itself."
 _NO_BUDGETS = (
     "The budgets of the run were not shown, because the trigger did not answer; load this page "
@@ -113,8 +115,11 @@ class ActionPages:
             return fields
         kept = urlencode({key: fields[key] for key in _TYPED if key != "name" and fields.get(key)})
         answer = RedirectResponse("/operate" + (f"?{kept}" if kept else ""), _SEE_OTHER)
-        name = " ".join(fields.get("name", "").split())
-        if not (name.isprintable() and 0 < len(name) <= _NAME):
+        try:
+            name = checked(fields.get("name", ""))
+        except ToolwearError:
+            name = ""
+        if not name:
             return await run_in_threadpool(self._page, request, fields, _NAMELESS, 400)
         secure = request.url.scheme == "https"
         if not self._console.sessions.open(fields.get("token", ""), name, answer, secure):
@@ -139,7 +144,8 @@ class ActionPages:
             parameters = _parameters(fields)
             if not parameters:
                 raise RefusedError(_NO_BUDGETS, 409)
-            found = self._console.parts.retrain(fields.get("detail", ""), parameters, key)
+            detail = fields.get("detail", "")
+            found = self._console.parts.retrain(detail, parameters, key, fields[_BY])
             return RedirectResponse(f"/asked/{found}", _SEE_OTHER)
 
         return await self._done(request, ask, self._page)
@@ -149,7 +155,7 @@ class ActionPages:
         key = request.path_params["id"]
 
         def end(fields: Fields) -> Response:
-            self._console.parts.cancel(key, fields.get("why", ""))
+            self._console.parts.cancel(key, fields.get("why", ""), fields[_BY])
             return RedirectResponse(f"/asked/{key}", _SEE_OTHER)
 
         return await self._done(request, end, self._asked)
@@ -159,7 +165,8 @@ class ActionPages:
 
         def tell(fields: Fields) -> Response:
             decision, why = fields.get("decision", ""), fields.get("why", "")
-            return _moved(self._console.parts.decide(request.path_params["id"], decision, why))
+            key = request.path_params["id"]
+            return _moved(self._console.parts.decide(key, decision, why, fields[_BY]))
 
         return await self._done(request, tell, self._page)
 
@@ -167,7 +174,7 @@ class ActionPages:
         """Go back from what was released last."""
 
         def go_back(fields: Fields) -> Response:
-            return _moved(self._console.parts.roll_back(fields.get("why", "")))
+            return _moved(self._console.parts.roll_back(fields.get("why", ""), fields[_BY]))
 
         return await self._done(request, go_back, self._page)
 
@@ -187,7 +194,7 @@ class ActionPages:
         if not self._console.sessions.sent_by(session, fields.get("csrf", "")):
             return await run_in_threadpool(page, request, fields, _FOREIGN, 403)
         try:
-            return await run_in_threadpool(action, fields)
+            return await run_in_threadpool(action, {**fields, _BY: session.name})
         except RefusedError as error:
             return await run_in_threadpool(page, request, fields, str(error), error.status)
         except PartDownError as error:
