@@ -53,7 +53,11 @@ def test_an_operator_allows_refuses_and_goes_back(
     ]
     third, second = (f"/approvals/{item['id']}" for item in listed)
     assert service.metric("toolwear_approvals_waiting") == 2
-    for body, words in (({"why": "x"}, '"decision"'), ({"decision": "allow"}, '"why"')):
+    for body, words in (
+        ({"why": "x"}, '"decision"'),
+        ({"decision": "allow"}, '"why"'),
+        ({"decision": "allow", "why": "x", "by": "a\nb"}, '"by" has to be a name'),
+    ):
         answer = service.post(second, body)
         assert (answer.status_code, words in answer.json()["error"]) == (400, True)
 
@@ -70,7 +74,7 @@ def test_an_operator_allows_refuses_and_goes_back(
     assert champion(root) == "2"
     assert service.metric("toolwear_approvals_waiting") == 0
 
-    back = service.post("/rollback", {"why": "it was noisy"})
+    back = service.post("/rollback", {"why": "it was noisy", "by": "Zoë"})
     assert (back.status_code, back.json()) == (200, {"action": "rollback", "from": "2", "to": "1"})
     assert champion(root) == "1"
     nothing = service.post("/rollback", {"why": "once more"})
@@ -78,9 +82,9 @@ def test_an_operator_allows_refuses_and_goes_back(
     assert "There is no champion of toolwear before this one" in nothing.json()["error"]
 
     log = audit_log.entries(Home.at(root).audit_log)
-    by_http = [(e["action"], e["why"]) for e in log if e["who"] == "operator, over HTTP"]
+    by_http = [(e["action"], e["why"], e["who"]) for e in log if ", over HTTP" in e["who"]]
     assert by_http == [
-        ("allow", "the errors are known"),
-        ("refuse", "it waits no longer"),
-        ("rollback", "it was noisy"),
+        ("allow", "the errors are known", "operator, over HTTP"),
+        ("refuse", "it waits no longer", "operator, over HTTP"),
+        ("rollback", "it was noisy", "Zoë, over HTTP"),
     ]
