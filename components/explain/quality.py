@@ -33,8 +33,23 @@ def quality_sentence(method: str, quality: Quality) -> str:
 
 
 def _shap(quality: Quality) -> str:
-    error = quality["relative_standard_error"]
-    return f"The attributions are estimated to within {error:.0%} (relative standard error)."
+    parts = [
+        f"The attributions are estimated to within {quality['relative_standard_error']:.0%} "
+        "(relative standard error)"
+    ]
+    if "exact_error" in quality:
+        parts.append(f"are {quality['exact_error']:.0%} off the exact ones in sum")
+    if "background_error" in quality:
+        parts.append(f"change by {quality['background_error']:.0%} with other background rows")
+    told = ", ".join(parts)
+    if "base_error" in quality:
+        told += f"; the base value is within {quality['base_error']:.2f}"
+    if "deletion_top" in quality and "deletion_random" in quality:
+        told += (
+            f"; without the top features P(worn) moves by {quality['deletion_top']:.2f}, without "
+            f"as many random ones by {quality['deletion_random']:.2f}"
+        )
+    return f"{told}."
 
 
 def _lime(quality: Quality) -> str:
@@ -74,16 +89,23 @@ def _anchor(quality: Quality) -> str:
 def _curves(quality: Quality) -> str:
     return (
         f"Averaged over {quality['rows']:,} training rows ({quality['background_share']:.1%} of "
-        f"them) at {quality['grid_points']} points of each feature."
+        f"them) at {quality['grid_points']} points of each feature"
+        + (
+            f"; the curves of two halves of the rows differ by {quality['halves_gap']:.2f} at most."
+            if "halves_gap" in quality
+            else "."
+        )
     )
 
 
 def _surrogate(quality: Quality) -> str:
     low, high = quality["interval"]
+    rule = quality.get("one_rule")
+    split = "" if rule is None else f"a single split would reach {rule:.1%}, "
     return (
         f"The tree gives the model's answer on {quality['fidelity']:.1%} of {quality['rows']:,} "
-        f"held-out rows (95 % interval {low:.1%} to {high:.1%}); always giving the commonest "
-        f"answer would reach {quality['one_label']:.1%}."
+        f"held-out rows (95 % interval {low:.1%} to {high:.1%}); {split}always giving the "
+        f"commonest answer {quality['one_label']:.1%}."
     )
 
 
@@ -92,7 +114,21 @@ _SENTENCES: dict[str, tuple[Callable[[Quality], str], frozenset[str], frozenset[
     "shap": (
         _shap,
         frozenset({"relative_standard_error"}),
-        frozenset({"rows", "additivity_error"}),
+        frozenset(
+            {
+                "rows",
+                "exact_error",
+                "exact_rows",
+                "reference",
+                "background_error",
+                "base_error",
+                "base_population",
+                "base_sd",
+                "deletion_top",
+                "deletion_random",
+                "deleted",
+            }
+        ),
     ),
     "lime": (
         _lime,
@@ -107,17 +143,17 @@ _SENTENCES: dict[str, tuple[Callable[[Quality], str], frozenset[str], frozenset[
     "ice": (
         _curves,
         frozenset({"rows", "background_share", "grid_points"}),
-        frozenset({"pdp_is_mean_of_ice_error"}),
+        frozenset({"halves_gap"}),
     ),
     "pdp": (
         _curves,
         frozenset({"rows", "background_share", "grid_points"}),
-        frozenset({"pdp_is_mean_of_ice_error"}),
+        frozenset({"halves_gap"}),
     ),
     "surrogate": (
         _surrogate,
         frozenset({"rows", "fidelity", "interval", "one_label"}),
-        frozenset({"depth", "leaves", "fitted_rows", "r2"}),
+        frozenset({"depth", "leaves", "fitted_rows", "r2", "one_rule", "one_column"}),
     ),
 }
 

@@ -81,7 +81,9 @@ def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, sta
     expect(page.get_by_role("row", name=re.compile("^validate"))).to_be_visible(timeout=_RUN_MS)
     expect(page.locator(".ended")).to_contain_text("succeeded", timeout=_RUN_MS)
     page.get_by_role("link", name=re.compile("^2.*Z")).click()
-    expect(page.locator("#content")).to_contain_text("started by hand: a click in the console")
+    expect(page.locator("#content")).to_contain_text(
+        f"started by hand: a click in the console ({NAME})"
+    )
     found = jsonfile.read(stack.home / page.url.rpartition("/")[2] / "arguments.json")
     assert (found["explain_rows"], found["seed"]) == (2, 7)
     assert found["search_seconds"] == shown["search_seconds"]
@@ -108,7 +110,7 @@ def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, sta
     assert champion(stack) == held_against
     last = audit_log.entries(Home.at(stack.home).audit_log)[-1]
     assert (last["action"], last["why"]) == ("rollback", "it was noisy")
-    assert last["who"] == f"{NAME}, over HTTP"
+    assert last["who"] == f"{NAME} (operator, over HTTP)"
 
     approvals.hold(versions, versions.version(new), champion(stack), Mode.CANARY, "it won", "test")
     expect(page.locator("#content")).to_contain_text("No candidate is on its way")
@@ -227,7 +229,7 @@ def test_a_refusal_of_the_trigger_is_said_as_it_is(page: Page, stack: Stack) -> 
 
 
 def test_a_name_is_asked_for(stack: Stack) -> None:
-    for name in ("", "  ", "x" * 61, "a\u202eb"):
+    for name in ("", "  ", "x" * 65, "a\u202eb"):
         answer = httpx.post(stack.url + "/operator", data={"token": token(stack), "name": name})
         assert (answer.status_code, "Give your name" in answer.text) == (400, True), repr(name)
 
@@ -240,7 +242,7 @@ def test_a_short_search_is_started_and_cancelled(page: Page, stack: Stack) -> No
     page.get_by_role("button", name="Start a run").click()
     page.wait_for_url(re.compile(r"/asked/\d+"))
     asked = page.url.rpartition("/")[2]
-    expect(page.locator(".progress")).to_contain_text("started by hand: only to try")
+    expect(page.locator(".progress")).to_contain_text(f"started by hand: only to try ({NAME})")
     form = page.locator("#cancel")
     form.get_by_label("Reason").fill("it was a try")
     form.get_by_role("button", name="Cancel the run").click()

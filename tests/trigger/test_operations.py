@@ -82,9 +82,9 @@ def test_an_operator_allows_refuses_and_goes_back(
     assert "There is no champion of toolwear before this one" in nothing.json()["error"]
 
     log = audit_log.entries(Home.at(root).audit_log)
-    by_http = [(e["action"], e["why"], e["who"]) for e in log if ", over HTTP" in e["who"]]
+    by_http = [(e["action"], e["why"], e["who"]) for e in log if "over HTTP" in e["who"]]
     assert by_http == [
         ("allow", "the errors are known", "operator, over HTTP"),
         ("refuse", "it waits no longer", "operator, over HTTP"),
-        ("rollback", "it was noisy", "Zoë, over HTTP"),
+        ("rollback", "it was noisy", "Zoë (operator, over HTTP)"),
     ]

@@ -109,19 +109,21 @@ def test_quality_is_one_sentence_with_rounded_figures() -> None:
         "fidelity": 0.9006849315068494,
         "interval": [0.8903389939610439, 0.9101532839721854],
         "one_label": 0.5405251141552512,
+        "one_rule": 0.8123,
         "rows": 3504,
     }
     told = quality_sentence("surrogate", surrogate)
     assert "90.1% of 3,504" in told
     assert "89.0% to 91.0%" in told
+    assert "a single split would reach 81.2%" in told
     assert not re.search(r"\d\.\d{4}", told)
     assert told.count(". ") == 0
 
 
 def test_a_figure_that_the_sentence_does_not_know_is_not_left_out() -> None:
-    found = {"relative_standard_error": 0.16, "rows": 4, "exact_error": 0.0934567, "none": None}
+    found = {"relative_standard_error": 0.16, "rows": 4, "spread": 0.0934567, "none": None}
     told = quality_sentence("shap", found)
-    assert told.endswith("(relative standard error); exact error 0.0935.")
+    assert told.endswith("(relative standard error); spread 0.0935.")
     assert quality_sentence("counterfactual", {"distance": 0.123456}) == "distance 0.123."
 
 
