@@ -33,10 +33,8 @@ def quality_sentence(method: str, quality: Quality) -> str:
 
 
 def _shap(quality: Quality) -> str:
-    parts = [
-        f"The attributions are estimated to within {quality['relative_standard_error']:.0%} "
-        "(relative standard error)"
-    ]
+    within = f"{quality['relative_standard_error']:.0%}"
+    parts = [f"The attributions are estimated to within {within} (relative standard error)"]
     if "exact_error" in quality:
         parts.append(f"are {quality['exact_error']:.0%} off the exact ones in sum")
     if "background_error" in quality:
