@@ -20,6 +20,7 @@ from components.core.onnx_model import OnnxModel
 from components.core.steps import report
 from components.features.dataset import Samples, load
 from components.split.protocols import Fold
+from components.split.questions import why_left_out
 
 PREDICTIONS, SUMMARY, MODELS = "predictions.parquet", "summary.json", "outer"
 # Three rather than five: within a small budget the number of models that are tried counts more.
@@ -34,18 +35,16 @@ def run_outer(request: Request, limit: Limit, folder: Path) -> None:
     `outer/<protocol>/<fold>.onnx`.
     """
     samples = load(request.features, schema.RESPONSE)
-    plan = [
-        (protocol, fold)
-        for protocol in _PROTOCOLS
-        for fold in choose_folds(
-            data.read_folds(request.split, protocol, samples),
-            samples.y,
-            request.outer_folds,
-            request.seed,
-        )
-    ]
     tables: list[pd.DataFrame] = []
     summaries: list[dict[str, Any]] = []
+    plan: list[tuple[str, Fold]] = []
+    for protocol in _PROTOCOLS:
+        of = data.read_folds(request.split, protocol, samples)
+        if why_left_out(protocol, samples, of):
+            report(f"no outer search for {protocol}: the question is left out")
+            continue
+        chosen = choose_folds(of, samples.y, request.outer_folds, request.seed)
+        plan += [(protocol, fold) for fold in chosen]
     for number, (protocol, fold) in enumerate(plan, 1):
         name = f"{protocol} {fold.name}"
         summary: dict[str, Any] = {"protocol": protocol, "fold": fold.name}

@@ -148,6 +148,8 @@ def _figures_table(summary: dict[str, Any]) -> Table:
         table.add_column(heading, justify="right")
     for protocol in schema.PROTOCOLS:
         models = summary["protocols"].get(protocol) or {}
+        if protocol in summary["left_out"]:
+            table.add_row(protocol, "not asked", end_section=True)
         names = [name for name in schema.MODELS if name in models]
         for name in names:
             figures = models[name]

@@ -24,6 +24,7 @@ PACKAGE = "toolwear.package"  # digest of the package
 HOME = "toolwear.home"  # folder of the system that registered it
 GATE = "toolwear.gate"  # the decision
 USE = "toolwear.use"
+LEFT_OUT = "toolwear.left_out"  # and a dot and the question: why it was not asked
 CAUSE = "toolwear.cause"
 COMMIT = "toolwear.commit"
 DATA = "toolwear.data_digest"

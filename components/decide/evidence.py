@@ -9,6 +9,7 @@ from typing import Any
 
 from components.core import jsonfile, schema
 from components.core.digest import file_digest
+from components.split.questions import ASKED_OF
 
 MODEL = "model.onnx"
 
@@ -39,7 +40,9 @@ class Evidence:
         noise: largest share of the labels that the noise of arithmetic changes.
         explanations: quality of each method.
         data_valid: whether the recordings passed every critical check.
-        audit_reasons: why this feature set may say nothing about new runs.
+        reasons_against: why it may say nothing about new runs: what the audit found of this
+            feature set, and what was not asked or not tested.
+        left_out: by protocol, why its question was not asked.
     """
 
     feature_set: str
@@ -51,7 +54,8 @@ class Evidence:
     noise: float
     explanations: Mapping[str, Mapping[str, Any]]
     data_valid: bool
-    audit_reasons: list[str]
+    reasons_against: list[str]
+    left_out: Mapping[str, str]
 
     @property
     def new_run_lower_bound(self) -> float | None:
@@ -83,15 +87,15 @@ def read(folders: Folders) -> Evidence:
     metrics = jsonfile.read(folders.evaluation / "metrics.json")
     export = jsonfile.read(folders.automl / "export.json")
     audit = jsonfile.read(folders.split / "audit.json")
-    known_runs = metrics["protocols"][schema.KNOWN_RUNS][schema.AUTO_SKLEARN]
-    feature_set = known_runs["feature_set"]
+    known_runs = metrics["protocols"][schema.KNOWN_RUNS].get(schema.AUTO_SKLEARN, {})
+    feature_set = ASKED_OF[schema.KNOWN_RUNS]
     verdict = audit["protocols"][schema.NEW_RUN][feature_set]
     explanations = jsonfile.read(folders.explanation / "explanations.json")
     return Evidence(
         feature_set=feature_set,
         known_runs=known_runs,
         new_run=on_new_runs(metrics, feature_set),
-        permutation_p=(metrics.get("permutation") or {}).get("p"),
+        permutation_p=metrics["permutation"]["p"],
         export=export,
         export_is_of_this_graph=export["sha256"] == file_digest(folders.automl / MODEL),
         noise=metrics["noise"]["numerical"],
@@ -99,8 +103,16 @@ def read(folders: Folders) -> Evidence:
             name: item["quality"] for name, item in explanations.items() if "quality" in item
         },
         data_valid=bool(jsonfile.read(folders.validation / "result.json")["success"]),
-        audit_reasons=[] if verdict["passed"] else list(verdict["reasons"]),
+        reasons_against=_against(verdict, metrics),
+        left_out=metrics["left_out"],
     )
+
+
+def _against(verdict: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+    left_out = metrics["left_out"]
+    unasked = [left_out[schema.NEW_RUN]] if schema.NEW_RUN in left_out else []
+    reasons = [*verdict["reasons"], *unasked, *metrics["permutation"]["left_out"].values()]
+    return list(dict.fromkeys(reasons))
 
 
 def on_new_runs(metrics: Mapping[str, Any], feature_set: str) -> dict[str, Any]:

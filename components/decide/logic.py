@@ -227,7 +227,7 @@ def _told(comparison: Comparison, whom: str = "the champion") -> str:
 def allowed_use(
     lower_bound: float | None,
     permutation_p: float | None,
-    audit_reasons: Sequence[str],
+    reasons_against: Sequence[str],
     limits: Decision,
 ) -> tuple[str, list[str]]:
     """Return what the model may be used for, and why.
@@ -235,10 +235,10 @@ def allowed_use(
     Args:
         lower_bound: of the interval of its accuracy on runs that were left out.
         permutation_p: of the test against labels permuted over runs.
-        audit_reasons: why its features may say nothing about new runs; empty if they may.
+        reasons_against: what the audit found of its features, and what was not asked or tested.
         limits: the thresholds.
     """
-    against = list(audit_reasons)
+    against = list(reasons_against)
     if lower_bound is None or lower_bound <= limits.new_run_accuracy_lower_bound:
         found = "was not measured" if lower_bound is None else f"may be as low as {lower_bound:.2f}"
         against.append(

@@ -89,8 +89,13 @@ def decide(
         judged.checks, judged.comparison, limits, **facts, best=best[1] if best else None
     )
     use, use_reasons = logic.allowed_use(
-        evidence.new_run_lower_bound, evidence.permutation_p, evidence.audit_reasons, limits
+        evidence.new_run_lower_bound, evidence.permutation_p, evidence.reasons_against, limits
     )
+    unasked = [
+        f"The question {protocol} was not asked: {reason}"
+        for protocol, reason in evidence.left_out.items()
+        if reason not in use_reasons
+    ]
     output.mkdir(parents=True)
     jsonfile.write(
         output / DECISION_FILE,
@@ -98,7 +103,8 @@ def decide(
             "decision": outcome,
             "promotes": outcome.promotes,
             "use": use,
-            "reasons": [*reasons, *missing, *use_reasons, *logic.withheld(judged.checks)],
+            "reasons": [*reasons, *missing, *use_reasons, *unasked, *logic.withheld(judged.checks)],
+            "left_out": dict(evidence.left_out),
             "checks": [logic.as_dict(check) for check in judged.checks],
             "champion": _described(champion, data_digest),
             "challenger": {
@@ -136,8 +142,12 @@ def _judge(
     seed: int,
 ) -> Judged:
     limits = thresholds()
+    unasked = evidence.left_out.get(schema.KNOWN_RUNS, "")
     checks = [
-        logic.all_finite(_required(evidence), challenger.worn(samples.X[test])),
+        logic.holds(
+            "Recall of known runs", not unasked, Outcome.REFUSE_THRESHOLD, unasked.rstrip(".")
+        ),
+        logic.all_finite({} if unasked else _required(evidence), challenger.worn(samples.X[test])),
         logic.holds(
             "Critical checks of the recordings",
             evidence.data_valid,

@@ -37,8 +37,9 @@ def show(evaluation: Evaluation, automl: Path, metrics: Any, roc: Any, confusion
         metrics.log_metric("permutation_p", evaluation.metrics["permutation"]["p"])
     rows = published_rows(pd.read_parquet(automl / "predictions.parquet"))
     y, p = rows["y"].to_numpy(), rows["p"].to_numpy()
-    false, true, threshold = roc_points(y, p)
-    roc.log_roc_curve(false, true, threshold)
+    if schema.KNOWN_RUNS not in evaluation.metrics["left_out"]:
+        false, true, threshold = roc_points(y, p)
+        roc.log_roc_curve(false, true, threshold)
     confusion.log_confusion_matrix(list(schema.CLASSES), confusion_counts(y, p).tolist())
     for shown in (metrics, roc, confusion):
         # kfp's local cache holds an artifact without a file for lost, and the step for not done.

@@ -23,13 +23,8 @@ from components.evaluate.statements import statements
 from components.evaluate.unseen import Rows, on_unseen_runs
 from components.features.dataset import Samples
 from components.split.protocols import Fold
+from components.split.questions import ASKED_OF
 
-# Which feature set stands in the tables; what else was measured is in "further".
-_HEADLINE = {
-    schema.KNOWN_RUNS: schema.PUBLISHED,
-    schema.NEW_RUN: schema.RESPONSE,
-    schema.NEW_SETTING: schema.RESPONSE,
-}
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,7 @@ class Evidence:
         data_digest: of the recordings.
         leaks: what the audit holds against the row features on new settings.
         search: of `search.json`.
+        left_out: by protocol, why its question is not asked, as audited.
     """
 
     predictions: pd.DataFrame
@@ -63,6 +59,7 @@ class Evidence:
     data_digest: str
     leaks: Sequence[str]
     search: Mapping[str, Any]
+    left_out: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -94,9 +91,8 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
     report("measuring every model with its interval")
     keys = samples.frame.drop_duplicates(schema.RUN_ID)
     settings = dict(zip(keys[schema.RUN_ID], keys[schema.SETTING], strict=True))
-    protocols, further = _figures(
-        evidence.predictions, settings, seed, published_of(evidence.data_digest)
-    )
+    asked = evidence.predictions[~evidence.predictions["protocol"].isin(list(evidence.left_out))]
+    protocols, further = _figures(asked, settings, seed, published_of(evidence.data_digest))
 
     report("choosing when to say 'not sure', without the test rows")
     abstention, rule = _abstention(evidence, training, limits)
@@ -121,9 +117,10 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
         "seed": seed,
         "level": LEVEL,
         "protocols": protocols,
+        "left_out": dict(evidence.left_out),
         "further": further,
-        "slices": _slices(evidence.predictions, samples.frame),
-        "calibration": _calibration(evidence.predictions),
+        "slices": _slices(asked, samples.frame),
+        "calibration": _calibration(asked),
         "coverage": {
             key: abstention[key]
             for key in ("band", "test", "unseen", "statements", "coverage_curve")
@@ -143,6 +140,7 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
             evidence.leaks,
             abstention["statements"],
             searches.sentences(evidence.search, _windows(evidence.predictions)),
+            evidence.left_out,
         ),
     }
     return Evaluation(metrics, abstention, agreement.golden(graph, samples, fold.test_index, p))
@@ -176,7 +174,7 @@ def _figures(
             if protocol == schema.KNOWN_RUNS
             else figures.held_out(rows, settings, len(settings), seed)
         )
-        if feature_set == _HEADLINE[protocol]:
+        if feature_set == ASKED_OF[protocol]:
             protocols[protocol][model] = value
         else:
             further[protocol].setdefault(feature_set, {})[model] = value
@@ -193,7 +191,7 @@ def _windows(predictions: pd.DataFrame) -> list[int]:
     """Return how many windows each run has, of the runs that have any."""
     windows = predictions[
         (predictions["protocol"] == schema.NEW_RUN)
-        & (predictions["feature_set"] == _HEADLINE[schema.NEW_RUN])
+        & (predictions["feature_set"] == ASKED_OF[schema.NEW_RUN])
     ]
     counts: list[int] = windows.groupby(schema.RUN_ID)[schema.SAMPLE_ID].nunique().tolist()
     return counts
@@ -241,7 +239,7 @@ def _slices(predictions: pd.DataFrame, keys: pd.DataFrame) -> dict[str, Any]:
 def _calibration(predictions: pd.DataFrame) -> dict[str, Any]:
     result: dict[str, Any] = {name: {} for name in schema.PROTOCOLS}
     for (protocol, feature_set, model), rows in _by_model(predictions):
-        if feature_set == _HEADLINE[protocol]:
+        if feature_set == ASKED_OF[protocol]:
             result[protocol][model] = figures.reliability(
                 rows["y"].to_numpy(), rows["p"].to_numpy()
             )

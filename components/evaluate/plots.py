@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from components.core import schema
 from components.evaluate.names import model_name
 from components.evaluate.plots_runs import COLOURS, clean, save
 
+_WRAPPED = 110  # characters of a sentence in a panel
 _QUESTION = {
     schema.KNOWN_RUNS: "Known runs: rows held back",
     schema.NEW_RUN: "New run: one left out",
@@ -24,9 +26,14 @@ _QUESTION = {
 }
 
 
-def accuracy(protocols: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    """Draw every model's accuracy with its interval, by protocol, beside a published one."""
-    sizes = [max(1, len(protocols[protocol])) for protocol in schema.PROTOCOLS]
+def accuracy(
+    protocols: Mapping[str, Mapping[str, Any]], left_out: Mapping[str, str], path: Path
+) -> None:
+    """Draw every model's accuracy with its interval, by protocol, beside a published one.
+
+    The panel of a question that was not asked says why.
+    """
+    sizes = [max(1.5, len(protocols[protocol])) for protocol in schema.PROTOCOLS]
     figure = Figure(figsize=(9.5, 1.6 + 0.36 * sum(sizes)), layout="constrained")
     panels = figure.subplots(len(sizes), sharex=True, height_ratios=sizes)
     for axes, protocol in zip(panels, schema.PROTOCOLS, strict=True):
@@ -37,10 +44,14 @@ def accuracy(protocols: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         n, unit = max(
             ((models[name]["n"], models[name]["unit"]) for name in names), default=(0, "")
         )
-        axes.set_title(f"{_QUESTION[protocol]} (n = {n:,} {unit})", loc="left", fontsize=10)
+        counted = "not asked" if protocol in left_out else f"n = {n:,} {unit}"
+        axes.set_title(f"{_QUESTION[protocol]} ({counted})", loc="left", fontsize=10)
+        if protocol in left_out:
+            axes.text(0.01, 0, fill(left_out[protocol], _WRAPPED), va="center", fontsize=8)
         axes.set_yticks(range(len(names)), [model_name(name) for name in names])
-        axes.set_ylim(-0.6, len(names) - 0.4)
-        axes.axvline(0.5, color="#999", linewidth=0.8, linestyle=":")
+        axes.set_ylim(-0.6, max(1, len(names)) - 0.4)
+        if names:
+            axes.axvline(0.5, color="#999", linewidth=0.8, linestyle=":")
         clean(axes)
     panels[-1].set_xlim(0, 1.13)
     panels[-1].set_xticks(np.arange(0, 1.01, 0.2))

@@ -22,6 +22,7 @@ COLOURS = {
     schema.NESTED: "#7c3aed",
     schema.AUTO_SKLEARN: "#c2410c",
 }
+HELD_OUT = (schema.NEW_RUN, schema.NEW_SETTING)
 _DPI = 110
 _KINDS = {"free": "over all runs", "within_setting": "among runs of one setting"}
 
@@ -38,7 +39,7 @@ def save(figure: Figure, path: Path) -> None:
 
 def verdicts(protocols: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Draw the mean probability of each run that was left out, by model and protocol."""
-    shown = [p for p in (schema.NEW_RUN, schema.NEW_SETTING) if protocols[p]]
+    shown = [p for p in HELD_OUT if protocols[p]]
     runs = sorted(
         {
             (item["label"] == schema.WORN, item[schema.RUN_ID])

@@ -23,7 +23,7 @@ def sentences(search: Mapping[str, Any], windows: Sequence[int]) -> list[str]:
         search: content of `search.json`.
         windows: of each run, how many windows the outer searches had.
     """
-    return [said for said in (_found(search), _outer(search, windows)) if said]
+    return [said for said in (_found(search), _outer(search, windows), _skipped(search)) if said]
 
 
 def _found(search: Mapping[str, Any]) -> str:
@@ -76,6 +76,18 @@ def _outer(search: Mapping[str, Any], windows: Sequence[int]) -> str:
     return (
         f"The {len(done)} searches that left a run or a setting out were handicapped, so their "
         f"figures are not the most that a search can do: {'; '.join(held)}."
+    )
+
+
+def _skipped(search: Mapping[str, Any]) -> str:
+    skipped = [item for item in search["outer"] if "skipped" in item]
+    if not skipped:
+        return ""
+    names = ", ".join(f"{item['fold']} ({item['protocol'].replace('_', ' ')})" for item in skipped)
+    return (
+        f"{len(skipped)} of {len(search['outer'])} searches that leave a run or a setting out were "
+        f"not made: without {names}, one class or one of its groups only is left to learn from, so "
+        "that models cannot be ranked."
     )
 
 

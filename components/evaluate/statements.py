@@ -8,8 +8,14 @@ from typing import Any
 from components.core import schema
 from components.evaluate import searches
 from components.evaluate.names import model_name
+from components.train.permutation import FREE, WITHIN
 
 Models = Mapping[str, Mapping[str, Any]]
+_NOT_ASKED = {
+    schema.KNOWN_RUNS: "Whether it recalls runs that it has seen",
+    schema.NEW_RUN: "Whether it judges a run that it has not seen",
+    schema.NEW_SETTING: "Whether it judges a feed and clamp setting that it has not seen",
+}
 _UNSEEN = {
     schema.NEW_RUN: "a run that it has not seen",
     schema.NEW_SETTING: "a feed and clamp setting that it has not seen",
@@ -26,6 +32,7 @@ def statements(
     leaks: Sequence[str],
     not_sure: Sequence[str],
     searched: Sequence[str],
+    left_out: Mapping[str, str],
 ) -> list[str]:
     """Return the sentences, the most important first.
 
@@ -39,8 +46,11 @@ def statements(
         leaks: what the audit holds against the row features on new settings.
         not_sure: what the rule for "not sure" reaches.
         searched: what the searches came to.
+        left_out: by protocol, why its question was not asked.
     """
-    said = [_known(protocols[schema.KNOWN_RUNS], adjacent), *not_sure]
+    known = protocols[schema.KNOWN_RUNS]
+    said = [_known(known, adjacent), *not_sure] if known else list(not_sure)
+    said += [f"{_NOT_ASKED[protocol]} was not asked: {why}" for protocol, why in left_out.items()]
     for protocol in (schema.NEW_RUN, schema.NEW_SETTING):
         said += [
             sentence
@@ -146,7 +156,13 @@ def _leak(protocol: str, sets: Mapping[str, Models], leaks: Sequence[str]) -> st
 
 def _chance(permutation: Mapping[str, Any], level: float) -> str:
     free = permutation.get("free") or {}
+    left_out = permutation["left_out"]
     if permutation.get("p") is None:
+        if FREE in left_out:
+            return (
+                "Whether anything beats chance on new runs was not tested, since no question of "
+                "whole runs was asked."
+            )
         return "Whether anything beats chance on new runs was not tested (no permutations)."
     right, area = free["all"]["runs_correct"], free["all"]["run_auc"]
     within = permutation.get("within_setting") or {}
@@ -166,10 +182,11 @@ def _chance(permutation: Mapping[str, Any], level: float) -> str:
             f"), within runs of the same setting with p = {matched['runs_correct']['p']:.2g} "
             f"(AUC: {matched['run_auc']['p']:.2g}; {within['permutations']}"
         )
-    return sentence + (
+    sentence += (
         f"). Taken together that is {verdict}: the largest p is {permutation['p']:.2g}. It is "
         "valid for all of them at once, and weak, since each has to be small by itself."
     )
+    return f"{sentence} {left_out[WITHIN]}" if WITHIN in left_out else sentence
 
 
 def _behaviour(behaviour: Mapping[str, Any]) -> str:

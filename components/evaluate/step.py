@@ -63,6 +63,7 @@ def evaluate(
         data_digest=data_digest,
         leaks=audit["protocols"][schema.NEW_SETTING][schema.PUBLISHED]["reasons"],
         search=jsonfile.read(automl / "search.json"),
+        left_out=audit["left_out"],
     )
     evaluation = evaluate_all(evidence, thresholds(), seed)
     output.mkdir(parents=True)
@@ -98,13 +99,16 @@ def draw(evaluation: Evaluation, rows: pd.DataFrame, folder: Path) -> None:
     """Write the pictures below `folder`."""
     folder.mkdir()
     metrics: dict[str, Any] = evaluation.metrics
-    plots.accuracy(metrics["protocols"], folder / "accuracy.png")
-    plots_runs.verdicts(metrics["protocols"], folder / "run_verdicts.png")
+    plots.accuracy(metrics["protocols"], metrics["left_out"], folder / "accuracy.png")
+    if any(metrics["protocols"][protocol] for protocol in plots_runs.HELD_OUT):
+        plots_runs.verdicts(metrics["protocols"], folder / "run_verdicts.png")
     if metrics["permutation"]["p"] is not None:
         plots_runs.permutation(metrics["permutation"], folder / "permutation.png")
+    plots.coverage(evaluation.abstention, folder / "coverage.png")
+    if schema.KNOWN_RUNS in metrics["left_out"]:
+        return
     plots.curves(rows, folder)
     plots.calibration(metrics["calibration"][schema.KNOWN_RUNS], folder / "calibration.png")
-    plots.coverage(evaluation.abstention, folder / "coverage.png")
     plots.confusion(rows, folder / "confusion.png")
     model = schema.AUTO_SKLEARN
     plots.slices(metrics["slices"][model], model, folder / "slices.png")

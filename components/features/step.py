@@ -13,6 +13,7 @@ from components.core import jsonfile, schema
 from components.core.digest import files_digest, json_digest
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
+from components.core.steps import report
 from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
 from components.features.logic import check_parameters, newest, samples
 from components.features.names import LATEST_FILE
@@ -47,12 +48,13 @@ def features(
         The manifest.
 
     Raises:
-        ToolwearError: window or stride cannot be, or no run has a window of cutting rows.
+        ToolwearError: window or stride cannot be, or no row counts as cutting.
     """
     runs = read_runs(telemetry)
     check_parameters(window, stride, max(run.rows for run in runs.values()))
     orders: dict[str, Any] = {}
     windows: dict[str, int] = {}
+    cutting = 0
     latest: list[tuple[Any, ...]] = []
     output.mkdir(parents=True)
     with tempfile.TemporaryDirectory(dir=output) as folder:  # as roomy as the output itself
@@ -66,13 +68,17 @@ def features(
                 for frame in rows.stored_order(found):
                     last = newest(frame, last)
                     windows[run_id] += int(frame[schema.IS_WINDOW].sum())
+                    cutting += int(frame[schema.IS_CUTTING].sum())
                     writer.add(frame)
                 orders[run_id] = rows.plan.summary()
             latest.extend(_tuples(last))
         writer.flush()
+    if not cutting:
+        raise ToolwearError("No row counts as cutting, so there is nothing to learn from.")
     if not any(windows.values()):
-        raise ToolwearError(
-            f"No run has a window of {window} cutting rows; choose a shorter window."
+        report(
+            f"no run has a window of {window} cutting rows: only known runs can be judged; choose "
+            "a shorter window to judge new ones"
         )
     newest_rows = pd.DataFrame(latest, columns=_LATEST_COLUMNS)
     newest_rows[schema.EVENT_TIME] = newest_rows[schema.EVENT_TIME].dt.as_unit("us")

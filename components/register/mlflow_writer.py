@@ -80,7 +80,10 @@ def write(
         pictures: folders with plots, by the name that they get in MLflow.
     """
     client = registry.client
-    run = client.create_run(_experiment(registry), tags=_run_tags(registry, package, lineage))
+    run = client.create_run(
+        _experiment(registry),
+        tags={**_run_tags(registry, package, lineage), **_left_out(contents)},
+    )
     run_id = run.info.run_id
     _log_run(client, run_id, contents)
     _log_files(client, run_id, package, pictures)
@@ -140,7 +143,14 @@ def _version_tags(
         tags.MODEL_SHA256: package.model_sha256,
         tags.GATE: contents.decision["decision"],
         tags.USE: contents.decision["use"],
+        **_left_out(contents),
     }
+
+
+def _left_out(contents: Contents) -> dict[str, str]:
+    """Return a tag for each question that was not asked, with the reason."""
+    left_out = contents.metrics["left_out"]
+    return {f"{tags.LEFT_OUT}.{protocol}": reason for protocol, reason in left_out.items()}
 
 
 def _log_run(client: Any, run_id: str, contents: Contents) -> None:

@@ -70,6 +70,7 @@ def build_summary(evidence: Evidence) -> Summary:
             protocol: {name: Figures(**figures) for name, figures in models.items()}
             for protocol, models in evidence.evaluation["protocols"].items()
         },
+        left_out=evidence.evaluation["left_out"],
         leakage=evidence.audit,
         not_sure={
             key: evidence.evaluation["coverage"][key]

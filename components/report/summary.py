@@ -87,6 +87,7 @@ class Summary(_Part):
 
     data: Data
     protocols: dict[str, dict[str, Figures]]
+    left_out: dict[str, str] = Field(description="why a question was not asked, by protocol")
     leakage: dict[str, Any]
     not_sure: dict[str, Any] = Field(
         description="band, what it reaches on test rows and on runs left out, and in words"

@@ -14,6 +14,7 @@ from sklearn.tree import DecisionTreeClassifier
 from components.core import schema
 from components.split.audit_columns import run_auc
 from components.split.protocols import Fold
+from components.split.questions import GROUPS, too_few_groups
 
 _CONFIDENCE = 0.95
 _TREES = 30
@@ -35,6 +36,8 @@ def neighbours(keys: pd.DataFrame, order: str, features: np.ndarray, fold: Fold)
         `adjacent_share` and `twin_share` (equal in every feature) of the test samples, None if
         there are none; `test_rows`, `train_rows`.
     """
+    if keys.empty:
+        return {"adjacent_share": None, "twin_share": None, "train_rows": 0, "test_rows": 0}
     _, run = np.unique(keys[schema.RUN_ID].to_numpy(dtype=str), return_inverse=True)
     inside = keys[order].to_numpy(dtype=np.int64)
     if order == schema.TIME_INDEX:
@@ -96,7 +99,7 @@ def run_identification(features: np.ndarray, run: np.ndarray, seed: int) -> dict
     features, run = features[kept], run[kept]
     result: dict[str, Any] = {
         "accuracy": None,
-        "chance": float(counts.max() / counts.sum()),
+        "chance": float(counts.max() / counts.sum()) if counts.size else None,
         "rows": int(run.size),
         "runs": int((counts >= _FOLDS).sum()),
         "folds": _FOLDS,
@@ -125,22 +128,20 @@ def settings_only(runs: pd.DataFrame) -> dict[str, Any]:
         runs: RUN_ID, SETTING, LABEL and the setting columns, one row a run.
 
     Returns:
-        For `new_run` and `new_setting` `correct`, `of`, `accuracy`, `interval` (Wilson, 95 %) and
-        `run_auc`; `majority`: the first four for the commoner label of the training runs.
+        For those of `new_run` and `new_setting` that these runs can carry `correct`, `of`,
+        `accuracy`, `interval` (Wilson, 95 %) and `run_auc`; `majority`: the first four for the
+        commoner label of the training runs.
     """
     values = runs[list(schema.SETTING_COLUMNS)].to_numpy(dtype=float)
     label = runs[schema.LABEL].to_numpy(dtype=int)
     result: dict[str, Any] = {}
-    for protocol, column in (
-        (schema.NEW_RUN, schema.RUN_ID),
-        (schema.NEW_SETTING, schema.SETTING),
-    ):
+    for protocol, column in GROUPS.items():
         group = runs[column].to_numpy(dtype=str)
+        if too_few_groups(protocol, group, label):
+            continue
         tree, majority = np.full(len(runs), 0.5), np.full(len(runs), 0.5)
         for name in np.unique(group):
             train, test = group != name, group == name
-            if np.unique(label[train]).size < 2:
-                continue
             fitted = DecisionTreeClassifier(class_weight="balanced", random_state=0)
             fitted.fit(values[train], label[train])
             tree[test] = fitted.predict_proba(values[test])[:, 1].round(9)

@@ -24,7 +24,7 @@ _LEAK, _FINE, _RESTORED = "#b91c1c", "#64748b", "#0f766e"
 
 
 def draw(audit: dict[str, Any], rows: pd.DataFrame, folder: Path) -> None:
-    """Write the four figures as PNG into `folder`.
+    """Write a PNG into `folder` for each of the four figures that there is something to draw of.
 
     Args:
         audit: content of `audit.json`.
@@ -36,9 +36,10 @@ def draw(audit: dict[str, Any], rows: pd.DataFrame, folder: Path) -> None:
     marks = audit["session_fingerprint"]
     telemetry = [item for item in audit["columns"] if item["column"] in cutting]
     plots: dict[str, Callable[[Figure], None]] = {
-        "column_auc": lambda figure: _column_auc(figure, audit),
         "order_jumps": lambda figure: _order(figure, audit["order"]),
     }
+    if audit["columns"]:
+        plots["column_auc"] = lambda figure: _column_auc(figure, audit)
     if telemetry:
         plots["clearest_column"] = lambda figure: _clearest(figure, telemetry[0], cutting)
     if marks:

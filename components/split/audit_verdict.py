@@ -21,6 +21,8 @@ def check_feature_set(columns: Iterable[str], audit: Audit) -> list[str]:
         columns: names of the features.
         audit: content of `audit.json`.
     """
+    if not audit["columns"]:
+        return ["No column was judged alone, which takes two runs of each class."]
     known = {item["column"]: item for item in audit["columns"]}
     reasons = []
     for column in columns:
@@ -39,9 +41,16 @@ def _runs(item: Mapping[str, Any]) -> str:
 
 
 def verdicts(
-    feature_sets: Mapping[str, Iterable[str]], audit: Audit, copied_row_share: float
+    feature_sets: Mapping[str, Iterable[str]],
+    left_out: Mapping[tuple[str, str], str],
+    audit: Audit,
+    copied_row_share: float,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return for each protocol and feature set `passed`, `reasons` against it and `caveats`."""
+    """Return for each protocol and feature set `passed`, `reasons` against it and `caveats`.
+
+    A question that cannot be asked of a feature set (`left_out` has the reason by protocol and
+    set) is not passed.
+    """
     copies = [
         f"Runs {item['run']} and {item['other']} share {item['share']:.0%} of their cutting rows."
         for item in audit["copied_rows"]
@@ -51,6 +60,10 @@ def verdicts(
     for protocol in schema.PROTOCOLS:
         result[protocol] = {}
         for name, columns in feature_sets.items():
+            if (protocol, name) in left_out:
+                reasons = [left_out[protocol, name]]
+                result[protocol][name] = {"passed": False, "reasons": reasons, "caveats": []}
+                continue
             held = list(columns)
             known = protocol == schema.KNOWN_RUNS
             reasons = [] if known else check_feature_set(held, audit) + copies
@@ -210,6 +223,8 @@ def statements(audit: Audit) -> list[str]:
         (schema.NEW_RUN, "one run left out"),
         (schema.NEW_SETTING, "one setting left out"),
     ):
+        if protocol not in alone:
+            continue
         found = alone[protocol]
         low, high = found["interval"]
         lines.append(

@@ -17,6 +17,7 @@ from components.features.definitions import FEATURE_SETS
 from components.split import audit_columns, audit_memory, audit_order, audit_session, audit_verdict
 from components.split.audit_separation import violations
 from components.split.protocols import folds
+from components.split.questions import ASKED_OF, why_left_out
 
 SCAN_ROWS = 200_000  # beyond, the search over columns sees a sample of every run
 FOREST_ROWS = 20_000
@@ -46,7 +47,7 @@ def audit(
         ToolwearError: a protocol does not separate what it promises; then no score is to be had.
     """
     report("checking that training and test are apart")
-    _refuse_broken_folds(feature_sets, splits)
+    left_out = _check_folds(feature_sets, splits)
     cutting = rows[rows[schema.IS_CUTTING].to_numpy(dtype=bool)]
     if cutting.empty:
         raise ToolwearError("No row is a cutting row, so there is nothing to audit or to learn.")
@@ -62,6 +63,11 @@ def audit(
     report("comparing runs of the same setting, and the order of the rows")
     found: dict[str, Any] = {
         "seed": seed,
+        "left_out": {
+            protocol: left_out[protocol, asked]
+            for protocol, asked in ASKED_OF.items()
+            if (protocol, asked) in left_out
+        },
         "columns": columns,
         "session_fingerprint": audit_session.fingerprints(
             cutting, numeric, limits.audit.session_effect_sd
@@ -78,6 +84,7 @@ def audit(
     }
     found["protocols"] = audit_verdict.verdicts(
         {name: samples.columns for name, samples in feature_sets.items()},
+        left_out,
         found,
         limits.audit.copied_row_share,
     )
@@ -93,19 +100,30 @@ def audit(
     return found
 
 
-def _refuse_broken_folds(feature_sets: Mapping[str, Samples], splits: pd.DataFrame) -> None:
-    broken = [
-        f"feature set {name}, {sentence}"
-        for name, samples in feature_sets.items()
-        for protocol in schema.PROTOCOLS
-        for sentence in violations(protocol, folds(protocol, samples, splits), samples.frame)
-    ]
+def _check_folds(
+    feature_sets: Mapping[str, Samples], splits: pd.DataFrame
+) -> dict[tuple[str, str], str]:
+    """Return why questions are not asked, by protocol and feature set; refuse broken folds."""
+    broken: list[str] = []
+    left_out: dict[tuple[str, str], str] = {}
+    for name, samples in feature_sets.items():
+        for protocol in schema.PROTOCOLS:
+            of = folds(protocol, samples, splits)
+            reason = why_left_out(protocol, samples, of)
+            if reason:
+                left_out[protocol, name] = reason
+                continue
+            broken += [
+                f"feature set {name}, {sentence}"
+                for sentence in violations(protocol, of, samples.frame)
+            ]
     if broken:
         raise ToolwearError(
             f"The split does not separate training from test ({broken[0]}"
             + (f"; {len(broken) - 1} more" if len(broken) > 1 else "")
             + "), so no score could be trusted; check the table of runs and the features."
         )
+    return left_out
 
 
 def _columns(

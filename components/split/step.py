@@ -37,6 +37,8 @@ def split(telemetry: Path, features: Path, seed: int, output: Path) -> str:
     feature_sets = {name: load(features, name) for name in FEATURE_SETS}
     splits = assign(keys)
     found = audit(rows, feature_sets, splits, seed, thresholds())
+    for protocol, reason in found["left_out"].items():
+        report(f"{protocol} is left out: {reason}")
     for sentence in found["findings"]:
         report(sentence)
     output.mkdir(parents=True)

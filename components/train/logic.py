@@ -18,6 +18,7 @@ from components.core.thresholds import Export
 from components.features.dataset import Samples
 from components.features.definitions import PUBLISHED_WITHOUT_POSITION
 from components.split.protocols import Fold, folds
+from components.split.questions import why_left_out
 from components.train.held_out import Candidate, nested, out_of_fold, predictions
 from components.train.known_runs import fit_known_runs
 from components.train.learners import (
@@ -27,7 +28,7 @@ from components.train.learners import (
     Learner,
     Rows,
 )
-from components.train.permutation import against_chance
+from components.train.permutation import against_chance, not_tested
 
 # Models on the published split, by feature set.
 _ON_KNOWN_RUNS: Mapping[str, Sequence[str]] = {
@@ -79,7 +80,7 @@ def train_all(
         limits: how far a graph may stand off its model.
 
     Raises:
-        ToolwearError: the training rows hold one class only, or there are no windows.
+        ToolwearError: the training rows hold one class only.
     """
     _check(sets, splits, permutations)
     graphs: dict[str, bytes] = {}
@@ -97,6 +98,8 @@ def train_all(
     for protocol in _HELD_OUT:
         for name, samples in sets.items():
             of = folds(protocol, samples, splits)
+            if why_left_out(protocol, samples, of):
+                continue
             answers, details = _held_out(protocol, name, samples, of, seed)
             models |= details
             tables.append(predictions(protocol, name, answers, of, samples.frame))
@@ -104,6 +107,10 @@ def train_all(
     windows = sets[schema.RESPONSE]
     for protocol in _HELD_OUT:
         of = folds(protocol, windows, splits)
+        reason = why_left_out(protocol, windows, of)
+        if reason:
+            report(f"{protocol.replace('_', ' ')}: left out. {reason}")
+            continue
         started = time.perf_counter()
         report(f"{protocol.replace('_', ' ')}: choosing among {len(candidates)} inside each fold")
         group = windows.run if protocol == schema.NEW_RUN else windows.setting
@@ -129,11 +136,6 @@ def _check(sets: Mapping[str, Samples], splits: pd.DataFrame, permutations: int)
         raise ToolwearError(
             "All training rows have the same label, so there is nothing to learn; "
             "add runs with the other tool condition."
-        )
-    if not len(sets[schema.RESPONSE].y):
-        raise ToolwearError(
-            "No run has a full window of cutting rows, so no model can be judged on new runs; "
-            "choose a shorter window."
         )
 
 
@@ -174,8 +176,13 @@ def _permutation(
     permutations: int,
     seed: int,
 ) -> dict[str, Any]:
-    _, first, index = np.unique(windows.run, return_index=True, return_inverse=True)
+    said = {"tried": [item.name for item in candidates], "note": NOT_IN_THE_TEST}
     of = {protocol: folds(protocol, windows, splits) for protocol in _HELD_OUT}
+    left_out = {name: why_left_out(name, windows, found) for name, found in of.items()}
+    of = {name: found for name, found in of.items() if not left_out[name]}
+    if not of:
+        return {**not_tested(left_out[schema.NEW_RUN], seed), **said}
+    _, first, index = np.unique(windows.run, return_index=True, return_inverse=True)
     # scikit-learn's own checks of what was checked before take a third of the time of small trees.
     with config_context(skip_parameter_validation=True, assume_finite=True):
         result = against_chance(
@@ -188,4 +195,4 @@ def _permutation(
             seed=seed,
             progress=report,
         )
-    return {**result, "tried": [item.name for item in candidates], "note": NOT_IN_THE_TEST}
+    return {**result, **said}

@@ -21,6 +21,10 @@ from components.train.held_out import Candidate, out_of_fold
 FREE, WITHIN = "free", "within_setting"
 ALL = "all"  # protocols
 STATISTICS = ("runs_correct", "run_auc")
+ONE_CLASS_EACH = (
+    "No setting has runs of both classes, so labels cannot be permuted among runs of one setting, "
+    "and what tells the classes may be the setting."
+)
 
 
 def run_scores(run_index: np.ndarray, label: np.ndarray, p: np.ndarray) -> tuple[float, float]:
@@ -97,12 +101,14 @@ def against_chance(
     Returns:
         `p`: the largest of the p-values over all protocols, the one to hold against a threshold,
         None without permutations; `observed`: statistics of each candidate; by kind of
-        permutation, protocol and statistic `observed` (the best), `by`, `null_95`, `p`, `null`.
+        permutation, protocol and statistic `observed` (the best), `by`, `null_95`, `p`, `null`;
+        `left_out`: by kind, why it was not tested.
     """
     found = maxima(candidates, label, run_index, folds, seed)
     names = [candidate.name for candidate in candidates]
     result: dict[str, Any] = {
         "p": None,
+        "left_out": {},
         "seed": seed,
         "observed": {
             protocol: {
@@ -114,6 +120,9 @@ def against_chance(
     }
     generator = np.random.default_rng(seed)
     kinds = {FREE: (permutations, np.zeros(len(label))), WITHIN: (permutations // 2, setting)}
+    if not _both_classes_somewhere(label, setting):
+        result["left_out"][WITHIN] = ONE_CLASS_EACH
+        kinds[WITHIN] = (0, setting)
     for kind, (count, group) in kinds.items():
         drawn: list[dict[str, np.ndarray]] = []
         for number in range(count):
@@ -137,6 +146,22 @@ def against_chance(
     ]
     result["p"] = max(values) if values else None
     return result
+
+
+def not_tested(reason: str, seed: int) -> dict[str, Any]:
+    """Return the result where no question about whole runs can be asked."""
+    kinds = (FREE, WITHIN)
+    return {
+        "p": None,
+        "left_out": dict.fromkeys(kinds, reason),
+        "seed": seed,
+        "observed": {},
+        **{kind: {"permutations": 0} for kind in kinds},
+    }
+
+
+def _both_classes_somewhere(label: np.ndarray, setting: np.ndarray) -> bool:
+    return any(np.unique(label[setting == name]).size > 1 for name in np.unique(setting))
 
 
 def _compared(

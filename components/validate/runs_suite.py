@@ -47,7 +47,7 @@ def runs_suite(thresholds: Validation) -> ExpectationSuite:
         "runs",
         *not_null(_TYPES, "runs"),
         *in_range(SETTINGS, "runs"),
-        *_identity(thresholds.minimum_runs),
+        *_identity(),
         *_labels(),
         *_contents(),
         *_completeness(thresholds.minimum_rows_per_run),
@@ -56,18 +56,8 @@ def runs_suite(thresholds: Validation) -> ExpectationSuite:
     )
 
 
-def _identity(minimum_runs: int) -> list[Expectation]:
+def _identity() -> list[Expectation]:
     return [
-        gxe.ExpectTableRowCountToBeBetween(
-            min_value=minimum_runs,
-            severity=CRITICAL,
-            meta=about(
-                "enough_runs",
-                "table",
-                f"There are at least {minimum_runs} runs",
-                f"There are fewer than {minimum_runs} runs, too few to split",
-            ),
-        ),
         gxe.ExpectColumnValuesToBeUnique(
             column=schema.RUN_ID,
             severity=CRITICAL,

@@ -184,7 +184,6 @@ def test_the_component_keeps_the_stored_order_when_told_to(
         (1, 25, "at least 2 rows, not 1"),
         (50, 0, "at least 1 row, not 0"),
         (9_999, 25, "longer than every run .the longest has 2332.; choose a shorter"),
-        (2_000, 25, "No run has a window of 2000 cutting rows; choose a shorter window"),
     ],
 )
 def test_windows_that_cannot_be_are_refused(

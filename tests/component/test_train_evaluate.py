@@ -48,6 +48,7 @@ def split(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         {
             "session_fingerprint": session,
             "neighbours": {"adjacent_share": 0.95},
+            "left_out": {},
             "protocols": {schema.NEW_SETTING: {schema.PUBLISHED: {"reasons": ["It leaks."]}}},
         },
     )
@@ -145,6 +146,7 @@ def evidence(features: Path, split: Path, models: Path, automl: Path) -> Evidenc
         data_digest=RECORDINGS,
         leaks=[],
         search=SEARCH,
+        left_out={},
     )
 
 

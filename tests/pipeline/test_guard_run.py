@@ -63,6 +63,8 @@ def test_data_that_validation_refuses_has_its_entry(real_data: Path, tmp_path: P
     for row in few:
         name = schema.RUN_FILE_PATTERN.format(number=int(row.split(",")[0]))
         shutil.copyfile(real_data / name, data / name)
+    short = data / schema.RUN_FILE_PATTERN.format(number=7)
+    short.write_text("\n".join(short.read_text().splitlines()[:61]) + "\n")
     command = run_command(data, home, cause="new_data: a test")
     for _ in range(2):  # whether or not its steps come from the cache
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -72,6 +74,6 @@ def test_data_that_validation_refuses_has_its_entry(real_data: Path, tmp_path: P
     entries = audit_log.entries(home / "audit.jsonl")
     assert [entry["action"] for entry in entries] == [audit_log.DECLINE] * 2
     assert entries[0]["why"].startswith("refuse_data: the data is refused: ")
-    assert "fewer than 4 runs" in entries[0]["why"]
+    assert "fewer than 100 rows in 1 of 3 runs (33.3 %): 07" in entries[0]["why"]
     assert (entries[0]["cause"], entries[0]["to"]) == ("new_data: a test", None)
     assert len(entries[0]["data"]) == 64

@@ -113,7 +113,7 @@ SETS = {"a": ["depth", "load"], "b": ["load"]}
 def test_data_without_a_trap_is_passed_in_silence() -> None:
     audit = measured()
     assert findings(audit, 0.9, 0.05) == []
-    verdict = verdicts(SETS, audit, 0.05)
+    verdict = verdicts(SETS, {}, audit, 0.05)
     assert all(v["passed"] and not v["reasons"] for sets in verdict.values() for v in sets.values())
     (memory, identity) = verdict[schema.KNOWN_RUNS]["a"]["caveats"]
     assert "not how well a new run is judged: 90.0% of the 20 test samples" in memory
@@ -123,7 +123,7 @@ def test_data_without_a_trap_is_passed_in_silence() -> None:
 def test_a_set_with_a_leaking_column_is_refused_for_new_runs_and_settings_only() -> None:
     audit = measured()
     audit["columns"][0] |= {"leak": True, "run_auc": 1.0, "runs_right": 18}
-    verdict = verdicts(SETS, audit, 0.05)
+    verdict = verdicts(SETS, {}, audit, 0.05)
     assert [
         (protocol, name)
         for protocol, sets in verdict.items()
@@ -142,7 +142,7 @@ def test_a_column_that_was_not_audited_may_claim_nothing() -> None:
 
 def test_copied_runs_fail_what_is_said_of_new_runs() -> None:
     audit = measured(copied_rows=[{"run": "01", "other": "03", "share": 0.5}])
-    verdict = verdicts(SETS, audit, 0.05)
+    verdict = verdicts(SETS, {}, audit, 0.05)
     assert verdict[schema.KNOWN_RUNS]["b"]["passed"]
     assert verdict[schema.NEW_RUN]["b"]["reasons"] == [
         "Runs 01 and 03 share 50% of their cutting rows."
@@ -156,7 +156,7 @@ def test_a_mark_of_the_session_is_a_caveat_and_a_finding() -> None:
         {"column": "load", "effect_sd": 1.0, "settings": {"6/4": 1.0}, "moves_with": "bus"},
     ]
     audit = measured(session_fingerprint=marks)
-    verdict = verdicts(SETS, audit, 0.05)
+    verdict = verdicts(SETS, {}, audit, 0.05)
     assert verdict[schema.NEW_RUN]["b"]["passed"]
     assert verdict[schema.NEW_RUN]["b"]["caveats"] == [
         "It holds load, which tell when a run was recorded."

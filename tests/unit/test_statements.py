@@ -195,8 +195,10 @@ def test_what_held_the_outer_searches_back_is_counted() -> None:
     assert "of linear models they could try lda only" in said
     assert "dummy" not in said
     assert "windows" not in said
-    nothing = search(["lda"], ["lda"], outer=[{"skipped": "one class"}])
-    assert len(searches.sentences(nothing, [])) == 1
+    nothing = {"skipped": "one class", "protocol": schema.NEW_RUN, "fold": "01"}
+    (_, said) = searches.sentences(search(["lda"], ["lda"], outer=[nothing]), [])
+    assert said.startswith("1 of 1 searches that leave a run or a setting out were not made: ")
+    assert "without 01 (new run), one class or one of its groups only is left" in said
 
 
 def test_pooled_areas_are_called_biased_where_the_majority_shows_it() -> None:
@@ -216,13 +218,14 @@ def said(**changes: Any) -> str:
             schema.NEW_SETTING: {},
         },
         "further": {schema.NEW_SETTING: {schema.PUBLISHED: {schema.DECISION_TREE: tree}}},
-        "permutation": {"p": 0.18, "free": {"permutations": 10, "all": best}},
+        "permutation": {"p": 0.18, "left_out": {}, "free": {"permutations": 10, "all": best}},
         "behaviour": {"passed": 1, "of": 1, "checks": []},
         "adjacent": 0.95,
         "level": 0.05,
         "leaks": ["It holds Z."],
         "not_sure": ["NOT SURE"],
         "searched": ["SEARCHED"],
+        "left_out": {},
         **changes,
     }
     return " ".join(statements(**values))

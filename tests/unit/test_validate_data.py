@@ -237,13 +237,11 @@ def test_too_few_runs_of_one_class_and_one_without_telemetry(
 
     outcome = damaged(damage)
     assert outcome.failing("critical") == {
-        ("enough_runs", None),
         ("both_classes", schema.CONDITION),
         ("one_label", schema.RUN_ID),
         ("row_count", "row_difference"),
         ("run_length", "rows_found"),
     }
-    assert outcome.entry("enough_runs", None)["sentence"].endswith("too few to split: found 3.")
     assert "tools of one class only" in outcome.entry("both_classes", schema.CONDITION)["sentence"]
     assert outcome.entry("row_count", "row_difference")["sentence"].endswith(": 16.")
 

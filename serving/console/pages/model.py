@@ -49,6 +49,7 @@ class ModelPages:
             figures=_FIGURES,
             rows=[(model_name(name), known[name]) for name in _COMPARED if name in known],
             protocols=_protocols(summary["protocols"]),
+            left_out=summary["left_out"],
             per_run=_per_run(evaluation) if evaluation else [],
             slices=evaluation["slices"].get(schema.AUTO_SKLEARN, {}) if evaluation else {},
             search=search,
@@ -115,7 +116,9 @@ def _per_run(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
     }
     unseen = {
         item["run_id"]: item
-        for item in evaluation["protocols"][schema.NEW_RUN][schema.RANDOM_FOREST]["per_run"]
+        for item in evaluation["protocols"][schema.NEW_RUN]
+        .get(schema.RANDOM_FOREST, {})
+        .get("per_run", [])
     }
     return [
         {"run": name, "known": known.get(name), "unseen": unseen.get(name)}
