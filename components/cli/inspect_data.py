@@ -24,6 +24,7 @@ def inspect(parameters: RunParameters, console: Console) -> None:
     import pyarrow.parquet as pq
 
     from components.ingest.step import ingest
+    from components.validate.contradictions import of_table
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "telemetry"
@@ -34,7 +35,8 @@ def inspect(parameters: RunParameters, console: Console) -> None:
             output=folder,
         )
         runs = pq.read_table(folder / "runs.parquet").to_pylist()
-    for warning in manifest["warnings"]:
+        contradicted = of_table(folder)
+    for warning in [*manifest["warnings"], *contradicted]:
         console.print(f"[bold red]{warning}[/]")
     table = Table(title=f"{manifest['rows']:,} rows of {manifest['runs']} runs")
     columns = ["run_id", "feedrate", "clamp_pressure", "tool_condition", "rows"]

@@ -27,6 +27,7 @@ class Check:
     claim: str
     fault: str
     allowed_share: float = 0.0
+    quotes: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,12 @@ class Tally:
 
 
 def _names(tally: Tally) -> str:
-    names = [example.run for example in tally.examples]
+    names = [
+        f"{example.run} ({example.value})" if tally.check.quotes else example.run
+        for example in tally.examples[:_NAMED]
+    ]
     rest = tally.unexpected - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
+    return ", ".join(names) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 class Ledger:

@@ -50,6 +50,7 @@ def runs_suite(thresholds: Validation) -> ExpectationSuite:
         *_identity(),
         *_labels(),
         *_contents(),
+        _settings_agree(),
         *_completeness(thresholds.minimum_rows_per_run),
         *_inspection(),
         _layers_fit(thresholds.layer_agreement),
@@ -222,6 +223,21 @@ def _inspection() -> list[Expectation]:
             **_FINALIZED,
         ),
     ]
+
+
+def _settings_agree() -> Expectation:
+    return in_set(
+        summaries.CONTRADICTION,
+        [""],
+        WARNING,
+        about(
+            "settings_agree",
+            "runs",
+            "The telemetry contradicts no setting of the table of runs",
+            "The telemetry contradicts a setting of the table of runs",
+            quotes=True,
+        ),
+    )
 
 
 def _layers_fit(minimum: float) -> Expectation:

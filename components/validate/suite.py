@@ -23,7 +23,13 @@ _RANGES = {**SIGNALS, **SETTINGS}
 
 
 def about(
-    name: str, unit: Unit, claim: str, fault: str, allowed_share: float = 0.0
+    name: str,
+    unit: Unit,
+    claim: str,
+    fault: str,
+    allowed_share: float = 0.0,
+    *,
+    quotes: bool = False,
 ) -> dict[str, Any]:
     """Return the `meta` of an expectation.
 
@@ -33,6 +39,7 @@ def about(
         claim: What holds if it succeeds; unique, "in all 7 rows" is added to it.
         fault: How its failure reads; "in 3 of 7 rows" is added to it.
         allowed_share: Share of the unit that may fail.
+        quotes: Whether the value that fails is told beside the name of the run.
     """
     return {
         "name": name,
@@ -40,6 +47,7 @@ def about(
         "claim": claim,
         "fault": fault,
         "allowed_share": allowed_share,
+        "quotes": quotes,
     }
 
 

@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.core import schema
+from components.features.compute import is_cutting
+from components.validate.contradictions import Readings
 from components.validate.signals import (
     DEPTH_TOLERANCE,
     FAULTS,
@@ -28,6 +30,7 @@ _LAYERS = {phase: int(phase.split()[1]) for phase in schema.ACTIVE_PHASES}
 ROWS_RECORDED, ROWS_FOUND, CONTENT = "rows", "rows_found", "content"
 MISSING_LAYERS, REACHES_END = "missing_layers", "reaches_end"
 LAYER_AGREEMENT, OTHER_PROGRAM = "layer_agreement", "other_program"
+FEED_READ, CONTRADICTION = "feed_read", "contradiction"
 LABEL_AGREES, ROW_DIFFERENCE = "label_agrees", "row_difference"
 TWIN_OTHER_LABEL, TWIN_SAME_LABEL = "twin_other_label", "twin_same_label"
 
@@ -43,6 +46,7 @@ class _Run:
     )
     counts: Counter[str] = field(default_factory=Counter)
     content: hashlib._Hash = field(default_factory=hashlib.sha256)
+    readings: Readings = field(default_factory=Readings)
 
 
 class Summaries:
@@ -68,10 +72,12 @@ class Summaries:
         flags = _flags(frame)
         codes = frame[schema.PHASE].map(_PHASE_CODES).fillna(-1).to_numpy(dtype=np.int64)
         ids = frame[schema.RUN_ID].to_numpy()
+        feed, cutting = frame[schema.CURRENT_FEEDRATE].to_numpy(), is_cutting(frame)
         starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
         for start, stop in zip(starts, np.r_[starts[1:], len(ids)], strict=True):
             run = self._runs[ids[start]]
             run.rows += int(stop - start)
+            run.readings.add(feed[start:stop], cutting[start:stop])
             known = codes[start:stop]
             run.phases += np.bincount(known[known >= 0], minlength=len(_PHASE_CODES))
             run.counts.update({name: int(flag[start:stop].sum()) for name, flag in flags.items()})
@@ -125,6 +131,7 @@ def _run_columns() -> list[str]:
         REACHES_END,
         LAYER_AGREEMENT,
         OTHER_PROGRAM,
+        FEED_READ,
         *(fault.column for fault in FAULTS),
     ]
 
@@ -140,6 +147,7 @@ def _run_row(name: str, run: _Run) -> dict[str, object]:
         REACHES_END: schema.PHASES[-1] in reached,
         LAYER_AGREEMENT: run.counts["layer_fits"] / layer_rows if layer_rows else np.nan,
         OTHER_PROGRAM: run.counts[OTHER_PROGRAM],
+        FEED_READ: run.readings,
         **{fault.column: run.counts[fault.column] for fault in FAULTS},
     }
 
@@ -162,6 +170,10 @@ def judge_runs(table: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     runs[ROW_DIFFERENCE] = runs[ROWS_FOUND] - runs[ROWS_RECORDED]
     label = runs[schema.CONDITION].map({name: i for i, name in enumerate(schema.CLASSES)})
     runs[LABEL_AGREES] = label == runs[schema.LABEL]
+    runs[CONTRADICTION] = [
+        read.contradiction(stated) if isinstance(read, Readings) else ""
+        for read, stated in zip(runs.pop(FEED_READ), runs[schema.FEEDRATE], strict=True)
+    ]
     runs[TWIN_OTHER_LABEL], runs[TWIN_SAME_LABEL] = _twins(runs)
     return runs
 

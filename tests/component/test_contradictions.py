@@ -1,0 +1,122 @@
+"""A table of runs that its telemetry contradicts is told; the real one is not contradicted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from components.cli.main import app
+from components.core import jsonfile, schema
+from components.ingest.simulator import SimulatorSettings, simulate
+from components.ingest.step import ingest
+from components.validate.contradictions import Readings, contradictions, of_table
+from components.validate.step import validate
+
+FEEDS = (3.0, 6.0, 12.0, 15.0, 20.0, 30.0)
+
+
+@pytest.fixture(scope="module")
+def recorded(telemetry: Path) -> dict[str, pd.DataFrame]:
+    rows = pd.concat(pd.read_parquet(part) for part in sorted(telemetry.glob("part-*.parquet")))
+    return {str(run): frame for run, frame in rows.groupby(schema.RUN_ID)}
+
+
+@pytest.fixture(scope="module")
+def mistyped(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the recordings with 30 typed for run 11's feed rate of 3 mm/s."""
+    data = tmp_path_factory.mktemp("mistyped") / "data"
+    shutil.copytree(real_data, data)
+    table = data / schema.RUN_TABLE_FILE
+    text = table.read_text()
+    table.write_text(text.replace("\n11,wax,3,", "\n11,wax,30,"))
+    assert table.read_text() != text
+    return data
+
+
+def test_the_real_table_is_not_contradicted_and_every_other_feed_rate_is(
+    telemetry: Path, recorded: dict[str, pd.DataFrame]
+) -> None:
+    assert of_table(telemetry) == []
+    runs = pd.read_parquet(telemetry / "runs.parquet").set_index(schema.RUN_ID)
+    for run, frame in recorded.items():
+        true = float(runs.loc[run, schema.FEEDRATE])
+        for stated in FEEDS:
+            said = contradictions(frame, {schema.FEEDRATE: stated})
+            assert bool(said) == (stated != true), (run, stated)
+
+
+def test_a_contradiction_says_what_is_stated_and_what_is_read(
+    recorded: dict[str, pd.DataFrame],
+) -> None:
+    (said,) = contradictions(recorded["11"], {schema.FEEDRATE: 30, schema.CLAMP_PRESSURE: 4})
+    assert said == (
+        "feedrate is stated as 30 mm/s, but M1_CURRENT_FEEDRATE reads 3 in 100% of 1,903 cutting "
+        "rows"
+    )
+
+
+def test_what_cannot_be_told_contradicts_nothing(recorded: dict[str, pd.DataFrame]) -> None:
+    frame = recorded["11"]
+    assert contradictions(frame, {}) == []
+    assert contradictions(frame, {schema.CLAMP_PRESSURE: 99}) == []
+    assert contradictions(frame.drop(columns=schema.CURRENT_FEEDRATE), {schema.FEEDRATE: 30}) == []
+    assert contradictions(frame.iloc[:0], {schema.FEEDRATE: 30}) == []
+    # Without a row in the cut only a feed rate that is never read is contradicted.
+    before = frame[frame[schema.CURRENT_FEEDRATE] == 50].iloc[:40]
+    assert contradictions(before, {schema.FEEDRATE: 50}) == []
+    (said,) = contradictions(before, {schema.FEEDRATE: 3})
+    assert said.endswith("reads 50 in 100% of 40 rows")
+    (said,) = contradictions(frame[[schema.CURRENT_FEEDRATE]], {schema.FEEDRATE: 30})
+    assert "M1_CURRENT_FEEDRATE reads 3" in said
+
+
+def test_readings_are_the_same_however_the_rows_are_cut(recorded: dict[str, pd.DataFrame]) -> None:
+    frame = recorded["05"]
+    feed = frame[schema.CURRENT_FEEDRATE].to_numpy()
+    cutting = feed == 20
+    whole, parts = Readings(), Readings()
+    whole.add(feed, cutting)
+    for start in range(0, len(frame), 7):
+        parts.add(feed[start : start + 7], cutting[start : start + 7])
+    assert whole == parts
+    assert whole.rows[6.0] == 261
+
+
+def test_simulated_tables_are_not_contradicted(tmp_path: Path) -> None:
+    simulate(SimulatorSettings(seed=5), tmp_path / "data")
+    ingest(
+        data=str(tmp_path / "data"),
+        data_digest="",
+        allow_simulator=False,
+        output=tmp_path / "telemetry",
+    )
+    assert of_table(tmp_path / "telemetry") == []
+
+
+def test_looking_at_the_data_tells_the_contradiction(mistyped: Path) -> None:
+    done = CliRunner().invoke(app, ["data", "--data", str(mistyped)], env={"COLUMNS": "300"})
+    assert done.exit_code == 0, done.output
+    assert (
+        "Run 11: feedrate is stated as 30 mm/s, but M1_CURRENT_FEEDRATE reads 3 in 100% of 1,903 "
+        "cutting rows; check the table of runs."
+    ) in " ".join(done.output.split())
+    assert "Run 12" not in done.output
+
+
+def test_validation_warns_with_the_run_and_the_values(mistyped: Path, tmp_path: Path) -> None:
+    telemetry = tmp_path / "telemetry"
+    ingest(data=str(mistyped), data_digest="", allow_simulator=False, output=telemetry)
+    validate(telemetry, tmp_path / "validation")
+    result = jsonfile.read(tmp_path / "validation" / "result.json")
+    (entry,) = [item for item in result["expectations"] if item["name"] == "settings_agree"]
+    assert (entry["severity"], entry["success"]) == ("warning", False)
+    assert (entry["unexpected"], entry["total"]) == (1, 18)
+    assert (
+        ": 11 (feedrate is stated as 30 mm/s, but M1_CURRENT_FEEDRATE reads 3"
+        in (entry["sentence"])
+    )
+    assert result["success"]
