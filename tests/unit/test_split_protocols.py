@@ -12,6 +12,7 @@ from components.core import schema
 from components.core.errors import ToolwearError
 from components.split.audit_separation import violations
 from components.split.protocols import Fold, assign, folds
+from components.split.questions import why_left_out
 
 
 @dataclass(frozen=True)
@@ -119,3 +120,94 @@ def test_empty_halves_and_twice_named_samples_are_seen() -> None:
     assert said == ["known_runs, fold published: one half is empty"]
     twice = frame.assign(**{schema.SAMPLE_ID: "00:0"})
     assert "two samples have the same sample_id" in violations(schema.NEW_RUN, [], twice)[0]
+
+
+def labelled(rows: list[tuple[str, str, int, bool]]) -> Held:
+    """Return samples of (run, setting, label, is active), four of each."""
+    frame = pd.DataFrame(
+        [row for row in rows for _ in range(4)],
+        columns=[schema.RUN_ID, schema.SETTING, schema.LABEL, schema.IS_ACTIVE],
+    )
+    names = [schema.sample_id(run, row) for row, run in enumerate(frame[schema.RUN_ID])]
+    return Held(frame.assign(**{schema.SAMPLE_ID: names}))
+
+
+def left_out(rows: list[tuple[str, str, int, bool]]) -> dict[str, str]:
+    held = labelled(rows)
+    splits = assign(held.frame)
+    reasons = {
+        protocol: why_left_out(protocol, held, folds(protocol, held, splits))
+        for protocol in schema.PROTOCOLS
+    }
+    return {protocol: reason for protocol, reason in reasons.items() if reason}
+
+
+@pytest.mark.parametrize(
+    ("rows", "reasons"),
+    [
+        pytest.param(
+            [("1", "6/4", 0, True), ("2", "6/4", 1, True)] * 3
+            + [("3", "3/4", 0, True), ("4", "3/4", 1, True)],
+            {},
+            id="both classes in two runs and two settings",
+        ),
+        pytest.param(
+            [("1", "6/4", 0, True), ("2", "3/4", 1, True)] * 3
+            + [("3", "6/3", 0, True), ("4", "3/3", 1, True)],
+            {},
+            id="all settings distinct",
+        ),
+        pytest.param(
+            [("1", "6/4", 0, True), ("2", "6/4", 1, True)] * 3
+            + [("3", "6/4", 0, True), ("4", "6/4", 1, True)],
+            {schema.NEW_SETTING: "All runs have the same setting (6/4), so none can be left out"},
+            id="one setting",
+        ),
+        pytest.param(
+            [("1", "6/4", 0, True), ("2", "6/4", 1, True)] * 3
+            + [("3", "3/4", 1, True), ("4", "3/3", 1, True)],
+            {
+                schema.NEW_RUN: "Only the run 1 has rows with unworn tools; once it is left out, "
+                "all rows to learn from are worn. Two runs of each class are needed.",
+                schema.NEW_SETTING: "Only the setting 6/4 has rows with unworn tools",
+            },
+            id="one run of a class",
+        ),
+        pytest.param(
+            [("1", "6/4", 0, True), ("2", "20/4", 1, True)] * 3
+            + [("3", "6/3", 0, True), ("4", "20/4", 1, True)],
+            {schema.NEW_SETTING: "Only the setting 20/4 has rows with worn tools; once it is"},
+            id="a class at one setting",
+        ),
+        pytest.param(
+            [("1", "6/4", 0, True), ("2", "3/4", 0, True)] * 3
+            + [("3", "6/4", 1, False), ("4", "3/4", 1, False)],
+            {schema.KNOWN_RUNS: "None of the 19 training rows of the random split is worn"},
+            id="a class without an active row",
+        ),
+        pytest.param(
+            [("1", "6/4", 0, True), ("2", "3/4", 0, True)] * 3,
+            {
+                schema.KNOWN_RUNS: "None of the 19 training rows",
+                schema.NEW_RUN: "No run with worn tools has a row to judge",
+                schema.NEW_SETTING: "No run with worn tools has a row to judge",
+            },
+            id="a class without a sample",
+        ),
+    ],
+)
+def test_a_question_that_the_samples_cannot_carry_is_left_out(
+    rows: list[tuple[str, str, int, bool]], reasons: dict[str, str]
+) -> None:
+    found = left_out(rows)
+    assert set(found) == set(reasons)
+    assert all(found[protocol].startswith(words) for protocol, words in reasons.items())
+
+
+def test_no_sample_carries_no_question_about_runs() -> None:
+    held = labelled([("1", "6/4", 0, True)])
+    none = Held(held.frame.iloc[:0])
+    for protocol in (schema.NEW_RUN, schema.NEW_SETTING):
+        assert why_left_out(protocol, none, folds(protocol, none, assign(held.frame))).startswith(
+            "No run has a full window of cutting rows"
+        )
