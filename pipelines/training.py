@@ -33,6 +33,7 @@ _DEFAULT = RunParameters()
 def training(
     data: str = _DEFAULT.data,
     data_digest: str = "",
+    dataset: str = _DEFAULT.dataset,
     allow_simulator: bool = _DEFAULT.allow_simulator,
     seed: int = _DEFAULT.seed,
     restore_order: bool = _DEFAULT.restore_order,
@@ -61,7 +62,13 @@ def training(
     finished = apply(finish(cause=cause, model_name=model_name, data_digest=data_digest), "finish")
     with dsl.ExitHandler(finished, name="training"):
         read = apply(
-            ingest(data=data, data_digest=data_digest, allow_simulator=allow_simulator), "ingest"
+            ingest(
+                data=data,
+                data_digest=data_digest,
+                dataset=dataset,
+                allow_simulator=allow_simulator,
+            ),
+            "ingest",
         )
         telemetry = read.outputs["telemetry"]
         validated = apply(validate(telemetry=telemetry), "validate")

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from components.core import schema
+from components.core.contract import default
 from components.core.onnx_graph import to_bytes
 from components.core.onnx_model import OnnxModel
 from components.core.onnx_trees import forest_model
@@ -52,6 +53,7 @@ def parts(seed: int = 0, **changes: Any) -> tuple[dict[str, Any], dict[str, byte
         "name": "toolwear",
         "feature_set": schema.PUBLISHED,
         "window": 50,
+        "cutting": list(default().rows.cutting),
         "inputs": [{"name": name, "dtype": "float64"} for name in COLUMNS],
         "outputs": [{"name": "probabilities", "dtype": "float64"}],
         "labels": list(schema.CLASSES),

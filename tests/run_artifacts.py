@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from components.core import jsonfile, schema
+from components.core.contract import default
 from components.core.digest import file_digest
 from components.core.onnx_model import OnnxModel
 from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
@@ -55,7 +56,13 @@ def make_run(root: Path, seed: int = 0, noise: float = 0.0, data_seed: int = 0) 
     newest.reindex(columns=wanted).to_parquet(run.features / LATEST_FILE, index=False)
     jsonfile.write(
         run.features / "manifest.json",
-        {"window": 50, "stride": 25, "restored_order": True, "digest": f"features-{data_seed}"},
+        {
+            "window": 50,
+            "cutting": list(default().rows.cutting),
+            "stride": 25,
+            "restored_order": True,
+            "digest": f"features-{data_seed}",
+        },
     )
     splits = assign(frame[list(schema.KEY_COLUMNS)])
     run.split.mkdir()

@@ -8,23 +8,52 @@ from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from components.core.config import RunParameters
 from components.core.errors import ToolwearError
+from components.core.jsonfile import write_text
+
+_COLUMNS = ("run_id", "feedrate", "clamp_pressure", "tool_condition", "rows", "cutting_rows")
 
 
-def inspect(parameters: RunParameters, console: Console) -> None:
+def inspect(parameters: RunParameters, console: Console, write_dataset: Path | None = None) -> None:
     """Read the recordings as a run would and print what they hold.
 
+    Args:
+        parameters: of the run.
+        console: to print on.
+        write_dataset: file to write with the names of the columns, if they differ from ours.
+
     Raises:
-        ToolwearError: they can't be read.
+        ToolwearError: they can't be read, or that file is there already.
     """
+    from components.ingest.names import OtherNamesError, rename_table
+
+    if write_dataset is not None and write_dataset.exists():
+        raise ToolwearError(f"{write_dataset} is there already; give the name of a new file.")
+    try:
+        manifest, runs = _read(parameters)
+    except OtherNamesError as error:
+        table = rename_table(error.rename)
+        console.print(table, highlight=False, markup=False, soft_wrap=True)
+        if write_dataset is None:
+            raise
+        write_text(write_dataset, table)
+        told = f"{write_dataset} holds this map of names; check it, then read with --dataset"
+        console.print(f"{told} {write_dataset}", highlight=False, markup=False, soft_wrap=True)
+        return
+    _print(manifest, runs, console)
+    if write_dataset is not None:
+        console.print(f"{write_dataset} was not written: the columns have the names that are read")
+
+
+def _read(parameters: RunParameters) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     import pyarrow.parquet as pq
 
     from components.ingest.step import ingest
-    from components.validate.contradictions import of_table
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "telemetry"
@@ -33,20 +62,42 @@ def inspect(parameters: RunParameters, console: Console) -> None:
             data_digest="",
             allow_simulator=parameters.allow_simulator,
             output=folder,
+            dataset=parameters.dataset,
         )
-        runs = pq.read_table(folder / "runs.parquet").to_pylist()
-        contradicted = of_table(folder)
-    for warning in [*manifest["warnings"], *contradicted]:
-        console.print(f"[bold red]{warning}[/]")
+        return manifest, pq.read_table(folder / "runs.parquet").to_pylist()
+
+
+def _print(manifest: dict[str, Any], runs: list[dict[str, Any]], console: Console) -> None:
+    for warning in manifest["warnings"]:
+        console.print(f"[bold red]{escape(warning)}[/]", highlight=False, soft_wrap=True)
     table = Table(title=f"{manifest['rows']:,} rows of {manifest['runs']} runs")
-    columns = ["run_id", "feedrate", "clamp_pressure", "tool_condition", "rows"]
-    for column in columns:
+    for column in _COLUMNS:
         table.add_column(column.replace("_", " "), justify="right")
     for run in runs:
-        table.add_row(*(f"{run[column]}" for column in columns))
+        table.add_row(*(f"{run[column]}" for column in _COLUMNS))
     console.print(table)
-    console.print(f"digest {manifest['digest']}", highlight=False)
-    console.print_json(data=manifest["quirks"])
+    about = manifest["dataset"]["dataset"]
+    lines = [
+        f"data set {about['name']}: {about['title']}, licence {about['licence'] or 'not said'}"
+    ]
+    lines += [f"cited as: {about['citation']}"] if about["citation"] else []
+    lines += [f"digest {manifest['digest']}"]
+    lines += [f"{_files(e['files'])} read as: {e['format']}" for e in manifest["formats"]]
+    lines += [
+        f"unlabelled, nothing learns from it: {entry['file']}, {entry['rows']:,} rows"
+        for entry in manifest["unlabelled"]
+    ]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    nulls = manifest["quirks"]["nulls"]
+    console.print("missing numbers:" if nulls else "missing numbers: none", highlight=False)
+    for name, count in nulls.items():
+        console.print(f"  {name}  {count:,}", highlight=False)
+    console.print_json(data={k: v for k, v in manifest["quirks"].items() if k != "nulls"})
+
+
+def _files(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def simulate_recordings(

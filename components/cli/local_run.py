@@ -24,7 +24,7 @@ from components.cli.containers import Runner
 from components.cli.graph import compile_training
 from components.cli.progress import ProgressLines
 from components.cli.provenance import commit
-from components.core import jsonfile, run_folder
+from components.core import contract, jsonfile, run_folder
 from components.core.config import RunParameters
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.fingerprint import ROOT
@@ -72,11 +72,13 @@ def run_locally(
         console.print(moved, highlight=False, soft_wrap=True)
     _check_registry(Home(home), parameters.model_name)
     data = str(Path(parameters.data).resolve()) if parameters.data else ""
-    digest = source_digest(Path(data)) if data else ""
+    dataset = contract.resolve(parameters.dataset, Path(data) if data else None)
+    digest = source_digest(Path(data), dataset) if data else ""
+    whole = parameters.model_copy(update={"data": data, "dataset": dataset.content})
     folder = _new_folder(home, name)
     with run_folder.at_work(folder):
         try:
-            _run_in(folder, parameters, data, digest, console, refresh, runner)
+            _run_in(folder, whole, digest, console, refresh, runner)
         except Exception as error:
             run_folder.fail(folder, f"{type(error).__name__}: {error}")
             raise
@@ -86,7 +88,6 @@ def run_locally(
 def _run_in(
     folder: Path,
     parameters: RunParameters,
-    data: str,
     digest: str,
     console: Console,
     refresh: bool,
@@ -102,7 +103,6 @@ def _run_in(
         containers.require(graph)
     arguments = {
         **parameters.model_dump(),
-        "data": data,
         "data_digest": digest,
         "commit": commit(),
         "graph_digest": graph_digest,

@@ -17,6 +17,7 @@ from components.cli.options import (
     ApprovalArgument,
     ConfigOption,
     DataOption,
+    DatasetOption,
     ExistingHomeOption,
     HomeOption,
     KfpHostOption,
@@ -33,6 +34,7 @@ from components.cli.options import (
     parameters_of,
 )
 from components.core.config import RunParameters
+from components.core.contract import DataSet
 from components.core.errors import EXIT_USAGE, ToolwearError
 from components.core.home import Home
 from serving.common.ports import TRANSFORMER, TRIGGER
@@ -52,6 +54,7 @@ app.add_typer(kfp_app, name="kfp")
 @app.command()
 def run(
     data: DataOption = None,
+    dataset: DatasetOption = None,
     fast: Annotated[
         bool,
         typer.Option("--fast", help="Everything real, but with small budgets; --set still wins."),
@@ -83,7 +86,7 @@ def run(
     """
     from components.cli.local_run import run_locally
 
-    parameters = parameters_of(config, data, settings, fast=fast)
+    parameters = parameters_of(config, data, settings, fast=fast, dataset=dataset)
     run_locally(parameters, home, console, refresh=refresh, name=name, runner=runner)
 
 
@@ -116,15 +119,31 @@ def compile_pipeline(
 @app.command()
 def data(
     data: DataOption = None,
+    dataset: DatasetOption = None,
     config: ConfigOption = None,
+    write_dataset: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-dataset",
+            metavar="FILE",
+            help="Where columns have other names: write the map that is proposed to a new "
+            "dataset.toml.",
+        ),
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of dataset.toml and stop.")
+    ] = False,
 ) -> None:
-    """Inspect recordings without training: source, digest, runs, quirks.
+    """Inspect recordings without training: how they are written, runs, missing numbers, quirks.
 
     Example: `toolwear data --data recordings`
     """
+    if schema:
+        console.print_json(data=DataSet.model_json_schema())
+        return
     from components.cli.inspect_data import inspect
 
-    inspect(parameters_of(config, data, None), console)
+    inspect(parameters_of(config, data, None, dataset=dataset), console, write_dataset)
 
 
 @app.command()

@@ -26,8 +26,16 @@ DataOption = Annotated[
     str | None,
     typer.Option(
         "--data",
-        help="Folder with train.csv and experiment_NN.csv; by default $TOOLWEAR_DATA, "
+        help="Folder of recordings and their table; by default $TOOLWEAR_DATA, "
         "else the Kaggle data set, else the simulator.",
+    ),
+]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="How they are to be read: a name, or a folder or file with a dataset.toml; by "
+        "default the folder's own, else the mill's.",
     ),
 ]
 TrainOnOption = Annotated[
@@ -129,10 +137,16 @@ NamespaceOption = Annotated[
 
 
 def parameters_of(
-    config: Path | None, data: str | None, settings: list[str] | None, *, fast: bool = False
+    config: Path | None,
+    data: str | None,
+    settings: list[str] | None,
+    *,
+    fast: bool = False,
+    dataset: str | None = None,
 ) -> RunParameters:
     """Return the parameters of a run, from the file, the environment and the options."""
-    return load(config, **overrides_of(data, settings, fast=fast))
+    given = {} if dataset is None else {"dataset": dataset}
+    return load(config, **(given | overrides_of(data, settings, fast=fast)))
 
 
 def overrides_of(

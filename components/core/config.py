@@ -15,9 +15,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from components.core.causes import Cause
+from components.core.contract import named
 from components.core.errors import ToolwearError
 
 CONFIG_FILE = "toolwear.toml"
@@ -29,8 +30,11 @@ class RunParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    data: str = Field(
-        "", description="Folder with train.csv and experiment_NN.csv; empty: Kaggle's copy."
+    data: str = Field("", description="Folder of recordings and their table; empty: Kaggle's copy.")
+    dataset: str = Field(
+        "",
+        description="How the recordings are to be read: a name below datasets/, a folder or file "
+        "with a dataset.toml, or its content as JSON; empty: the folder's own, else the mill's.",
     )
     allow_simulator: bool = Field(
         True, description="Use simulated telemetry, and say so loudly, if Kaggle is out of reach."
@@ -93,6 +97,12 @@ class RunParameters(BaseModel):
         max_length=200,
         description="Why the run was started: a word of components/core/causes.py and a detail.",
     )
+
+    @field_validator("dataset")
+    @classmethod
+    def _whole(cls, given: str) -> str:
+        """Return the contract itself: another machine has not the file that names it."""
+        return named(given).content if given else ""
 
 
 # Budgets of a run that is all real, but small.

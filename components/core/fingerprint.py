@@ -14,7 +14,7 @@ from components.core.digest import file_digest, files_digest, json_digest
 ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("components", "feature_repo", "serving")
 # The code that every image holds, since steps import across these folders.
-IMAGE_PACKAGES = (*_PACKAGES, "pipelines")
+IMAGE_PACKAGES = (*_PACKAGES, "datasets", "pipelines")
 _DATA_SUFFIXES = {".yaml", ".j2", ".html", ".css", ".json"}
 
 
@@ -45,6 +45,8 @@ def step_fingerprint(step: str, lock_file: str) -> str:
         for sibling in parent.iterdir()
         if sibling.suffix in _DATA_SUFFIXES
     }
+    if ROOT / "components" / "core" / "contract.py" in seen:
+        data |= set((ROOT / "datasets").rglob("*.toml"))
     lock = file_digest(ROOT / "requirements" / lock_file)
     return json_digest([files_digest(ROOT, seen | data), lock])[:16]
 

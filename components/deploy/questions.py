@@ -84,7 +84,7 @@ def known_among(runs: Iterable[pd.DataFrame], package: Package) -> Known:
     """
     model = OnnxModel(package.model)
     for frame in runs:
-        table = compute(frame, package.description["window"])
+        table = compute(frame, package.description["window"], package.description["cutting"])
         X = table[list(package.features)].to_numpy(dtype=np.float64)
         complete = np.flatnonzero(np.isfinite(X).all(axis=1))
         if not len(complete):
@@ -146,7 +146,7 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _answers(asked: pd.DataFrame, package: Package, model: OnnxModel) -> np.ndarray:
-    table = compute(asked, package.description["window"])
+    table = compute(asked, package.description["window"], package.description["cutting"])
     X = table[list(package.features)].to_numpy(dtype=np.float64)
     complete = np.isfinite(X).all(axis=1)
     worn = np.full(len(X), np.nan)

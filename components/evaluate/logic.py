@@ -26,7 +26,6 @@ from components.split.protocols import Fold
 from components.split.questions import ASKED_OF
 
 
-
 @dataclass(frozen=True)
 class Evidence:
     """What is evaluated.

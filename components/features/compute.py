@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from components.core import schema
+from components.core.contract import limit, limit_columns
 from components.core.errors import ToolwearError
 from components.features import windows
 from components.features.definitions import (
     ALIAS,
-    CUTTING_ABOVE,
-    CUTTING_BELOW,
     FEATURE_COLUMNS,
     INPUT_COLUMNS,
     MAD,
@@ -24,13 +25,15 @@ from components.features.definitions import (
 )
 
 
-def compute(rows: pd.DataFrame, window: int) -> pd.DataFrame:
+def compute(rows: pd.DataFrame, window: int, cutting: Sequence[str]) -> pd.DataFrame:
     """Return the features of each row from this row and earlier ones.
 
     Args:
-        rows: consecutive telemetry rows of one run in time order, with `INPUT_COLUMNS`. For the
-            newest row of a stream, a tail that holds the last `window` cutting rows is enough.
+        rows: consecutive telemetry rows of one run in time order, with `INPUT_COLUMNS` and those
+            that `cutting` speaks of. For the newest row of a stream, a tail that holds the last
+            `window` cutting rows is enough.
         window: cutting rows in a trailing window, at least 2.
+        cutting: limits of cutting rows, as in the data set's contract.
 
     Returns:
         One row per input row, same index: `FEATURE_COLUMNS` (float64) and `is_cutting`. Window
@@ -39,29 +42,31 @@ def compute(rows: pd.DataFrame, window: int) -> pd.DataFrame:
     Raises:
         ToolwearError: a column is missing.
     """
-    missing = [column for column in INPUT_COLUMNS if column not in rows.columns]
+    wanted = (*INPUT_COLUMNS, *limit_columns(cutting))
+    missing = [column for column in wanted if column not in rows.columns]
     if missing:
         raise ToolwearError(f"The telemetry lacks the column {missing[0]!r}; add it.")
-    cutting = is_cutting(rows)
+    is_cut = is_cutting(rows, cutting)
     out = rows.loc[:, list(PUBLISHED_COLUMNS)].astype(np.float64)
     values = np.full((len(WINDOW_COLUMNS), len(rows)), np.nan)
-    places = np.flatnonzero(cutting)
+    places = np.flatnonzero(is_cut)
     if len(places) >= window:
         values[:, places[window - 1 :]] = _window_features(rows.iloc[places], places, window)
     of_windows = pd.DataFrame(values.T, columns=list(WINDOW_COLUMNS), index=rows.index)
     out = pd.concat([out, of_windows], axis=1)[list(FEATURE_COLUMNS)]
-    out[schema.IS_CUTTING] = cutting
+    out[schema.IS_CUTTING] = is_cut
     return out
 
 
-def is_cutting(rows: pd.DataFrame) -> np.ndarray:
-    """Return for each row whether the tool is in the work piece, by `CUTTING_BELOW` and above."""
-    cutting = np.ones(len(rows), dtype=bool)
-    for column, limit in CUTTING_BELOW.items():
-        cutting &= rows[column].to_numpy() < limit
-    for column, limit in CUTTING_ABOVE.items():
-        cutting &= rows[column].to_numpy() > limit
-    return cutting
+def is_cutting(rows: pd.DataFrame, cutting: Sequence[str]) -> np.ndarray:
+    """Return for each row whether the tool is in the work piece: whether it keeps all limits.
+
+    Phases are no substitute: in shuffled recordings they do not match the movement.
+    """
+    kept = np.ones(len(rows), dtype=bool)
+    for one in map(limit, cutting):
+        kept &= one.holds(rows[one.column].to_numpy())
+    return kept
 
 
 def _window_features(rows: pd.DataFrame, places: np.ndarray, window: int) -> np.ndarray:

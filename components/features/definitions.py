@@ -19,14 +19,6 @@ AXIS_VELOCITY = tuple(f"{axis}_ActualVelocity" for axis in AXES)  # mm/s
 SPINDLE_POSITION = "S1_ActualPosition"  # revolutions
 SPINDLE_VELOCITY = "S1_ActualVelocity"  # revolutions/s
 
-# The tool is in the work piece, by physics: deep enough, spindle at speed, neither in a rapid
-# movement nor at the home position (where feedrate and X hold the values below). Phases are no
-# substitute: in shuffled recordings they do not match the movement.
-CUTTING_BELOW = MappingProxyType(
-    {"Z1_ActualPosition": 30.2, schema.CURRENT_FEEDRATE: 50.0, "X1_ActualPosition": 197.0}
-)
-CUTTING_ABOVE = MappingProxyType({SPINDLE_VELOCITY: 52.0})
-
 STD = "std"  # sample standard deviation over the window, in the signal's unit
 MAD = "mad"  # mean absolute difference of rows recorded one after the other
 ALIAS = "alias"  # amplitude of the once-per-revolution vibration as the sampling folds it
@@ -181,13 +173,11 @@ FEATURE_SETS = MappingProxyType(
 VIEWS = MappingProxyType({LEVELS_VIEW: PUBLISHED_COLUMNS, VARIABILITY_VIEW: WINDOW_COLUMNS})
 FEATURE_COLUMNS = tuple(column for columns in VIEWS.values() for column in columns)
 
-# Telemetry columns that the features are computed from.
+# Telemetry columns that the features are computed from, beside those of the limits of cutting.
 RAW_SIGNALS = tuple(
     dict.fromkeys(
         (
             *(column for column in PUBLISHED_COLUMNS if column != schema.CLAMP_PRESSURE),
-            *CUTTING_BELOW,
-            *CUTTING_ABOVE,
             *(column for pair in VELOCITY_ERRORS.values() for column in pair),
             *(
                 signal

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from components.core import schema
+from components.core.contract import Rows
 from components.core.errors import ToolwearError
 from components.features.compute import compute
 from components.features.definitions import FEATURE_COLUMNS, WINDOW_COLUMNS
@@ -44,7 +45,7 @@ def check_parameters(window: int, stride: int, longest_run: int) -> None:
 
 
 def samples(
-    chunks: Iterable[pd.DataFrame], run: Run, window: int, stride: int
+    chunks: Iterable[pd.DataFrame], run: Run, window: int, stride: int, counted: Rows
 ) -> Iterator[pd.DataFrame]:
     """Yield keys and features of a run's rows, one frame for each chunk.
 
@@ -55,6 +56,7 @@ def samples(
         run: the run that they are of.
         window: cutting rows in a trailing window.
         stride: distance in cutting rows of the windows that are marked as samples.
+        counted: which rows are cutting, and which are judged.
     """
     tail: pd.DataFrame | None = None
     cut_before = 0
@@ -65,11 +67,12 @@ def samples(
         rows[schema.SETTING] = schema.setting(run.feedrate, run.clamp_pressure)
         rows[schema.LABEL] = np.int8(run.worn)
         with_tail = rows if tail is None else pd.concat([tail, rows], ignore_index=True)
-        found = compute(with_tail, window)
+        found = compute(with_tail, window, counted.cutting)
         tail = _tail(with_tail, found[schema.IS_CUTTING].to_numpy(), window)
         found = found.iloc[len(found) - len(rows) :].set_axis(rows.index)
         ordinal = cut_before + found[schema.IS_CUTTING].cumsum().to_numpy() - 1
         cut_before = int(ordinal[-1]) + 1
+        found[schema.IS_ACTIVE] = rows[schema.PHASE].isin(counted.judged)
         yield _with_keys(rows, found, ordinal, window, stride)
 
 
@@ -83,7 +86,7 @@ def _with_keys(
     keys = rows.assign(
         **{
             schema.SAMPLE_ID: rows[schema.RUN_ID] + ":" + rows[schema.ROW].astype(str),
-            schema.IS_ACTIVE: rows[schema.PHASE].isin(schema.ACTIVE_PHASES),
+            schema.IS_ACTIVE: found[schema.IS_ACTIVE].to_numpy(),
             schema.IS_CUTTING: cutting,
             schema.IS_WINDOW: cutting & at_stride & complete,
         }

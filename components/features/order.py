@@ -13,7 +13,7 @@ mix two batches and no order can be right for both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,23 +75,25 @@ class Plan:
         }
 
 
-def plan(chunks: Iterable[pd.DataFrame], restore: bool = True) -> Plan:
+def plan(chunks: Iterable[pd.DataFrame], cutting: Sequence[str], restore: bool = True) -> Plan:
     """Return the order of a run's rows; memory grows with the pieces, not with the rows.
 
     Args:
-        chunks: the run's rows with `pieces.ORDER_COLUMNS`, in stored order, in one or more frames.
+        chunks: the run's rows with `pieces.ORDER_COLUMNS` and the columns of `cutting`, in stored
+            order, in one or more frames.
+        cutting: limits of cutting rows, as in the data set's contract.
         restore: False to count the discontinuities and keep the stored order.
     """
-    cutter = Cutter()
+    cutter = Cutter(cutting)
     for chunk in chunks:
         cutter.add(chunk)
     pieces = cutter.pieces()
     order = _sorted(pieces) if restore else np.arange(len(pieces.start))
     stored = np.arange(len(pieces.start))
-    before, cutting = seams(pieces, stored)
-    after, cutting_after = seams(pieces, order)
+    before, cut = seams(pieces, stored)
+    after, cut_after = seams(pieces, order)
     if after >= before:
-        order, after, cutting_after = stored, before, cutting
+        order, after, cut_after = stored, before, cut
     offset = np.empty(len(order), dtype=np.int64)
     lengths = pieces.rows[order]
     offset[order] = np.cumsum(lengths) - lengths
@@ -101,8 +103,8 @@ def plan(chunks: Iterable[pd.DataFrame], restore: bool = True) -> Plan:
         restored=bool((order != stored).any()),
         discontinuities=before + cutter.slips,
         discontinuities_after=after + cutter.slips,
-        cutting=cutting + cutter.cutting_slips,
-        cutting_after=cutting_after + cutter.cutting_slips,
+        cutting=cut + cutter.cutting_slips,
+        cutting_after=cut_after + cutter.cutting_slips,
         slips=cutter.slips,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,6 @@ from components.features.compute import is_cutting
 from components.features.definitions import (
     AXIS_POSITION,
     AXIS_VELOCITY,
-    CUTTING_ABOVE,
-    CUTTING_BELOW,
     SPINDLE_POSITION,
     SPINDLE_VELOCITY,
 )
@@ -28,10 +27,8 @@ _MOTION = [SPINDLE_POSITION, SPINDLE_VELOCITY, *AXIS_POSITION, *AXIS_VELOCITY]
 # Columns of an array of motion.
 SPIN, _SPEED = 0, 1
 PLACE, _VELOCITY = slice(2, 2 + _AXES), slice(2 + _AXES, 2 + 2 * _AXES)
-# What `Cutter.add` must be given.
-ORDER_COLUMNS = tuple(
-    dict.fromkeys((*_MOTION, schema.SEQUENCE_NUMBER, *CUTTING_BELOW, *CUTTING_ABOVE))
-)
+# What `Cutter.add` must be given, beside the columns of the limits of cutting.
+ORDER_COLUMNS = (*_MOTION, schema.SEQUENCE_NUMBER)
 
 
 @dataclass(frozen=True)
@@ -51,9 +48,14 @@ class Pieces:
 
 
 class Cutter:
-    """Cuts a stream of rows into pieces, with two rows of memory across chunks."""
+    """Cuts a stream of rows into pieces, with two rows of memory across chunks.
 
-    def __init__(self) -> None:
+    Args:
+        cutting: limits of cutting rows, as in the data set's contract.
+    """
+
+    def __init__(self, cutting: Sequence[str]) -> None:
+        self._limits = cutting
         self.slips = 0
         self.cutting_slips = 0
         self._rows = 0
@@ -67,7 +69,7 @@ class Cutter:
             return
         known = len(self._tail)
         motion = np.concatenate([self._tail, chunk[_MOTION].to_numpy(dtype=np.float64)])
-        cutting = np.concatenate([self._tail_cutting, is_cutting(chunk)])
+        cutting = np.concatenate([self._tail_cutting, is_cutting(chunk, self._limits)])
         spindle, axis = _breaks(motion[:-1], motion[1:])
         # A late axis break repeats the spindle's: both belong to one seam.
         slip = np.zeros_like(axis)

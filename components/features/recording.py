@@ -7,7 +7,7 @@ handed out in chunks. Both give the same rows.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -42,20 +42,24 @@ class Recording(Protocol):
 
 @contextmanager
 def recording(
-    run: Run, pieces: Iterable[pd.DataFrame], restore_order: bool, scratch: Path
+    run: Run,
+    pieces: Iterable[pd.DataFrame],
+    cutting: Sequence[str],
+    restore_order: bool,
+    scratch: Path,
 ) -> Iterator[Recording]:
     """Open a run's rows, in memory or, from `LONG_RUN_ROWS` on, in a folder below `scratch`."""
     if run.rows < LONG_RUN_ROWS:
-        yield _InMemory(pd.concat(pieces, ignore_index=True), restore_order)
+        yield _InMemory(pd.concat(pieces, ignore_index=True), cutting, restore_order)
         return
     report(f"run {run.run_id}: {run.rows:,} rows are sorted on disk")
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        yield _OnDisk(pieces, restore_order, Path(folder))
+        yield _OnDisk(pieces, cutting, restore_order, Path(folder))
 
 
 class _InMemory:
-    def __init__(self, rows: pd.DataFrame, restore: bool) -> None:
-        self.plan = order.plan([rows], restore)
+    def __init__(self, rows: pd.DataFrame, cutting: Sequence[str], restore: bool) -> None:
+        self.plan = order.plan([rows], cutting, restore)
         rows[schema.TIME_INDEX] = self.plan.time_index(np.arange(len(rows)))
         self._rows = rows
 
@@ -74,10 +78,16 @@ class _InMemory:
 
 
 class _OnDisk:
-    def __init__(self, pieces: Iterable[pd.DataFrame], restore: bool, folder: Path) -> None:
+    def __init__(
+        self,
+        pieces: Iterable[pd.DataFrame],
+        cutting: Sequence[str],
+        restore: bool,
+        folder: Path,
+    ) -> None:
         self._folder = folder
         self._stored = folder / "stored.parquet"
-        self.plan = order.plan(_spilled(pieces, self._stored), restore)
+        self.plan = order.plan(_spilled(pieces, self._stored), cutting, restore)
 
     def time_order(self) -> Iterator[pd.DataFrame]:
         if not self.plan.restored:

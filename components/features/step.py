@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from components.core import jsonfile, schema
+from components.core import contract, jsonfile, schema
 from components.core.digest import files_digest, json_digest
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
@@ -20,6 +20,7 @@ from components.features.names import LATEST_FILE
 from components.features.parts import PartWriter, write
 from components.features.recording import recording
 from components.features.telemetry import read_rows, read_runs
+from components.ingest.cutting import no_cutting
 
 _LATEST_COLUMNS = [schema.RUN_ID, schema.EVENT_TIME, schema.SAMPLE_ID, *FEATURE_COLUMNS]
 # What a feature's value depends on.
@@ -50,42 +51,44 @@ def features(
     Raises:
         ToolwearError: window or stride cannot be, or no row counts as cutting.
     """
+    counted = contract.of(telemetry).rows
+    source = jsonfile.read(telemetry / "manifest.json")
+    if sentence := no_cutting(source["cutting"]):
+        raise ToolwearError(sentence)
     runs = read_runs(telemetry)
     check_parameters(window, stride, max(run.rows for run in runs.values()))
     orders: dict[str, Any] = {}
     windows: dict[str, int] = {}
-    cutting = 0
     latest: list[tuple[Any, ...]] = []
     output.mkdir(parents=True)
     with tempfile.TemporaryDirectory(dir=output) as folder:  # as roomy as the output itself
         scratch = Path(folder)
         writer = PartWriter(output, scratch)
-        for run_id, pieces in read_rows(telemetry):
-            with recording(runs[run_id], pieces, restore_order, scratch) as rows:
-                found = samples(rows.time_order(), runs[run_id], window, stride)
+        for run_id, pieces in read_rows(telemetry, counted.cutting):
+            with recording(runs[run_id], pieces, counted.cutting, restore_order, scratch) as rows:
+                found = samples(rows.time_order(), runs[run_id], window, stride, counted)
                 last: pd.DataFrame | None = None
                 windows[run_id] = 0
                 for frame in rows.stored_order(found):
                     last = newest(frame, last)
                     windows[run_id] += int(frame[schema.IS_WINDOW].sum())
-                    cutting += int(frame[schema.IS_CUTTING].sum())
                     writer.add(frame)
                 orders[run_id] = rows.plan.summary()
             latest.extend(_tuples(last))
         writer.flush()
-    if not cutting:
-        raise ToolwearError("No row counts as cutting, so there is nothing to learn from.")
     if not any(windows.values()):
-        report(
-            f"no run has a window of {window} cutting rows: only known runs can be judged; choose "
-            "a shorter window to judge new ones"
-        )
+        report(f"{_no_window(telemetry, window)} Until then only known runs can be judged.")
     newest_rows = pd.DataFrame(latest, columns=_LATEST_COLUMNS)
     newest_rows[schema.EVENT_TIME] = newest_rows[schema.EVENT_TIME].dt.as_unit("us")
     write(newest_rows, output / LATEST_FILE)
-    settings = {"restored_order": restore_order, "window": window, "stride": stride}
+    settings = {
+        "restored_order": restore_order,
+        "window": window,
+        "stride": stride,
+        "cutting": list(counted.cutting),
+        "judged": list(counted.judged),
+    }
     code = files_digest(ROOT, [ROOT / path for path in _CODE])
-    source = jsonfile.read(telemetry / "manifest.json")["digest"]
     manifest = {
         **settings,
         "feature_sets": {name: list(chosen.columns) for name, chosen in FEATURE_SETS.items()},
@@ -95,10 +98,26 @@ def features(
         "runs_without_windows": [run_id for run_id, count in windows.items() if count == 0],
         "order": orders,
         "feature_code_digest": code,
-        "digest": json_digest([source, settings, code]),
+        "digest": json_digest([source["digest"], source["dataset"]["columns"], settings, code]),
     }
     jsonfile.write(output / "manifest.json", manifest)
     return manifest
+
+
+def _no_window(telemetry: Path, window: int) -> str:
+    """Return why no run has a window of cutting rows, though rows are cutting."""
+    cutting = pd.read_parquet(telemetry / "runs.parquet", columns=["cutting_rows"])
+    most = int(cutting["cutting_rows"].max())
+    if most < window:
+        return (
+            f"No run has a window of {window} cutting rows (the longest has {most}); choose a "
+            f"shorter window with --set window={max(2, most // 2)}, or check cutting under [rows] "
+            "in dataset.toml."
+        )
+    return (
+        f"No run has a window of {window} cutting rows of which some follow one another; check "
+        "cutting under [rows] in dataset.toml: its limits may single out rows."
+    )
 
 
 def _tuples(last: pd.DataFrame | None) -> Iterator[tuple[Any, ...]]:

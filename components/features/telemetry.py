@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from components.core import schema
+from components.core.contract import limit_columns
 from components.core.errors import ToolwearError
 from components.features.definitions import RAW_SIGNALS
 from components.features.logic import Run
@@ -43,16 +44,24 @@ def read_runs(telemetry: Path) -> dict[str, Run]:
     }
 
 
-def read_rows(telemetry: Path) -> Iterator[tuple[str, Iterator[pd.DataFrame]]]:
-    """Yield each run's id and its rows in stored order, in frames of at most `BATCH_ROWS`."""
-    for run_id, pieces in groupby(_pieces(telemetry), key=lambda piece: piece[0]):
+def read_rows(
+    telemetry: Path, cutting: Sequence[str]
+) -> Iterator[tuple[str, Iterator[pd.DataFrame]]]:
+    """Yield each run's id and its rows in stored order, in frames of at most `BATCH_ROWS`.
+
+    Args:
+        telemetry: output folder of the ingest step.
+        cutting: limits whose columns are read, too.
+    """
+    columns = list(dict.fromkeys((*COLUMNS, *limit_columns(cutting))))
+    for run_id, pieces in groupby(_pieces(telemetry, columns), key=lambda piece: piece[0]):
         yield run_id, (frame for _, frame in pieces)
 
 
-def _pieces(telemetry: Path) -> Iterator[tuple[str, pd.DataFrame]]:
+def _pieces(telemetry: Path, columns: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:
     for part in sorted(telemetry.glob("part-*.parquet")):
         with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(BATCH_ROWS, columns=list(COLUMNS)):
+            for batch in file.iter_batches(BATCH_ROWS, columns=columns):
                 frame = batch.to_pandas()
                 run = frame[schema.RUN_ID].to_numpy()
                 starts = np.flatnonzero(np.concatenate([[True], run[1:] != run[:-1]]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from components.core import schema
+from components.core import contract, schema
 from components.features.compute import is_cutting
 from components.features.logic import Run
 from components.features.telemetry import read_runs
@@ -33,9 +33,9 @@ class _Tally:
     sums: np.ndarray = field(default_factory=lambda: np.zeros(len(LEVELS)))
     signals: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, frame: pd.DataFrame) -> None:
+    def add(self, frame: pd.DataFrame, limits: Sequence[str]) -> None:
         keys = row_keys(frame)
-        cutting = is_cutting(frame)
+        cutting = is_cutting(frame, limits)
         room = max(0, shapes.MOST_ROWS - self.rows)
         self.signals.append(frame[list(shapes.SIGNALS)].to_numpy(dtype=np.float64)[:room])
         self.rows += len(frame)
@@ -80,11 +80,12 @@ def read(telemetry: Path) -> list[RunFacts]:
     columns = [schema.RUN_ID, schema.MATERIAL]
     named = pd.read_parquet(telemetry / "runs.parquet", columns=columns)
     materials = dict(zip(named[schema.RUN_ID], named[schema.MATERIAL], strict=True))
+    limits = contract.of(telemetry).rows.cutting
     found = {}
     for run_id, pieces in groupby(_pieces(telemetry), key=lambda piece: piece[0]):
         tally = _Tally()
         for _, frame in pieces:
-            tally.add(frame)
+            tally.add(frame, limits)
         found[run_id] = tally.facts(table[run_id], materials[run_id])
     return [found[run_id] for run_id in table]
 

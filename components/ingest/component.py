@@ -12,14 +12,16 @@ from components.core import images
 def ingest(
     data: str,
     data_digest: str,
+    dataset: str,
     allow_simulator: bool,
     telemetry: Output[Dataset],
 ) -> NamedTuple("Outputs", [("rows", int), ("digest", str), ("source", str)]):  # type: ignore[valid-type]
     """Read raw run files into typed Parquet with a content digest.
 
     Args:
-        data: folder with train.csv and experiment_NN.csv; empty for the Kaggle data set.
+        data: folder of recordings; empty for the Kaggle data set.
         data_digest: SHA-256 that the files must have; empty to take them as they are.
+        dataset: contract that reads them, as JSON; empty for the dataset.toml beside them.
         allow_simulator: whether simulated telemetry may stand in where Kaggle is out of reach.
         telemetry: the recordings, typed.
     """
@@ -34,6 +36,7 @@ def ingest(
         work,
         data=data,
         data_digest=data_digest,
+        dataset=dataset,
         allow_simulator=allow_simulator,
         output=Path(telemetry.path),
     )

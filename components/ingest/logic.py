@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
@@ -23,13 +24,19 @@ RUNS = pa.schema(
         (schema.FINALIZED, pa.bool_()),
         (schema.INSPECTION, pa.bool_()),
         ("rows", pa.int64()),
+        ("cutting_rows", pa.int64()),
         ("sha256", pa.string()),
     ]
 )
 
 
+NO_FILE = "the table names it but there is no file"
+NO_ROW = "there is a file but no label"
+NO_LABEL = "its label is empty"
+
+
 def matched(
-    runs: Sequence[Run], files: Mapping[int, str]
+    runs: Sequence[Run], files: Mapping[int, str], names: Mapping[int, str], passed_over: list[str]
 ) -> tuple[list[Run], list[dict[str, str]]]:
     """Return the runs that have both a label and a file, and those left out with the reason.
 
@@ -38,37 +45,33 @@ def matched(
 
     Args:
         runs: rows of the table of runs.
-        files: digests of the run files by run number.
+        files: digests of the recordings by run number.
+        names: names of their files.
+        passed_over: names of files that are not spelt as recordings.
 
     Raises:
         ToolwearError: two files are the same, or what is left can't be learnt from.
     """
-    excluded = [
-        {"run": run.run_id, "reason": "the table names it but there is no file"}
-        for run in runs
-        if run.number not in files
-    ]
     named = {run.number for run in runs}
-    excluded += [
-        {"run": schema.run_id(number), "reason": "there is a file but no label"}
-        for number in files
-        if number not in named
+    excluded = [
+        {"run": run.run_id, "reason": NO_FILE if run.number not in files else NO_LABEL}
+        for run in runs
+        if run.number not in files or run.condition is None
     ]
-    usable = [run for run in runs if run.number in files]
+    excluded += [
+        {"run": schema.run_id(number), "reason": NO_ROW} for number in files if number not in named
+    ]
+    usable = [run for run in runs if run.number in files and run.condition is not None]
     owner: dict[str, int] = {}
     for run in usable:
         first = owner.setdefault(files[run.number], run.number)
         if first != run.number:
-            names = [schema.RUN_FILE_PATTERN.format(number=n) for n in (first, run.number)]
             raise ToolwearError(
-                f"{names[0]} and {names[1]} are the same file; remove the copy, or put the right "
-                "recording in its place."
+                f"{names[first]} and {names[run.number]} are the same recording; remove the copy, "
+                "or put the right one in its place."
             )
     if len(usable) < 2:
-        raise ToolwearError(
-            f"{len(usable) or 'No'} run has both a row in {schema.RUN_TABLE_FILE} and a file; at "
-            "least two are needed."
-        )
+        raise ToolwearError(_too_few(usable, excluded, passed_over))
     classes = {run.condition for run in usable}
     if len(classes) < 2:
         raise ToolwearError(
@@ -77,10 +80,34 @@ def matched(
     return usable, excluded
 
 
+def _too_few(usable: list[Run], excluded: list[dict[str, str]], passed_over: list[str]) -> str:
+    counts = Counter(entry["reason"] for entry in excluded)
+    why = "".join(f"; of {count} more {reason}" for reason, count in counts.items())
+    names = ", ".join(passed_over[:5]) + (", ..." if len(passed_over) > 5 else "")
+    told = (
+        f"; the files {names} were passed over, say how they are named in files under [recordings] "
+        "in dataset.toml"
+        if passed_over
+        else ""
+    )
+    has = "1 run has" if usable else "No run has"
+    return f"{has} a label in the table of runs and a file; at least two are needed{why}{told}."
+
+
 def runs_table(
-    runs: Sequence[Run], rows: Mapping[int, int], digests: Mapping[int, str]
+    runs: Sequence[Run],
+    rows: Mapping[int, int],
+    cutting: Mapping[int, int],
+    digests: Mapping[int, str],
 ) -> pa.Table:
-    """Return the table of runs as typed columns, one row a run, in the order of their numbers."""
+    """Return the table of runs as typed columns, one row a run, in the order of their numbers.
+
+    Args:
+        runs: those with a label.
+        rows: how many each has, by its number.
+        cutting: how many of them count as cutting.
+        digests: of their recordings.
+    """
     records = [
         {
             schema.RUN_ID: run.run_id,
@@ -94,6 +121,7 @@ def runs_table(
             schema.FINALIZED: run.finalized,
             schema.INSPECTION: run.inspection,
             "rows": rows[run.number],
+            "cutting_rows": cutting[run.number],
             "sha256": digests[run.number],
         }
         for run in runs

@@ -32,6 +32,7 @@ class Quirks:
     carriage_return_files: list[str] = field(default_factory=list)
     reordered_files: list[str] = field(default_factory=list)
     misnamed_files: list[str] = field(default_factory=list)
+    passed_over_columns: Counter[str] = field(default_factory=Counter)
     excluded: list[dict[str, str]] = field(default_factory=list)
 
     def count(self, batch: pa.RecordBatch) -> None:
@@ -77,16 +78,25 @@ class Quirks:
             "carriage_return_files": self.carriage_return_files,
             "reordered_files": self.reordered_files,
             "misnamed_files": self.misnamed_files,
+            "passed_over_columns": dict(self.passed_over_columns),
             "excluded": self.excluded,
         }
 
-    def warnings(self) -> list[str]:
-        """Return a sentence for each run or file that was left out."""
+    def warnings(self, pattern: str) -> list[str]:
+        """Return a sentence for each run, file or column that was left out.
+
+        Args:
+            pattern: name of a recording's file, with {id} for its number.
+        """
         return [
             *(f"Run {entry['run']} was left out: {entry['reason']}." for entry in self.excluded),
             *(
-                f"{name} was passed over: run files are named like experiment_01.csv."
+                f"{name} was passed over: recordings are named like {pattern.format(id='01')}."
                 for name in self.misnamed_files
+            ),
+            *(
+                f"The column '{name}' was passed over in {count} files: nothing reads it."
+                for name, count in self.passed_over_columns.items()
             ),
         ]
 

@@ -1,109 +1,231 @@
-"""One run's file as a stream of typed record batches."""
+"""One recording's file as a stream of typed record batches."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv as pacsv
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from components.core import schema
+from components.core.contract import DataSet
 from components.core.errors import ToolwearError
-from components.ingest.damage import sentence
-from components.ingest.newlines import UniversalNewlines
+from components.ingest import names
+from components.ingest.cells import Layout, blocks, columns
+from components.ingest.starts import ID_WORDS, TIME_WORDS, Starts
+from components.ingest.text_format import text_format
+from components.ingest.text_stream import lines_of
 
-_BLOCK_BYTES = 8 << 20
-_HEADER_BYTES = 1 << 16
-NULLS = ("", "NaN", "nan", "NA", "null", "NULL")
+_BLOCK_BYTES = 1 << 20
+_PARQUET_ROWS = 65_536
+_PARQUET = b"PAR1"
+RAW = pa.schema(
+    [*((name, pa.float64()) for name in schema.NUMERIC_COLUMNS), (schema.PHASE, pa.string())]
+)
 
 
 @dataclass
 class FileNotes:
-    """What was odd about a file, gathered while it is read."""
+    """What was odd about a file, gathered while it is read.
+
+    Attributes:
+        format: how it is written, for people.
+        passed_over: columns that nobody asks for.
+        several: what says that it holds more than one recording; empty if nothing does.
+        id_column: the column that may tell them apart.
+    """
 
     bare_carriage_returns: bool = False
     columns_reordered: bool = False
+    format: str = ""
+    passed_over: list[str] = field(default_factory=list)
+    several: str = ""
+    id_column: str = ""
 
 
-def read_batches(path: Path, notes: FileNotes) -> Iterator[pa.RecordBatch]:
-    """Yield the file's rows as batches with the columns of `schema.RAW_COLUMNS` in that order.
+def is_parquet(path: Path) -> bool:
+    """Tell whether a file is Parquet, by its first bytes."""
+    with path.open("rb") as raw:
+        return raw.read(len(_PARQUET)) == _PARQUET
 
-    Memory is bounded by the block size, whatever the file's. Empty cells and NaN become null;
+
+def read_batches(path: Path, dataset: DataSet, notes: FileNotes) -> Iterator[pa.RecordBatch]:
+    """Yield a recording's rows as batches with the columns of `schema.RAW_COLUMNS` in that order.
+
+    Memory is bounded, whatever the file's size. Missing numbers are null in whatever spelling;
     blank lines are passed over.
 
     Args:
-        path: a run's CSV file; LF, CRLF and bare CR line ends, a byte order mark and columns in
-            another order are read.
+        path: CSV in any usual form, packed or not, or Parquet.
+        dataset: its contract.
         notes: filled in while reading; whole once the iterator is exhausted.
 
     Raises:
-        ToolwearError: the file is empty, not text, has other columns, text in a number or a
-            short row; the sentence names the file and the place.
+        ToolwearError: the file is empty, not text, lacks columns, has text in a number, a short
+            row or more than one recording; the sentence names the file and the place.
     """
-    header = _header(path)
-    notes.columns_reordered = tuple(header) != schema.RAW_COLUMNS
-    last_phase = None
-    with path.open("rb") as raw:
-        stream = UniversalNewlines(raw)
-        try:
-            for batch in _reader(stream, header):
-                if batch.num_rows:
-                    last_phase = batch.column(schema.PHASE)[-1].as_py()
-                    yield batch
-        except pa.ArrowInvalid as error:
-            raise ToolwearError(sentence(path, header, NULLS, str(error))) from None
-    notes.bare_carriage_returns = stream.bare_carriage_returns
-    if last_phase is None:
+    starts = Starts(dataset.recordings.phases_in_order)
+    for batch, others in read_with(path, dataset, notes, ID_WORDS | TIME_WORDS):
+        starts.look(batch.column(schema.PHASE).to_pylist(), others)
+        yield batch
+    notes.several, notes.id_column = starts.sign, starts.id_column
+
+
+def several_sentence(file: str, notes: FileNotes) -> str:
+    """Return what to tell of a file that holds more than one recording."""
+    column = notes.id_column or "COLUMN"
+    return (
+        f"{file} holds more than one recording: {notes.several}; put each into a file of its own, "
+        f'or divide it with file = "{file}" and id = "{column}" under [recordings] in dataset.toml.'
+    )
+
+
+def read_with(
+    path: Path, dataset: DataSet, notes: FileNotes, words: frozenset[str]
+) -> Iterator[tuple[pa.RecordBatch, dict[str, pa.Array]]]:
+    """Yield the same, each batch beside further columns as text.
+
+    Args:
+        path: as `read_batches`.
+        dataset: as `read_batches`.
+        notes: as `read_batches`.
+        words: plain names of the further columns.
+
+    Raises:
+        ToolwearError: as `read_batches`.
+    """
+    read = _parquet if is_parquet(path) else _text
+    empty = True
+    for table in read(path, dataset, notes, words):
+        if not table.num_rows:
+            continue
+        empty = False
+        others = {
+            name: pc.fill_null(table.column(name).combine_chunks(), "")
+            for name in table.column_names[len(RAW) :]
+        }
+        yield _as_asked(table, dataset), others
+    if empty:
         raise ToolwearError(f"{path.name} holds no rows; record the run again or remove it.")
-    known = {*schema.PHASES, *schema.PHASE_SPELLINGS}
-    if not stream.ends_with_newline and last_phase not in known:
+
+
+def _as_asked(table: pa.Table, dataset: DataSet) -> pa.RecordBatch:
+    """Return the columns of `RAW` with NaN as null, in the units and with the zeros of ours."""
+    found = []
+    for name in schema.NUMERIC_COLUMNS:
+        column = table.column(name).combine_chunks()
+        column = pc.if_else(pc.is_nan(column), None, column)
+        if name in dataset.columns.scale:
+            column = pc.multiply(column, dataset.columns.scale[name])
+        if name in dataset.columns.offset:
+            column = pc.add(column, dataset.columns.offset[name])
+        found.append(column)
+    found.append(pc.utf8_trim_whitespace(table.column(schema.PHASE).combine_chunks()))
+    return pa.RecordBatch.from_arrays(found, schema=RAW)
+
+
+def _find(
+    path: Path,
+    header: tuple[str, ...],
+    dataset: DataSet,
+    notes: FileNotes,
+    words: frozenset[str],
+    sample: tuple[tuple[str, ...], ...] = (),
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return where our columns and the watched ones are, and note what is passed over."""
+    places = names.places(path.name, header, dataset.columns.rename, sample)
+    notes.columns_reordered = list(places.values()) != sorted(places.values())
+    ignored = set(dataset.columns.ignore)
+    notes.passed_over = [
+        name or "(no name)"
+        for place, name in enumerate(header)
+        if place not in places.values() and name not in ignored
+    ]
+    free = tuple("" if name in ignored else name for name in header)
+    return places, names.watched(free, places.values(), words)
+
+
+# --- text ---------------------------------------------------------------------------------------
+
+
+def _text(
+    path: Path, dataset: DataSet, notes: FileNotes, words: frozenset[str]
+) -> Iterator[pa.Table]:
+    rename = dataset.columns.rename
+    known = [rename.get(name, name) for name in schema.RAW_COLUMNS]
+    found = text_format(path, dataset.format, known)
+    notes.format = found.told
+    places, watched = _find(path, found.header, dataset, notes, words, found.sample)
+    layout = Layout(path, found, places, watched)
+    last_phase = None
+    with lines_of(path, found.compression, found.encoding) as stream:
+        try:
+            for line, block, is_last in blocks(stream, found.header_line, _BLOCK_BYTES):
+                table = columns(block, layout, line, is_last=is_last)
+                if table.num_rows:
+                    last_phase = table.column(schema.PHASE)[-1].as_py()
+                yield table
+        except csv.Error as error:
+            raise ToolwearError(f"{path.name} can't be read as CSV ({error}).") from None
+        notes.bare_carriage_returns = stream.bare_carriage_returns
+        ended = stream.ends_with_newline
+    phases = {*schema.PHASES, *schema.PHASE_SPELLINGS}
+    if last_phase is not None and not ended and last_phase not in phases:
         raise ToolwearError(
             f"{path.name} is cut off: its last row ends in '{last_phase}'; copy it again."
         )
 
 
-def _reader(stream: UniversalNewlines, header: list[str]) -> pacsv.CSVStreamingReader:
-    types = dict.fromkeys(schema.NUMERIC_COLUMNS, pa.float64()) | {schema.PHASE: pa.string()}
-    return pacsv.open_csv(
-        pa.PythonFile(stream, mode="r"),
-        read_options=pacsv.ReadOptions(block_size=_BLOCK_BYTES, column_names=header, skip_rows=1),
-        convert_options=pacsv.ConvertOptions(
-            column_types=types,
-            null_values=list(NULLS),
-            include_columns=list(schema.RAW_COLUMNS),
-        ),
-    )
+# --- Parquet ------------------------------------------------------------------------------------
 
 
-def _header(path: Path) -> list[str]:
-    with path.open("rb") as raw:
-        start = raw.read(_HEADER_BYTES)
-    first = start.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n").split(b"\n", 1)[0]
-    if not start.strip(b"\xef\xbb\xbf\r\n\t "):
-        raise ToolwearError(f"{path.name} is empty; record the run again or remove it.")
+def _parquet(
+    path: Path, dataset: DataSet, notes: FileNotes, words: frozenset[str]
+) -> Iterator[pa.Table]:
+    notes.format = "Parquet"
     try:
-        text = first.decode()
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise ToolwearError(f"{path.name} is not UTF-8 text; export it again as CSV.")
-    header = [name.strip() for name in next(csv.reader([text]), [])]
-    missing = [name for name in schema.RAW_COLUMNS if name not in header]
-    extra = [name for name in header if name not in schema.RAW_COLUMNS]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        with pq.ParquetFile(path) as file:
+            header = tuple(name.strip() for name in file.schema_arrow.names)
+            stored = dict(zip(header, file.schema_arrow.names, strict=True))
+            places, watched = _find(path, header, dataset, notes, words, _sample(file))
+            wanted = {**places, **watched}
+            asked = [stored[header[place]] for place in wanted.values()]
+            for batch in file.iter_batches(_PARQUET_ROWS, columns=asked, use_threads=False):
+                yield pa.table(
+                    {
+                        name: _cast(path, name, batch.column(column))
+                        for name, column in zip(wanted, asked, strict=True)
+                    }
+                )
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise ToolwearError(
-            f"{path.name} line 1 lacks the column '{missing[0]}'{more}; "
-            f"export all {len(schema.RAW_COLUMNS)} columns."
-        )
-    if extra:
+            f"{path.name} can't be read as Parquet: it is cut off or damaged; copy it again."
+        ) from None
+
+
+def _sample(file: pq.ParquetFile) -> tuple[tuple[str, ...], ...]:
+    first = next(file.iter_batches(500, use_threads=False), None)
+    if first is None:
+        return ()
+    cells = [[str(value) for value in column.to_pylist()] for column in first.columns]
+    return tuple(zip(*cells, strict=True))
+
+
+def _cast(path: Path, name: str, column: pa.Array) -> pa.Array:
+    is_text = name not in schema.NUMERIC_COLUMNS
+    try:
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        found = column.cast(pa.string() if is_text else pa.float64(), safe=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise ToolwearError(
-            f"{path.name} line 1 has a column too many, '{extra[0][:40]}'; remove it."
-        )
-    if len(set(header)) != len(header):
-        twice = next(name for name in header if header.count(name) > 1)
-        raise ToolwearError(f"{path.name} line 1 names the column '{twice}' twice; keep one.")
-    return header
+            f"{path.name}: the column '{name}' holds {column.type} rather than numbers; store it "
+            "as numbers."
+        ) from None
+    return found

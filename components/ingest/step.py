@@ -10,22 +10,33 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from components.core import jsonfile, schema
+from components.core import contract, jsonfile, schema
+from components.core.contract import DataSet
 from components.core.digest import combined_digest
 from components.core.errors import ToolwearError
 from components.core.steps import report
+from components.ingest.cutting import CuttingTally, no_cutting
 from components.ingest.disk import mendable
 from components.ingest.logic import matched, runs_table
 from components.ingest.quirks import Quirks, folded
-from components.ingest.run_file import FileNotes, read_batches
+from components.ingest.recordings import Recordings, recordings
+from components.ingest.run_file import FileNotes, several_sentence
 from components.ingest.run_table import Run, read_run_table
-from components.ingest.sources import Source, file_digests, misnamed_files, resolve, run_files
+from components.ingest.sources import (
+    Source,
+    file_digests,
+    misnamed_files,
+    resolve,
+    run_table_file,
+)
 from components.ingest.writer import PartWriter
 
 _REPORT_SECONDS = 2.0
 
 
-def ingest(data: str, data_digest: str, *, allow_simulator: bool, output: Path) -> dict[str, Any]:
+def ingest(
+    data: str, data_digest: str, *, allow_simulator: bool, output: Path, dataset: str = ""
+) -> dict[str, Any]:
     """Read recordings into typed Parquet and return the manifest.
 
     Writes `part-*.parquet`, `runs.parquet` and `manifest.json` to `output`. The folder appears
@@ -36,6 +47,8 @@ def ingest(data: str, data_digest: str, *, allow_simulator: bool, output: Path) 
         data_digest: digest that the recordings must have; empty to take them as they are.
         allow_simulator: whether the simulator may stand in.
         output: folder to make.
+        dataset: the contract that reads them, as `contract.named` takes it; empty for the
+            dataset.toml beside them, else the mill's.
 
     Raises:
         ToolwearError: the recordings are missing or damaged, changed since the run was
@@ -47,68 +60,138 @@ def ingest(data: str, data_digest: str, *, allow_simulator: bool, output: Path) 
         with tempfile.TemporaryDirectory(
             dir=output.parent, prefix=f".{output.name}.", ignore_cleanup_errors=True
         ) as folder:
-            manifest = _ingest(data, data_digest, Path(folder), allow_simulator=allow_simulator)
+            scratch = Path(folder)
+            given = contract.resolve(dataset, None)
+            source = resolve(
+                data,
+                given.dataset.kaggle,
+                scratch / "simulated",
+                allow_simulator=allow_simulator,
+            )
+            manifest = _ingest(
+                source, contract.resolve(dataset, source.folder), data_digest, scratch
+            )
             shutil.rmtree(output, ignore_errors=True)
             (Path(folder) / "telemetry").replace(output)
     return manifest
 
 
-def _ingest(data: str, expected: str, scratch: Path, *, allow_simulator: bool) -> dict[str, Any]:
-    source = resolve(data, scratch / "simulated", allow_simulator=allow_simulator)
-    digests = file_digests(source.folder)
-    if expected and combined_digest(digests) != expected:
+def _ingest(source: Source, dataset: DataSet, expected: str, scratch: Path) -> dict[str, Any]:
+    digests = file_digests(source.folder, dataset)
+    digest = combined_digest(digests)
+    if expected and digest != expected:
         raise ToolwearError("the data changed since the run was submitted; submit the run again.")
-    whole = scratch / "telemetry"
+    whole, divided = scratch / "telemetry", scratch / "divided"
     whole.mkdir()
-    return _convert(source, digests, whole)
-
-
-def _convert(source: Source, digests: dict[str, str], folder: Path) -> dict[str, Any]:
-    files = run_files(source.folder)
-    file_digest_of = {number: digests[path.name] for number, path in files.items()}
-    table = read_run_table(source.folder / schema.RUN_TABLE_FILE)
-    runs, excluded = matched(table, file_digest_of)
-    quirks = Quirks(excluded=excluded, misnamed_files=misnamed_files(source.folder))
-    progress = _Progress(len(runs))
-    rows = {}
-    with PartWriter(folder) as writer:
-        for run in runs:
-            rows[run.number] = _convert_run(run, files[run.number], writer, quirks, progress)
-    pq.write_table(runs_table(runs, rows, file_digest_of), folder / "runs.parquet")
-    warnings = source.warnings + quirks.warnings()
-    manifest = {
+    divided.mkdir()
+    table_file = run_table_file(source.folder, dataset)
+    table, written = read_run_table(table_file, dataset)
+    found = recordings(source.folder, dataset, digests, divided)
+    reading = _Reading(found, dataset, whole)
+    reading.note_format(table_file.name, written)
+    reading.quirks.misnamed_files = misnamed_files(source.folder, dataset)
+    manifest = reading.convert(table)
+    warnings = source.warnings + manifest["warnings"]
+    manifest |= {
         "source": {"kind": source.kind, "location": source.location},
-        "digest": combined_digest(digests),
-        "rows": sum(rows.values()),
-        "runs": len(runs),
-        "quirks": quirks.as_json(),
+        "digest": digest,
+        "dataset": dataset.model_dump(mode="json"),
         "warnings": warnings,
     }
     for warning in warnings:
         report(warning)
     # Last: a folder without it is no telemetry.
-    jsonfile.write(folder / "manifest.json", manifest)
-    report(f"{manifest['rows']:,} rows of {len(runs)} runs from {source.kind} {source.location}")
+    jsonfile.write(whole / "manifest.json", manifest)
+    told = f"{manifest['rows']:,} rows of {manifest['runs']} runs"
+    report(f"{told} from {source.kind} {source.location}")
     return manifest
 
 
-def _convert_run(
-    run: Run, path: Path, writer: PartWriter, quirks: Quirks, progress: _Progress
-) -> int:
-    notes = FileNotes()
-    rows = 0
-    for batch in read_batches(path, notes):
-        quirks.count(batch)
-        writer.write(run.number, rows, folded(batch))
-        rows += batch.num_rows
-        progress.rows(batch.num_rows)
-    writer.end_run()
-    progress.runs += 1
-    if notes.bare_carriage_returns:
-        quirks.carriage_return_files.append(path.name)
-    if notes.columns_reordered:
-        quirks.reordered_files.append(path.name)
-    return rows
+class _Reading:
+    """Recordings on their way into typed Parquet, and what is noted of them."""
+
+    def __init__(self, found: Recordings, dataset: DataSet, folder: Path) -> None:
+        self.quirks = Quirks()
+        self._found = found
+        self._dataset = dataset
+        self._folder = folder
+        self._cutting = CuttingTally(dataset.rows.cutting)
+        self._formats: dict[str, list[str]] = {}
+
+    def note_format(self, name: str, told: str) -> None:
+        """Note how a file is written."""
+        self._formats.setdefault(told, []).append(name)
+
+    def convert(self, table: list[Run]) -> dict[str, Any]:
+        """Write the runs that have a label, look at those that have none, and return the notes."""
+        found = self._found
+        runs, excluded = matched(table, found.digests, found.names, self.quirks.misnamed_files)
+        self.quirks.excluded = excluded
+        rows, cutting = {}, {}
+        progress = _Progress(len(runs))
+        with PartWriter(self._folder) as writer:
+            for run in runs:
+                rows[run.number], cutting[run.number] = self._run(run, writer, progress)
+        labelled = {run.number for run in runs}
+        unlabelled = [self._unlabelled(n) for n in found.files if n not in labelled]
+        pq.write_table(
+            runs_table(runs, rows, cutting, found.digests), self._folder / "runs.parquet"
+        )
+        if found.notes is not None:
+            self._note(self._dataset.recordings.file, found.notes)
+        for told, names in self._formats.items():
+            report(f"{len(names)} files were read as: {told}")
+        limits = self._cutting.as_json()
+        warnings = self.quirks.warnings(self._dataset.recordings.files)
+        warnings += [entry["fault"] for entry in unlabelled if entry["fault"]]
+        warnings += [sentence] if (sentence := no_cutting(limits)) else []
+        return {
+            "rows": sum(rows.values()),
+            "runs": len(runs),
+            "unlabelled": unlabelled,
+            "formats": [{"format": told, "files": n} for told, n in self._formats.items()],
+            "cutting": limits,
+            "quirks": self.quirks.as_json(),
+            "warnings": warnings,
+        }
+
+    def _run(self, run: Run, writer: PartWriter, progress: _Progress) -> tuple[int, int]:
+        notes = FileNotes()
+        rows = cutting = 0
+        for batch in self._found.read(run.number, notes):
+            self.quirks.count(batch)
+            cutting += self._cutting.count(batch)
+            writer.write(run.number, rows, folded(batch))
+            rows += batch.num_rows
+            progress.rows(batch.num_rows)
+        writer.end_run()
+        progress.runs += 1
+        name = self._found.names[run.number]
+        if notes.several:
+            raise ToolwearError(several_sentence(name, notes))
+        if self._found.notes is None:
+            self._note(name, notes)
+        return rows, cutting
+
+    def _note(self, name: str, notes: FileNotes) -> None:
+        self.note_format(name, notes.format)
+        self.quirks.passed_over_columns.update(notes.passed_over)
+        if notes.bare_carriage_returns:
+            self.quirks.carriage_return_files.append(name)
+        if notes.columns_reordered:
+            self.quirks.reordered_files.append(name)
+
+    def _unlabelled(self, number: int) -> dict[str, Any]:
+        """Read a recording that nothing may learn from, and return what there is to say of it."""
+        notes, rows, fault = FileNotes(), 0, ""
+        name = self._found.names[number]
+        try:
+            for batch in self._found.read(number, notes):
+                rows += batch.num_rows
+            fault = several_sentence(name, notes) if notes.several else ""
+        except ToolwearError as error:
+            fault = str(error)  # it stops no run: it would not have been a part of it
+        return {"run": schema.run_id(number), "file": name, "rows": rows, "fault": fault}
 
 
 class _Progress:

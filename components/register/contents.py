@@ -101,10 +101,11 @@ def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
     samples = dataset.load(folders.features, feature_set)
     splits = pd.read_parquet(folders.split / "splits.parquet")
     train = folds(schema.KNOWN_RUNS, samples, splits)[0].train_index
+    made = jsonfile.read(folders.features / "manifest.json")
     description = {
         "name": name,
         "feature_set": feature_set,
-        "window": jsonfile.read(folders.features / "manifest.json")["window"],
+        **{name: made[name] for name in ("window", "cutting")},
         "inputs": [{"name": column, "dtype": "float64"} for column in samples.columns],
         "outputs": [{"name": PROBABILITY_OUTPUT, "dtype": "float64"}],
         "labels": list(schema.CLASSES),

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -39,10 +41,12 @@ class FeatureSpec:
     Attributes:
         feature_set: a key of `FEATURE_SETS`.
         window: cutting rows in a trailing window.
+        cutting: limits that a cutting row keeps, as in the contract of the data set.
     """
 
     feature_set: str
     window: int
+    cutting: tuple[str, ...]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -52,13 +56,18 @@ class FeatureSpec:
     @property
     def token(self) -> str:
         """The same as one word, for requests to the predictor."""
-        return f"{self.feature_set}:{self.window}"
+        return f"{self.feature_set}:{self.window}:{','.join(self.cutting)}"
 
     @classmethod
     def of_token(cls, token: str) -> FeatureSpec:
         """Return what a word of `token`'s form says."""
-        feature_set, _, window = token.partition(":")
-        return cls(feature_set, int(window))
+        feature_set, window, cutting = token.split(":", 2)
+        return cls(feature_set, int(window), tuple(cutting.split(",")))
+
+    @classmethod
+    def of_package(cls, description: Mapping[str, Any]) -> FeatureSpec:
+        """Return what the description of a package says."""
+        return cls(description["feature_set"], description["window"], tuple(description["cutting"]))
 
 
 @dataclass(frozen=True)
@@ -260,7 +269,7 @@ def computed(rows: RawRows, spec: FeatureSpec) -> Features:
     Raises:
         Refusal: no row ends a full window.
     """
-    table = compute(rows.frame, spec.window)
+    table = compute(rows.frame, spec.window, spec.cutting)
     features = Features(
         table[list(spec.columns)].to_numpy(dtype=np.float64),
         RAW,

@@ -141,7 +141,9 @@ class Parts:
             version=str(about["registered_version"]),
             digest=str(about["sha256"]),
             use=str(about["use"]),
-            spec=FeatureSpec(str(about["feature_set"]), int(about["window"])),
+            spec=FeatureSpec(
+                str(about["feature_set"]), int(about["window"]), tuple(about["cutting"])
+            ),
             features=tuple(about["features"]),
         )
 

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from components.core import schema
+from components.core import contract, schema
+from components.core.contract import DataSet, limit_columns
 from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.features import order
@@ -67,7 +68,7 @@ class Recording:
 
     def features(self, served: ServedModel) -> np.ndarray:
         """Return the model's features, float64 (rows, features); NaN where a row has none."""
-        table = compute(self.frame, served.spec.window)
+        table = compute(self.frame, served.spec.window, served.spec.cutting)
         return table[list(served.features)].to_numpy(dtype=np.float64)
 
 
@@ -102,45 +103,68 @@ def recorded(home: Home, run_id: str) -> Recording | None:
         float(about[schema.FEEDRATE]),
         float(about[schema.CLAMP_PRESSURE]),
         str(about[schema.CONDITION]),
+        contract.of(folder).rows.cutting,
     )
 
 
-def uploaded(content: bytes, name: str, feedrate: str, clamp_pressure: str) -> Recording:
-    """Return the recording of an uploaded CSV file.
+def dataset(home: Home) -> DataSet:
+    """Return the contract of the latest run's recordings; the mill's if there was none."""
+    folder = telemetry(home)
+    return contract.of(folder) if folder is not None else contract.default()
+
+
+def uploaded(
+    content: bytes, name: str, feedrate: str, clamp_pressure: str, dataset: DataSet
+) -> Recording:
+    """Return the recording of an uploaded file.
 
     Args:
         content: of the file, at most MOST_BYTES.
         name: of the file, for people.
         feedrate: mm/s, as typed.
         clamp_pressure: bar, as typed.
+        dataset: the contract of the recordings that are known.
 
     Raises:
-        ToolwearError: it is not a recording; the sentence says what to mend.
+        ToolwearError: it is not one recording; the sentence says what to mend.
     """
     feed = _number(feedrate, "feed rate", "mm/s")
     clamp = _number(clamp_pressure, "clamp pressure", "bar")
     with tempfile.TemporaryDirectory(prefix="toolwear-") as folder:
         path = Path(folder) / _NAME
         path.write_bytes(content)
-        rows = pa.Table.from_batches(list(read_batches(path, FileNotes())))
-    if rows.num_rows > MOST_ROWS:
+        notes = FileNotes()
+        # Packed files unpack to more than what was sent.
+        batches, count = [], 0
+        for batch in read_batches(path, dataset, notes):
+            batches.append(batch)
+            count += batch.num_rows
+            if count > MOST_ROWS:
+                raise ToolwearError(f"The file has more than {MOST_ROWS:,} rows; send one run.")
+    if notes.several:
         raise ToolwearError(
-            f"The file has {rows.num_rows:,} rows; send one run, at most {MOST_ROWS:,} rows."
+            f"{_NAME} holds more than one recording: {notes.several}; upload one at a time."
         )
+    rows = pa.Table.from_batches(batches)
     _check_complete(rows)
     frame = rows.to_pandas()
     frame[schema.PHASE] = frame[schema.PHASE].replace(schema.PHASE_SPELLINGS)
     _check_phases(frame[schema.PHASE])
     settings = {schema.FEEDRATE: feed, schema.CLAMP_PRESSURE: clamp}
-    found = _recording(name, frame, feed, clamp, "")
+    found = _recording(name, frame, feed, clamp, "", dataset.rows.cutting)
     return replace(found, warnings=tuple(contradictions(frame, settings)))
 
 
 def _recording(
-    name: str, frame: pd.DataFrame, feed: float, clamp: float, condition: str
+    name: str,
+    frame: pd.DataFrame,
+    feed: float,
+    clamp: float,
+    condition: str,
+    cutting: tuple[str, ...],
 ) -> Recording:
     frame = frame.assign(**{schema.FEEDRATE: feed, schema.CLAMP_PRESSURE: clamp})
-    plan = order.plan([frame[list(ORDER_COLUMNS)]])
+    plan = order.plan([frame[[*{*ORDER_COLUMNS, *limit_columns(cutting)}]]], cutting)
     if plan.restored:
         stored = np.argsort(plan.time_index(np.arange(len(frame))), kind="stable")
         frame = frame.iloc[stored].reset_index(drop=True)

@@ -222,6 +222,7 @@ class Explainer(StagedModel):
                 "features": list(explained.spec.columns),
                 "feature_set": explained.spec.feature_set,
                 "window": explained.spec.window,
+                "cutting": list(explained.spec.cutting),
                 "background_rows": len(explained.subject.background),
             },
         }

@@ -225,6 +225,7 @@ class Predictor(StagedModel):
                 "sha256": served.package.digest,
                 "feature_set": description["feature_set"],
                 "window": description["window"],
+                "cutting": description["cutting"],
                 "features": list(served.features),
                 "classes": description["labels"],
                 "not_sure": NOT_SURE,

@@ -21,7 +21,7 @@ class Served:
     Attributes:
         package: the package.
         features: names of the model's columns.
-        token: feature set and window in one word, as `serving.common.features` writes it.
+        token: feature set, window and limits of cutting, as `serving.common.features` writes them.
         onnx: the graph, loaded.
         abstention: when it is not sure.
         proof: which model this is; goes into every answer.
@@ -57,7 +57,10 @@ class Served:
         return cls(
             package=package,
             features=package.features,
-            token=f"{description['feature_set']}:{description['window']}",
+            token=(
+                f"{description['feature_set']}:{description['window']}:"
+                f"{','.join(description['cutting'])}"
+            ),
             onnx=onnx,
             abstention=Abstention.of(
                 package.features, description["abstention"], description["envelope"]

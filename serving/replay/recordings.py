@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from components.core import schema
-from components.core.errors import ToolwearError
+from components.core import contract, schema
 from components.features.order import plan
-from components.ingest.run_file import FileNotes, read_batches
+from components.ingest.recordings import Recordings, recordings
+from components.ingest.run_file import FileNotes
 from components.ingest.run_table import Run, read_run_table
+from components.ingest.sources import file_digests, run_table_file
 from serving.common.rows import RAW_ROW
 
 
@@ -59,16 +61,22 @@ def read(data: Path, run_ids: Collection[str] = ()) -> list[Recording]:
     Raises:
         ToolwearError: it is no such folder, or a file is damaged.
     """
-    table = data / schema.RUN_TABLE_FILE
-    if not table.is_file():
-        raise ToolwearError(f"{data} holds no {table.name}; give a folder of recordings.")
-    runs = [run for run in read_run_table(table) if not run_ids or run.run_id in run_ids]
-    return [_read(data / schema.RUN_FILE_PATTERN.format(number=run.number), run) for run in runs]
+    dataset = contract.resolve("", data)
+    table, _ = read_run_table(run_table_file(data, dataset), dataset)
+    with tempfile.TemporaryDirectory() as scratch:
+        found = recordings(data, dataset, file_digests(data, dataset), Path(scratch))
+        return [
+            _read(found, run, dataset.rows.cutting)
+            for run in table
+            if run.number in found.files
+            and run.condition is not None
+            and (not run_ids or run.run_id in run_ids)
+        ]
 
 
-def _read(path: Path, run: Run) -> Recording:
-    rows = pa.Table.from_batches(read_batches(path, FileNotes())).to_pandas()
-    rows = rows.iloc[np.argsort(plan([rows]).time_index(np.arange(len(rows))))]
+def _read(found: Recordings, run: Run, cutting: tuple[str, ...]) -> Recording:
+    rows = pa.Table.from_batches(found.read(run.number, FileNotes())).to_pandas()
+    rows = rows.iloc[np.argsort(plan([rows], cutting).time_index(np.arange(len(rows))))]
     rows = rows.reset_index(drop=True)
     rows[schema.FEEDRATE] = run.feedrate
     rows[schema.CLAMP_PRESSURE] = run.clamp_pressure

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.core import schema
 from components.core.digest import json_digest
 from components.core.errors import ToolwearError
-from components.ingest.sources import SIMULATED_FILE
+from components.ingest.sources import may_be_read
 from serving.trigger.watch import Signature, Watch
 
 SCHEME = "s3"
@@ -21,9 +19,6 @@ LATEST = "latest"  # link to the newest copy, which runs of other causes train o
 _POLL_SECONDS = 10.0
 _COPIES = 3  # the newest, and those of the runs at work and waiting
 _SECONDS, _ATTEMPTS = 10, 3
-_WANTED = re.compile(
-    rf"{re.escape(schema.RUN_TABLE_FILE)}|{re.escape(SIMULATED_FILE)}|experiment_\d{{2,}}\.csv"
-)
 _log = logging.getLogger("toolwear.trigger")
 
 
@@ -51,12 +46,19 @@ class BucketWatch(Watch):
         copies: folder in which each state that came to rest gets a folder.
         settle_seconds: how long the objects have to stay as they are before they count.
         known: tells whether recordings of this digest were trained on before.
+        dataset: contract that runs read them by, as JSON; empty for their own, else the mill's.
     """
 
     def __init__(
-        self, address: str, copies: Path, settle_seconds: float, known: Callable[[str], bool]
+        self,
+        address: str,
+        copies: Path,
+        settle_seconds: float,
+        known: Callable[[str], bool],
+        dataset: str,
     ) -> None:
-        super().__init__(settle_seconds, known, min(_POLL_SECONDS, max(1.0, settle_seconds / 3)))
+        poll = min(_POLL_SECONDS, max(1.0, settle_seconds / 3))
+        super().__init__(settle_seconds, known, dataset, poll)
         parts = urlsplit(address)
         self._address = address
         self._bucket = parts.netloc
@@ -81,7 +83,7 @@ class BucketWatch(Watch):
             for page in pages:
                 for item in page.get("Contents", []):
                     name = item["Key"].removeprefix(self._prefix)
-                    if _WANTED.fullmatch(name):
+                    if "/" not in name and may_be_read(name):
                         found.append((name, int(item["Size"]), str(item["ETag"])))
 
         return tuple(sorted(found)) if self._asked(read) else self._seen

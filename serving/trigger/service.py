@@ -151,11 +151,11 @@ def _dispatcher(options: Options, settings: dict[str, Any], store: Store) -> Dis
     backend, clock = _place(options, settings, store)
     settle = limits.settle_seconds if options.settle_seconds is None else options.settle_seconds
     watches: list[Watch] = []
-    known = backend.has_trained
+    known, dataset = backend.has_trained, str(settings.get("dataset", ""))
     if options.watch and is_bucket(options.watch):
-        watches.append(BucketWatch(options.watch, _copies(options), settle, known))
+        watches.append(BucketWatch(options.watch, _copies(options), settle, known, dataset))
     elif options.watch:
-        watches.append(FolderWatch(Path(options.watch).resolve(), settle, known))
+        watches.append(FolderWatch(Path(options.watch).resolve(), settle, known, dataset))
     return Dispatcher(
         store,
         backend,

@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
-from components.core import schema
+from components.core import contract
 from components.core.causes import Cause
 from components.core.errors import ToolwearError
-from components.ingest.sources import SIMULATED_FILE, run_files, source_digest
+from components.ingest.sources import may_be_read, source_digest
 from serving.trigger.store import Request
 
 _log = logging.getLogger("toolwear.trigger")
@@ -26,14 +26,20 @@ class Watch(ABC):
     Args:
         settle_seconds: how long they have to stay as they are before they count.
         known: tells whether recordings of this digest were trained on before.
+        dataset: contract that runs read them by, as JSON; empty for their own, else the mill's.
         poll_seconds: between two looks.
     """
 
     def __init__(
-        self, settle_seconds: float, known: Callable[[str], bool], poll_seconds: float = 0.0
+        self,
+        settle_seconds: float,
+        known: Callable[[str], bool],
+        dataset: str,
+        poll_seconds: float = 0.0,
     ) -> None:
         self._settle = settle_seconds
         self._known = known
+        self._dataset = dataset
         self._poll = poll_seconds
         self._next = 0.0
         self._seen: Signature = ()
@@ -52,7 +58,7 @@ class Watch(ABC):
             return None
         try:
             folder = self.brought(seen)
-            digest = source_digest(folder) if folder is not None else ""
+            digest = self._digest(folder) if folder is not None else ""
         except ToolwearError as error:
             _log.warning("the recordings are not whole yet: %s", error)
             self._read = seen
@@ -69,6 +75,9 @@ class Watch(ABC):
             {"data": str(folder)},
         )
 
+    def _digest(self, folder: Path) -> str:
+        return source_digest(folder, contract.resolve(self._dataset, folder))
+
     @property
     @abstractmethod
     def name(self) -> str:
@@ -84,10 +93,12 @@ class Watch(ABC):
 
 
 class FolderWatch(Watch):
-    """Looks at a folder with train.csv and experiment_NN.csv, there now or later."""
+    """Looks at a folder of recordings and their table, there now or later."""
 
-    def __init__(self, folder: Path, settle_seconds: float, known: Callable[[str], bool]) -> None:
-        super().__init__(settle_seconds, known)
+    def __init__(
+        self, folder: Path, settle_seconds: float, known: Callable[[str], bool], dataset: str
+    ) -> None:
+        super().__init__(settle_seconds, known, dataset)
         self._folder = folder
 
     @property
@@ -97,11 +108,9 @@ class FolderWatch(Watch):
 
     def signature(self) -> Signature:
         """Return the files' names, sizes and times."""
-        folder = self._folder
         try:
-            extra = [folder / schema.RUN_TABLE_FILE, folder / SIMULATED_FILE]
-            files = [*(path for path in extra if path.is_file()), *run_files(folder).values()]
-            about = [(path.name, path.stat()) for path in files]
+            files = sorted(path for path in self._folder.iterdir() if may_be_read(path.name))
+            about = [(path.name, path.stat()) for path in files if path.is_file()]
         except (FileNotFoundError, NotADirectoryError):
             return ()  # not there yet, or a file went while we looked
         return tuple((name, found.st_size, str(found.st_mtime_ns)) for name, found in about)

@@ -116,7 +116,7 @@ class Offline:
         rule = Abstention.of(
             self.package.features, description["abstention"], description["envelope"]
         )
-        spec = FeatureSpec(description["feature_set"], description["window"])
+        spec = FeatureSpec.of_package(description)
         for number, start in enumerate(range(0, len(recording.rows), REQUEST_ROWS), start=first):
             rows = recording.rows.iloc[start : start + REQUEST_ROWS].reset_index(drop=True)
             found = computed(RawRows(rows.astype({schema.FEEDRATE: float})), spec)

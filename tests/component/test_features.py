@@ -12,6 +12,7 @@ from kfp import dsl, local
 from kfp.dsl import Dataset
 
 from components.core import jsonfile, schema
+from components.core.contract import default, limit_columns
 from components.core.errors import ToolwearError
 from components.features import recording, step
 from components.features.component import features as features_component
@@ -22,6 +23,7 @@ from components.features.names import FEATURES_FOLDER
 from components.features.store import open_store, publish_online
 from components.features.telemetry import read_rows, read_runs
 
+CUTTING = default().rows.cutting
 WINDOW, STRIDE = 50, 25
 RUNS = [schema.run_id(number) for number in range(1, 19)]
 
@@ -38,7 +40,9 @@ def training_set(features: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def raw(telemetry: Path) -> pd.DataFrame:
-    return pd.concat([p for _, pieces in read_rows(telemetry) for p in pieces], ignore_index=True)
+    return pd.concat(
+        [p for _, pieces in read_rows(telemetry, CUTTING) for p in pieces], ignore_index=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +119,9 @@ def test_features_from_a_tail_of_raw_rows_are_those_trained_on(
         rows = rows.assign(**{schema.CLAMP_PRESSURE: runs[run].clamp_pressure})
         for at in np.flatnonzero(trained[schema.IS_WINDOW])[::9]:
             tail = rows.iloc[max(0, at - 150) : at + 1]
-            served = compute(tail[list(INPUT_COLUMNS)], WINDOW).iloc[-1]
+            served = compute(
+                tail[[*{*INPUT_COLUMNS, *limit_columns(CUTTING)}]], WINDOW, CUTTING
+            ).iloc[-1]
             expected = trained.iloc[at][list(FEATURE_COLUMNS)].astype(float)
             assert (served[list(FEATURE_COLUMNS)].astype(float) == expected).all()
 

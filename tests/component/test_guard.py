@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from components.core import jsonfile, schema
+from components.core.contract import default
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from components.core.home import Home
@@ -34,6 +35,9 @@ from components.ingest.step import ingest
 from components.promote import audit_log
 from components.promote.registry_state import champion_state
 from tests.bench_poison.attacks import RANDOM, TARGETED, WHOLE_RUNS, flipped
+
+CUTTING = default().rows.cutting
+
 
 pytestmark = pytest.mark.timeout(900)  # the first use of the trained home trains it
 
@@ -285,7 +289,7 @@ def test_a_copied_run_is_found_whole_and_in_part(
 
 def test_repeated_rows_are_found(recorded: pd.DataFrame, telemetry: Path, tmp_path: Path) -> None:
     def repeat(frame: pd.DataFrame) -> pd.DataFrame:
-        cut = frame[(frame[schema.RUN_ID] == "15") & is_cutting(frame)].iloc[:100]
+        cut = frame[(frame[schema.RUN_ID] == "15") & is_cutting(frame, CUTTING)].iloc[:100]
         return pd.concat([frame, cut]).sort_values(schema.RUN_ID, kind="stable")
 
     found = changed(recorded, telemetry, tmp_path / "t", repeat)

@@ -32,7 +32,7 @@ def events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_outputs_and_metadata_agree_with_the_artifact(data: Path) -> None:
     digest = source_digest(data)
-    task = ingest(data=str(data), data_digest=digest, allow_simulator=False)
+    task = ingest(data=str(data), data_digest=digest, dataset="", allow_simulator=False)
     telemetry = task.outputs["telemetry"]
     manifest = jsonfile.read(Path(telemetry.path) / "manifest.json")
     rows = sum(
@@ -50,7 +50,7 @@ def test_outputs_and_metadata_agree_with_the_artifact(data: Path) -> None:
 def test_a_users_mistake_ends_the_step_with_its_sentence(data: Path, events: Path) -> None:
     (data / "train.csv").unlink()
     with pytest.raises(RuntimeError, match="ingest"):
-        ingest(data=str(data), data_digest="", allow_simulator=False)
+        ingest(data=str(data), data_digest="", dataset="", allow_simulator=False)
     event = jsonfile.read(events / "ingest.json")
     assert event["state"] == "failed"
     assert event["user_error"] is True
@@ -59,6 +59,6 @@ def test_a_users_mistake_ends_the_step_with_its_sentence(data: Path, events: Pat
 
 def test_data_that_changed_since_submission_end_the_step(data: Path, events: Path) -> None:
     with pytest.raises(RuntimeError, match="ingest"):
-        ingest(data=str(data), data_digest="0" * 64, allow_simulator=False)
+        ingest(data=str(data), data_digest="0" * 64, dataset="", allow_simulator=False)
     reason = jsonfile.read(events / "ingest.json")["reason"]
     assert reason.startswith("the data changed since the run was submitted")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from components.core import jsonfile, schema
+from components.core.contract import default
 from components.features.dataset import TRAINING_SET
 from components.features.definitions import FEATURE_SETS
 from components.features.logic import samples
@@ -44,12 +45,12 @@ def audited(
 
 def _features(telemetry: Path, output: Path) -> None:
     """Write the training set without Feast, whose join has tests of its own."""
-    runs = read_runs(telemetry)
+    runs, counted = read_runs(telemetry), default().rows
     frames = []
-    for run_id, pieces in read_rows(telemetry):
+    for run_id, pieces in read_rows(telemetry, counted.cutting):
         rows = pd.concat(pieces, ignore_index=True)
         rows[schema.TIME_INDEX] = np.arange(len(rows), dtype=np.int64)
-        frames += list(samples([rows], runs[run_id], WINDOW, STRIDE))
+        frames += list(samples([rows], runs[run_id], WINDOW, STRIDE, counted))
     (output / TRAINING_SET).mkdir(parents=True)
     pd.concat(frames, ignore_index=True).to_parquet(output / TRAINING_SET / "part-00000.parquet")
 

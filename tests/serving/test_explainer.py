@@ -20,6 +20,7 @@ import pytest
 from kserve.model import InferenceVerb
 
 from components.core import schema
+from components.core.contract import default, limit
 from components.core.onnx_model import OnnxModel
 from components.core.package import (
     GOLDEN_FILE,
@@ -32,8 +33,6 @@ from components.core.package import (
 from components.core.reference import reference_bytes, row_keys
 from components.features.compute import compute
 from components.features.definitions import (
-    CUTTING_ABOVE,
-    CUTTING_BELOW,
     SPINDLE_VELOCITY,
     WINDOW_COLUMNS,
 )
@@ -51,6 +50,7 @@ from tests.packages import COLUMNS, forest, make_package, parts
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server, newest_features, wait_for
 
+CUTTING = default().rows.cutting
 EXPLAIN = f"/v1/models/{MODEL}:explain"
 SCHEMA = "/v1/explanations/schema"
 JSON = {"content-type": "application/json"}
@@ -524,7 +524,7 @@ async def test_a_model_of_windows_is_explained_at_the_last_of_the_rows_sent(
         return row
 
     found = await asked(rows)
-    wanted = compute(pd.DataFrame(rows), 50)[list(WINDOW_COLUMNS)].to_numpy(np.float64)[-1]
+    wanted = compute(pd.DataFrame(rows), 50, CUTTING)[list(WINDOW_COLUMNS)].to_numpy(np.float64)[-1]
     assert found["features"] == wanted.tolist()
     assert found["prediction"] == OnnxModel(package.model).worn(wanted[None])[0]
     assert found == await asked(rows[10:]), "a full window is enough"
@@ -561,8 +561,7 @@ def package_of_windows(root: Path) -> Package:
 def cutting_rows(count: int) -> list[dict[str, Any]]:
     numbers = np.random.default_rng(1).normal(size=(count, len(RAW_NUMBERS)))
     frame = pd.DataFrame(numbers, columns=list(RAW_NUMBERS))
-    for limits, step in ((CUTTING_BELOW, -1.0), (CUTTING_ABOVE, 1.0)):
-        for column, limit in limits.items():
-            frame[column] = limit + step
+    for one in map(limit, CUTTING):
+        frame[one.column] = one.value + (-1.0 if one.below else 1.0)
     frame[schema.PHASE] = "Layer 1 Up"
     return frame.to_dict("records")  # type: ignore[return-value]

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from components.core import schema
+from components.core.contract import default
 from components.core.errors import ToolwearError
 from components.features.compute import is_cutting
 from components.features.dataset import TRAINING_SET
@@ -16,6 +17,7 @@ from serving.common.rows import RawRows, parse_instances
 from serving.replay.recordings import Recording, read
 from serving.replay.scenarios import BUS_COLUMNS, DEAD_SENSOR, HEALTHY, SCENARIOS
 
+CUTTING = default().rows.cutting
 RUNS = ("02", "12", "18")
 
 
@@ -82,7 +84,9 @@ def test_a_scenario_changes_what_it_says_and_nothing_else(
         if name == "other_feed":
             assert set(after[schema.FEEDRATE]) == {item.feedrate * 1.5}
         # All of it still cuts: a scenario that empties the windows would prove nothing.
-        assert is_cutting(after).sum() == pytest.approx(is_cutting(before).sum(), rel=0.02)
+        assert is_cutting(after, CUTTING).sum() == pytest.approx(
+            is_cutting(before, CUTTING).sum(), rel=0.02
+        )
 
 
 def test_a_worn_tool_set_lower_stands_where_unworn_ones_do(recordings: list[Recording]) -> None:
@@ -90,7 +94,9 @@ def test_a_worn_tool_set_lower_stands_where_unworn_ones_do(recordings: list[Reco
     unworn = recordings[1].rows
 
     def depths(rows: pd.DataFrame) -> set[float]:
-        return set(rows.loc[is_cutting(rows), "Z1_ActualPosition"].value_counts().index[:3])
+        return set(
+            rows.loc[is_cutting(rows, CUTTING), "Z1_ActualPosition"].value_counts().index[:3]
+        )
 
     assert depths(lowered) == depths(unworn) == {27.5, 28.5, 29.5}
     assert SCENARIOS[HEALTHY].change(recordings[2]) is recordings[2]

@@ -24,6 +24,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 
 from components.core import schema
+from components.core.contract import default
 from components.core.onnx_model import OnnxModel
 from components.features import dataset
 from components.features.store import StoreDownError
@@ -46,7 +47,7 @@ from tests.serving.stack import Place, Stack, expected, is_ready, running, wait_
 
 V1, V2 = f"/v1/models/{MODEL}:predict", f"/v2/models/{MODEL}/infer"
 JSON = {"content-type": "application/json"}
-SPEC = FeatureSpec(schema.PUBLISHED, 50)
+SPEC = FeatureSpec(schema.PUBLISHED, 50, default().rows.cutting)
 
 
 @pytest.fixture(scope="module")

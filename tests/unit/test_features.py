@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core import schema
+from components.core.contract import default
 from components.core.errors import ToolwearError
 from components.features import windows
 from components.features.compute import compute
@@ -23,6 +24,8 @@ from components.features.definitions import (
 )
 from components.features.logic import Run, check_parameters, newest, samples
 
+COUNTED = default().rows
+CUTTING = COUNTED.cutting
 WINDOW = 20
 
 
@@ -77,12 +80,12 @@ def test_a_steady_signal_varies_by_nothing() -> None:
 
 def test_the_tail_that_serving_holds_gives_the_same_bits() -> None:
     rows = telemetry_rows(400)
-    whole = compute(rows, WINDOW)
+    whole = compute(rows, WINDOW, CUTTING)
     checked = 0
     for end in range(100, 400, 7):
         cutting = np.flatnonzero(whole[schema.IS_CUTTING].to_numpy()[: end + 1])
         tail = rows.iloc[cutting[-WINDOW] : end + 1]
-        last = compute(tail, WINDOW).iloc[-1]
+        last = compute(tail, WINDOW, CUTTING).iloc[-1]
         assert last.equals(whole.iloc[end])
         checked += int(whole[schema.IS_CUTTING].iloc[end])
     assert checked > 20
@@ -90,14 +93,16 @@ def test_the_tail_that_serving_holds_gives_the_same_bits() -> None:
 
 def test_later_rows_change_no_earlier_feature() -> None:
     rows = telemetry_rows(300)
-    before = compute(rows, WINDOW).iloc[:200]
+    before = compute(rows, WINDOW, CUTTING).iloc[:200]
     changed = rows.copy()
     changed.loc[200:, "S1_ActualAcceleration"] = 1e6
-    pd.testing.assert_frame_equal(compute(changed, WINDOW).iloc[:200], before, check_exact=True)
+    pd.testing.assert_frame_equal(
+        compute(changed, WINDOW, CUTTING).iloc[:200], before, check_exact=True
+    )
 
 
 def test_window_features_stand_on_cutting_rows_with_a_full_window_only() -> None:
-    found = compute(telemetry_rows(300), WINDOW)
+    found = compute(telemetry_rows(300), WINDOW, CUTTING)
     full = found[schema.IS_CUTTING] & (found[schema.IS_CUTTING].cumsum() >= WINDOW)
     assert 100 < full.sum() < 290
     complete = found[list(WINDOW_COLUMNS)].notna()
@@ -107,7 +112,7 @@ def test_window_features_stand_on_cutting_rows_with_a_full_window_only() -> None
 
 def test_published_features_are_the_columns_as_they_stand() -> None:
     rows = telemetry_rows(30)
-    found = compute(rows, WINDOW)
+    found = compute(rows, WINDOW, CUTTING)
     pd.testing.assert_frame_equal(
         found[list(PUBLISHED_COLUMNS)], rows[list(PUBLISHED_COLUMNS)], check_exact=True
     )
@@ -116,7 +121,7 @@ def test_published_features_are_the_columns_as_they_stand() -> None:
 def test_a_missing_column_is_named() -> None:
     rows = telemetry_rows(30).drop(columns="S1_OutputPower")
     with pytest.raises(ToolwearError, match="lacks the column 'S1_OutputPower'"):
-        compute(rows, WINDOW)
+        compute(rows, WINDOW, CUTTING)
 
 
 def chunks(rows: pd.DataFrame, size: int) -> Iterator[pd.DataFrame]:
@@ -127,13 +132,17 @@ def chunks(rows: pd.DataFrame, size: int) -> Iterator[pd.DataFrame]:
 def test_chunks_make_no_difference(size: int) -> None:
     rows = telemetry_rows(120)
     run = Run("01", 120, 6.0, 2.5, 1)
-    (whole,) = samples([rows], run, WINDOW, stride=5)
-    chunked = pd.concat(samples(chunks(rows, size), run, WINDOW, stride=5), ignore_index=True)
+    (whole,) = samples([rows], run, WINDOW, stride=5, counted=COUNTED)
+    chunked = pd.concat(
+        samples(chunks(rows, size), run, WINDOW, stride=5, counted=COUNTED), ignore_index=True
+    )
     pd.testing.assert_frame_equal(chunked, whole, check_exact=True)
 
 
 def test_samples_carry_their_keys_and_every_stride_th_window() -> None:
-    (found,) = samples([telemetry_rows(300)], Run("01", 300, 6.0, 2.5, 1), WINDOW, stride=5)
+    (found,) = samples(
+        [telemetry_rows(300)], Run("01", 300, 6.0, 2.5, 1), WINDOW, stride=5, counted=COUNTED
+    )
     assert list(found.columns[: len(schema.KEY_COLUMNS)]) == list(schema.KEY_COLUMNS)
     assert set(found.columns) == {*schema.KEY_COLUMNS, *FEATURE_COLUMNS}
     assert found[schema.SAMPLE_ID].iloc[7] == schema.sample_id("01", 7)
@@ -147,13 +156,13 @@ def test_samples_carry_their_keys_and_every_stride_th_window() -> None:
 def test_the_newest_row_to_serve_has_a_full_window_if_there_is_one() -> None:
     rows = telemetry_rows(100)
     rows.loc[90:, "Z1_ActualPosition"] = 119.0  # back home
-    (found,) = samples([rows], Run("01", 100, 6.0, 2.5, 1), WINDOW, stride=5)
+    (found,) = samples([rows], Run("01", 100, 6.0, 2.5, 1), WINDOW, stride=5, counted=COUNTED)
     last_cutting = int(np.flatnonzero(found[schema.IS_CUTTING])[-1])
     assert newest(found, None)[schema.ROW].tolist() == [last_cutting]
     assert newest(found.iloc[50:], newest(found.iloc[:50], None))[schema.ROW].tolist() == [
         last_cutting
     ]
-    (short,) = samples([rows], Run("01", 100, 6.0, 2.5, 1), window=99, stride=5)
+    (short,) = samples([rows], Run("01", 100, 6.0, 2.5, 1), window=99, stride=5, counted=COUNTED)
     assert newest(short, None)[schema.ROW].tolist() == [last_cutting]
 
 

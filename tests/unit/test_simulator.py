@@ -16,6 +16,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
 
 from components.core import jsonfile, schema
+from components.core.contract import default
 from components.core.digest import tree_digest
 from components.core.errors import ToolwearError
 from components.features.compute import is_cutting
@@ -26,6 +27,7 @@ from components.ingest.simulator.digits import three_digits
 from components.ingest.simulator.program import program, way
 from components.ingest.sources import SIMULATED_FILE
 
+CUTTING = default().rows.cutting
 DEPTH, PLACE = "Z1_ActualPosition", "X1_ActualPosition"
 RIPPLE, POWER, SENSOR = "S1_ActualAcceleration", "S1_OutputPower", "S1_OutputCurrent"
 LENGTHS = [1055, 1668, 1521, 532, 462, 1296, 565, 605, 740]
@@ -60,7 +62,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 def _cutting(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[is_cutting(rows)]
+    return rows[is_cutting(rows, CUTTING)]
 
 
 # --- what it looks like ----------------------------------------------------------------------
@@ -233,7 +235,7 @@ def test_drift_holds_from_its_run_on(tmp_path: Path) -> None:
     assert shift["X1_OutputCurrent"].unique().tolist() == [-4.0]
     ratio = after.loc[late, "X1_OutputVoltage"].sum() / before.loc[late, "X1_OutputVoltage"].sum()
     assert ratio == pytest.approx(1.01, abs=0.002)
-    worn = late & (before[schema.LABEL] == 1) & is_cutting(before)
+    worn = late & (before[schema.LABEL] == 1) & is_cutting(before, CUTTING)
     assert shift.loc[worn, DEPTH].median() == pytest.approx(-0.2)
     unworn = late & (before[schema.LABEL] == 0)
     assert (shift.loc[unworn, DEPTH] == 0).all()

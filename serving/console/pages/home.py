@@ -211,7 +211,8 @@ class HomePages:
 
     def _judge(self, content: bytes, name: str, fields: dict[str, str]) -> Look:
         feed, clamp = (fields.get(setting, "") for setting in schema.SETTING_COLUMNS)
-        return look(self._console, recordings.uploaded(content, name, feed, clamp))
+        dataset = recordings.dataset(self._console.home)
+        return look(self._console, recordings.uploaded(content, name, feed, clamp, dataset))
 
     def _page(
         self,
