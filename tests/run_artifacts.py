@@ -58,7 +58,7 @@ def make_run(root: Path, seed: int = 0, noise: float = 0.0, data_seed: int = 0) 
         run.features / "manifest.json",
         {
             "window": 50,
-            "cutting": list(default().rows.cutting),
+            "dataset": default().model_dump(mode="json"),
             "stride": 25,
             "restored_order": True,
             "digest": f"features-{data_seed}",

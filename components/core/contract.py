@@ -301,9 +301,9 @@ def resolve(given: str, folder: Path | None) -> DataSet:
     return default()
 
 
-def of(telemetry: Path) -> DataSet:
-    """Return the contract that a telemetry folder was read by."""
-    return DataSet.model_validate(jsonfile.read(telemetry / "manifest.json")["dataset"])
+def of(folder: Path) -> DataSet:
+    """Return the contract that an output of the ingest or features step was made by."""
+    return DataSet.model_validate(jsonfile.read(folder / "manifest.json")["dataset"])
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from components.core import schema
+from components.core.contract import Published
 from components.core.metrics import LEVEL, REPLICATES, binary_metrics, bootstrap, judge_runs, wilson
-from components.evaluate.published import Figures as Published
 from components.evaluate.published import compare
 
 Figures = dict[str, Any]
 
 
-def known_runs(rows: pd.DataFrame, seed: int, published: Published) -> Figures:
+def known_runs(rows: pd.DataFrame, seed: int, published: Published | None) -> Figures:
     """Return figures over rows: the split is over rows, and so is the claim.
 
     Args:

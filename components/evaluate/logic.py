@@ -11,14 +11,13 @@ import pandas as pd
 
 from components.core import schema
 from components.core.abstention import Abstention
+from components.core.contract import Published
 from components.core.errors import ToolwearError
 from components.core.metrics import LEVEL
 from components.core.onnx_model import OnnxModel
 from components.core.steps import report
 from components.core.thresholds import Thresholds
 from components.evaluate import agreement, band, behaviour, figures, not_sure, searches
-from components.evaluate.published import Figures as Published
-from components.evaluate.published import published_of
 from components.evaluate.statements import statements
 from components.evaluate.unseen import Rows, on_unseen_runs
 from components.features.dataset import Samples
@@ -40,7 +39,7 @@ class Evidence:
         permutation: of `training.json`.
         session: columns that tell when a run was recorded, as audited.
         adjacent: share of the test rows recorded beside a training row, as audited.
-        data_digest: of the recordings.
+        published: figures of others on these recordings, if there are any.
         leaks: what the audit holds against the row features on new settings.
         search: of `search.json`.
         left_out: by protocol, why its question is not asked, as audited.
@@ -55,7 +54,7 @@ class Evidence:
     permutation: Mapping[str, Any]
     session: Sequence[str]
     adjacent: float
-    data_digest: str
+    published: Published | None
     leaks: Sequence[str]
     search: Mapping[str, Any]
     left_out: Mapping[str, str]
@@ -91,7 +90,7 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
     keys = samples.frame.drop_duplicates(schema.RUN_ID)
     settings = dict(zip(keys[schema.RUN_ID], keys[schema.SETTING], strict=True))
     asked = evidence.predictions[~evidence.predictions["protocol"].isin(list(evidence.left_out))]
-    protocols, further = _figures(asked, settings, seed, published_of(evidence.data_digest))
+    protocols, further = _figures(asked, settings, seed, evidence.published)
 
     report("choosing when to say 'not sure', without the test rows")
     abstention, rule = _abstention(evidence, training, limits)
@@ -163,7 +162,7 @@ def _check(evidence: Evidence) -> None:
 
 
 def _figures(
-    predictions: pd.DataFrame, settings: dict[str, str], seed: int, published: Published
+    predictions: pd.DataFrame, settings: dict[str, str], seed: int, published: Published | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     protocols: dict[str, Any] = {name: {} for name in schema.PROTOCOLS}
     further: dict[str, Any] = {name: {} for name in schema.PROTOCOLS}

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
-from components.core import jsonfile, schema
+from components.core import contract, jsonfile, schema
 from components.core.onnx_model import OnnxModel
 from components.core.steps import report
 from components.core.thresholds import thresholds
@@ -60,7 +60,7 @@ def evaluate(
         permutation=jsonfile.read(models / "training.json")["permutation"],
         session=[item["column"] for item in audit["session_fingerprint"]],
         adjacent=audit["neighbours"]["adjacent_share"],
-        data_digest=data_digest,
+        published=contract.published(contract.of(features), data_digest),
         leaks=audit["protocols"][schema.NEW_SETTING][schema.PUBLISHED]["reasons"],
         search=jsonfile.read(automl / "search.json"),
         left_out=audit["left_out"],

@@ -51,7 +51,8 @@ def features(
     Raises:
         ToolwearError: window or stride cannot be, or no row counts as cutting.
     """
-    counted = contract.of(telemetry).rows
+    dataset = contract.of(telemetry)
+    counted = dataset.rows
     source = jsonfile.read(telemetry / "manifest.json")
     if sentence := no_cutting(source["cutting"]):
         raise ToolwearError(sentence)
@@ -85,12 +86,11 @@ def features(
         "restored_order": restore_order,
         "window": window,
         "stride": stride,
-        "cutting": list(counted.cutting),
-        "judged": list(counted.judged),
     }
     code = files_digest(ROOT, [ROOT / path for path in _CODE])
     manifest = {
         **settings,
+        "dataset": source["dataset"],
         "feature_sets": {name: list(chosen.columns) for name, chosen in FEATURE_SETS.items()},
         "feature_set_reasons": {name: chosen.why for name, chosen in FEATURE_SETS.items()},
         "rows": writer.rows,
@@ -98,7 +98,7 @@ def features(
         "runs_without_windows": [run_id for run_id, count in windows.items() if count == 0],
         "order": orders,
         "feature_code_digest": code,
-        "digest": json_digest([source["digest"], source["dataset"]["columns"], settings, code]),
+        "digest": json_digest([source["digest"], dataset.content, settings, code]),
     }
     jsonfile.write(output / "manifest.json", manifest)
     return manifest

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.core import jsonfile, schema
+from components.core import contract, jsonfile, schema
 from components.core.abstention import Abstention
 from components.core.onnx_model import PROBABILITY_OUTPUT, OnnxModel
 from components.core.onnx_trees import tree_nodes
@@ -101,11 +101,11 @@ def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
     samples = dataset.load(folders.features, feature_set)
     splits = pd.read_parquet(folders.split / "splits.parquet")
     train = folds(schema.KNOWN_RUNS, samples, splits)[0].train_index
-    made = jsonfile.read(folders.features / "manifest.json")
     description = {
         "name": name,
         "feature_set": feature_set,
-        **{name: made[name] for name in ("window", "cutting")},
+        "window": jsonfile.read(folders.features / "manifest.json")["window"],
+        "cutting": list(contract.of(folders.features).rows.cutting),
         "inputs": [{"name": column, "dtype": "float64"} for column in samples.columns],
         "outputs": [{"name": PROBABILITY_OUTPUT, "dtype": "float64"}],
         "labels": list(schema.CLASSES),

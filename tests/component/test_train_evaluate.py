@@ -13,12 +13,12 @@ from kfp import dsl, local
 from kfp.dsl import Artifact, Dataset, Model
 
 from components.core import jsonfile, schema
+from components.core.contract import default
 from components.core.errors import ToolwearError
 from components.core.onnx_model import OnnxModel
 from components.core.thresholds import thresholds
 from components.evaluate.component import evaluate
 from components.evaluate.logic import Evidence, evaluate_all
-from components.evaluate.published import RECORDINGS
 from components.evaluate.step import calibration_rows
 from components.features.dataset import load
 from components.ingest.sources import source_digest
@@ -26,6 +26,7 @@ from components.split.protocols import assign, folds
 from components.train.component import train
 from components.train.step import train as train_step
 
+PUBLISHED = default().published
 SEED, PERMUTATIONS = 0, 2
 SEARCH: dict[str, Any] = {
     "ensemble": [{"classifier": "random_forest"}],
@@ -114,7 +115,7 @@ def evaluation(
             split=dsl.importer(artifact_uri=split, artifact_class=Artifact).output,
             models=dsl.importer(artifact_uri=models, artifact_class=Model).output,
             automl=dsl.importer(artifact_uri=automl, artifact_class=Model).output,
-            data_digest=RECORDINGS,
+            data_digest=PUBLISHED.digest if PUBLISHED else "",
             seed=SEED,
         )
 
@@ -143,7 +144,7 @@ def evidence(features: Path, split: Path, models: Path, automl: Path) -> Evidenc
         permutation=jsonfile.read(models / "training.json")["permutation"],
         session=[],
         adjacent=0.95,
-        data_digest=RECORDINGS,
+        published=PUBLISHED,
         leaks=[],
         search=SEARCH,
         left_out={},
@@ -280,7 +281,7 @@ def test_the_published_figures_are_of_the_recordings_at_hand(real_data: Path) ->
 def test_other_recordings_have_nothing_published_beside_them(evidence: Evidence) -> None:
     known = evidence.predictions[evidence.predictions["protocol"] == schema.KNOWN_RUNS]
     found = evaluate_all(
-        dataclasses.replace(evidence, predictions=known, data_digest="0" * 64), thresholds(), SEED
+        dataclasses.replace(evidence, predictions=known, published=None), thresholds(), SEED
     )
     for figures in found.metrics["protocols"][schema.KNOWN_RUNS].values():
         assert figures["published"] is None

@@ -8,8 +8,9 @@ import pytest
 
 from components.core import schema
 from components.core.abstention import Abstention
+from components.core.contract import default
 from components.core.metrics import wilson
-from components.evaluate import band, figures, published
+from components.evaluate import band, figures
 from components.evaluate.kubeflow import roc_points
 from components.evaluate.plots import confusion_counts
 
@@ -99,7 +100,7 @@ def test_runs_are_the_unit_when_runs_are_left_out() -> None:
 def test_known_runs_have_an_interval_around_each_figure() -> None:
     y, p = _answers(500)
     rows = _rows(p.tolist(), y.tolist(), ["01"] * 500)
-    found = figures.known_runs(rows, 0, published.published_of(published.RECORDINGS))
+    found = figures.known_runs(rows, 0, default().published)
     for name in ("accuracy", "precision", "recall", "f1", "mcc", "auc", "log_loss", "brier"):
         low, high = found["interval"][name]
         assert low <= found[name] <= high

@@ -293,8 +293,10 @@ def test_limits_that_no_row_keeps_are_told_with_what_the_data_has(
 
 # --- missing numbers, damage ---------------------------------------------------------------------
 
-SPELLINGS = ("", "NAN", "Nan", "nan", "-nan", "NA", "N/A", "n/a", "null", "NULL", "None", "-", "?")
-SPELLINGS += ("#N/A", "1.#QNAN", "-1.#IND", "#DIV/0!", " NaN ", " n/a", "<NA>", "NaT", "missing")
+SPELLINGS = (
+    *("", "NAN", "Nan", "nan", "-nan", "NA", "N/A", "n/a", "null", "NULL", "None", "-", "?"),
+    *("#N/A", "1.#QNAN", "-1.#IND", "#DIV/0!", " NaN ", " n/a", "<NA>", "NaT", "missing"),
+)
 
 
 def test_every_spelling_of_a_missing_number_is_counted(data: Path, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.core import schema
+from components.core import contract, schema
+from components.core.contract import default
 from components.core.metrics import wilson
 from components.core.thresholds import thresholds
 from components.evaluate import not_sure, published, searches
@@ -15,7 +16,7 @@ from components.evaluate.statements import statements
 from components.evaluate.unseen import Rows, on_unseen_runs
 
 FOREST, SEARCH = schema.RANDOM_FOREST, schema.AUTO_SKLEARN
-PUBLISHED = published.published_of(published.RECORDINGS)
+PUBLISHED = default().published
 
 
 def compared(model: str, errors: int, n: int = 3504) -> dict[str, Any]:
@@ -54,9 +55,10 @@ def test_published_figures_are_an_estimate_with_an_interval_of_their_own() -> No
 
 
 def test_other_recordings_have_no_published_figures() -> None:
-    other = published.published_of("0" * 64)
-    assert not other
-    assert published.compare(FOREST, 22, 3504, other) is None
+    assert PUBLISHED is not None
+    assert contract.published(default(), PUBLISHED.digest) == PUBLISHED
+    assert contract.published(default(), "0" * 64) is None
+    assert published.compare(FOREST, 22, 3504, None) is None
 
 
 def band(**changes: Any) -> dict[str, Any]:
