@@ -46,6 +46,7 @@ KINDS = (
     "binary",
     "undefined",
     "mixed",
+    "several_recordings",
     "phase",
     "run_id",
     "timestamp",

@@ -18,6 +18,7 @@ from components.core import schema
 from serving.common import matrix
 from serving.common.limits import ROWS
 from serving.common.refusal import Refusal
+from serving.common.request_id import RECORDING_ID
 
 TIMESTAMP = "timestamp"  # beside run_id: as of when the features are wanted
 RAW_NUMBERS = (*schema.NUMERIC_COLUMNS, *schema.SETTING_COLUMNS)
@@ -28,6 +29,7 @@ _ENTITY_KEYS = frozenset({schema.RUN_ID, TIMESTAMP})
 _NUMBERS = {int, float}
 _RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PHASES = frozenset(schema.PHASES)
+_DIVIDING = frozenset({"recording", "recording_id", "run", "experiment", "tool", "no", "id"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +170,13 @@ def _numbers(instances: list[dict[str, Any]], names: tuple[str, ...]) -> np.ndar
 def _telemetry(numbers: np.ndarray, phases: Sequence[Any]) -> RawRows:
     """Return raw rows; `numbers` is (columns, rows)."""
     _check_finite(numbers, RAW_NUMBERS)
+    for name in schema.SETTING_COLUMNS:
+        values = numbers[RAW_NUMBERS.index(name)]
+        other = np.flatnonzero(values != values[0])
+        if len(other):
+            raise _several(
+                f'"{name}" is {values[0]:g} in row 0 and {values[other[0]]:g} in row {other[0]}'
+            )
     frame = pd.DataFrame(numbers.T, columns=list(RAW_NUMBERS))
     frame[schema.PHASE] = [_phase(row, phase) for row, phase in enumerate(phases)]
     return RawRows(frame)
@@ -284,11 +293,23 @@ def _check_keys(
     found: Any, known: frozenset[str], required: tuple[str, ...], where: str, what: str
 ) -> None:
     unknown = sorted(found - known)
+    if any(name == schema.RUN_ID or name.lower() in _DIVIDING for name in unknown) or (
+        known is _ENTITY_KEYS and _RAW_KEYS.intersection(unknown)
+    ):
+        raise _several(f"{where} has a column that tells recordings apart")
     if unknown:
         raise Refusal("name", f'{where} has the unknown {what} "{unknown[0][:40]}".')
     missing = [name for name in required if name not in found]
     if missing:
         raise Refusal("name", f'{where} lacks the {what} "{missing[0]}".')
+
+
+def _several(why: str) -> Refusal:
+    return Refusal(
+        "several_recordings",
+        f"{why}, but a request's rows are of one recording; send each recording's rows in a "
+        f"request of its own, and name it in the header {RECORDING_ID}.",
+    )
 
 
 def _too_many(rows: int) -> Refusal:

@@ -449,6 +449,16 @@ def test_a_column_divides_recordings_wherever_their_rows_stand(
         read(data, tmp_path)
 
 
+def test_an_upload_is_read_in_any_form_and_one_recording_at_a_time(data: Path) -> None:
+    from serving.console.recordings import uploaded
+
+    text = frame_of(1).to_csv(index=False, sep=";", decimal=",")
+    found = uploaded(gzip.compress(text.encode()), "a.csv.gz", "6", "4", contract.default())
+    assert len(found.frame) == 12
+    with pytest.raises(ToolwearError, match=r"more than one recording: its phases start again"):
+        uploaded(_both(data).to_csv(index=False).encode(), "b.csv", "6", "4", contract.default())
+
+
 def test_phases_of_one_recording_never_go_back(real_data: Path) -> None:
     for path in sorted(real_data.glob("experiment_*.csv")):
         assert phase_restart(pd.read_csv(path)[schema.PHASE].tolist()) is None
