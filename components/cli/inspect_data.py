@@ -54,6 +54,7 @@ def _read(parameters: RunParameters) -> tuple[dict[str, Any], list[dict[str, Any
     import pyarrow.parquet as pq
 
     from components.ingest.step import ingest
+    from components.validate import contradictions
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "telemetry"
@@ -64,6 +65,10 @@ def _read(parameters: RunParameters) -> tuple[dict[str, Any], list[dict[str, Any
             output=folder,
             dataset=parameters.dataset,
         )
+        manifest["warnings"] += [
+            f"The telemetry contradicts the table. {said}"
+            for said in contradictions.of_table(folder)
+        ]
         return manifest, pq.read_table(folder / "runs.parquet").to_pylist()
 
 

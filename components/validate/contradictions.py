@@ -7,16 +7,16 @@ exactly what their table says; beside it, rapid moves and other programs' feeds 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from components.core import schema
+from components.core import contract, schema
+from components.core.contract import limit_columns
 from components.features.compute import is_cutting
-from components.features.definitions import CUTTING_ABOVE, CUTTING_BELOW
 from components.features.telemetry import read_rows, read_runs
 
 _TOLERANCE = 0.02  # of the stated feed rate; a reading has three digits
@@ -62,18 +62,21 @@ def _counted(values: np.ndarray) -> dict[float, int]:
     return counted
 
 
-def contradictions(frame: pd.DataFrame, settings: Mapping[str, float]) -> list[str]:
+def contradictions(
+    frame: pd.DataFrame, settings: Mapping[str, float], limits: Sequence[str]
+) -> list[str]:
     """Return a clause for each stated setting that the rows of a recording contradict.
 
     Args:
         frame: rows of one recording; what it lacks contradicts nothing.
         settings: stated values by the names of `schema.SETTING_COLUMNS`.
+        limits: of cutting rows, as in the data set's contract.
     """
     stated = settings.get(schema.FEEDRATE)
     if stated is None or schema.CURRENT_FEEDRATE not in frame:
         return []
-    told_apart = {*CUTTING_BELOW, *CUTTING_ABOVE} <= set(frame)
-    cutting = is_cutting(frame) if told_apart else np.zeros(len(frame), dtype=bool)
+    told_apart = set(limit_columns(limits)) <= set(frame)
+    cutting = is_cutting(frame, limits) if told_apart else np.zeros(len(frame), dtype=bool)
     readings = Readings()
     readings.add(frame[schema.CURRENT_FEEDRATE].to_numpy(dtype=float), cutting)
     said = readings.contradiction(float(stated))
@@ -87,11 +90,12 @@ def of_table(telemetry: Path) -> list[str]:
         telemetry: output folder of the ingest step.
     """
     found = []
-    runs = read_runs(telemetry)
-    for run_id, pieces in read_rows(telemetry):
+    runs, limits = read_runs(telemetry), contract.of(telemetry).rows.cutting
+    for run_id, pieces in read_rows(telemetry, limits):
         readings = Readings()
         for frame in pieces:
-            readings.add(frame[schema.CURRENT_FEEDRATE].to_numpy(dtype=float), is_cutting(frame))
+            cutting = is_cutting(frame, limits)
+            readings.add(frame[schema.CURRENT_FEEDRATE].to_numpy(dtype=float), cutting)
         if said := readings.contradiction(runs[run_id].feedrate):
             found.append(f"Run {run_id}: {said}; check the table of runs.")
     return found

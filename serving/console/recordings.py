@@ -152,7 +152,7 @@ def uploaded(
     _check_phases(frame[schema.PHASE])
     settings = {schema.FEEDRATE: feed, schema.CLAMP_PRESSURE: clamp}
     found = _recording(name, frame, feed, clamp, "", dataset.rows.cutting)
-    return replace(found, warnings=tuple(contradictions(frame, settings)))
+    return replace(found, warnings=tuple(contradictions(frame, settings, dataset.rows.cutting)))
 
 
 def _recording(
