@@ -7,43 +7,30 @@ is the whole contract as JSON, so that a cluster needs no file of this machine.
 from __future__ import annotations
 
 import codecs
-import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from components.core import jsonfile, schema
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
+from components.core.limits import limit, number_column
+from components.core.wrong_value import sentence
 
 FILE = "dataset.toml"
 FOLDER = ROOT / "datasets"
 DEFAULT = "cnc_mill"
 ID = "{id}"
-_LIMIT = re.compile(r"\s*(\w+)\s*([<>])\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*")
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
-
-
-def _column(name: str) -> str:
-    if name not in schema.NUMERIC_COLUMNS:
-        raise ValueError(f"'{name}' is no column of numbers{_near(name, schema.NUMERIC_COLUMNS)}")
-    return name
 
 
 def _raw_column(name: str) -> str:
-    return name if name == schema.PHASE else _column(name)
+    return name if name == schema.PHASE else number_column(name)
 
 
 def _phase(name: str) -> str:
@@ -65,7 +52,7 @@ def _limit(text: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1)]
-Column = Annotated[str, AfterValidator(_column)]
+Column = Annotated[str, AfterValidator(number_column)]
 
 
 class _Table(BaseModel):
@@ -216,41 +203,6 @@ class DataSet(_Table):
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
 
-@dataclass(frozen=True)
-class Limit:
-    """One condition on a column; `below` tells which side of `value` is meant."""
-
-    column: str
-    below: bool
-    value: float
-
-    def holds(self, values: np.ndarray) -> np.ndarray:
-        """Return for each value of the column whether it keeps the condition; NaN does not."""
-        return values < self.value if self.below else values > self.value
-
-
-@cache
-def limit(text: str) -> Limit:
-    """Return what a condition such as "Z1_ActualPosition < 30.2" says.
-
-    Raises:
-        ValueError: it says nothing, or speaks of a column that there is not.
-    """
-    match = _LIMIT.fullmatch(text)
-    try:
-        value = float(match[3]) if match else None
-    except ValueError:
-        value = None
-    if match is None or value is None:
-        raise ValueError(f"'{text}' is no limit; write one like 'Z1_ActualPosition < 30.2'")
-    return Limit(_column(match[1]), match[2] == "<", value)
-
-
-def limit_columns(cutting: Iterable[str]) -> tuple[str, ...]:
-    """Return the columns that conditions speak of."""
-    return tuple(dict.fromkeys(limit(text).column for text in cutting))
-
-
 def published(dataset: DataSet, digest: str) -> Published | None:
     """Return the published figures if they were made on the data of this digest, else None."""
     found = dataset.published
@@ -330,7 +282,7 @@ def _checked(values: Any, source: str) -> DataSet:
     try:
         return DataSet.model_validate(merged)
     except ValidationError as error:
-        raise ToolwearError(f"{source}: {_sentence(error)}") from None
+        raise ToolwearError(f"{source}: {sentence(error, DataSet)}") from None
 
 
 def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -340,30 +292,3 @@ def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
         merged[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
     return merged
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = [str(part) for part in first["loc"] if part != "[key]"]
-    key = ".".join(where)
-    if first["type"] == "extra_forbidden":
-        known = _keys(where[:-1])
-        near = _near(where[-1], known) or f"; the keys are {', '.join(known)}"
-        return f"there is no key '{key}'{near}{'' if near.endswith('?') else '.'}"
-    if first["type"] == "missing":
-        return f"the key '{key}' is missing."
-    said = first["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"'{key}' is wrong: {said[:1].lower()}{said[1:]}."
-
-
-def _keys(where: list[str]) -> list[str]:
-    """Return the keys that the schema knows at a place."""
-    whole = DataSet.model_json_schema()
-    found: dict[str, Any] = whole
-    for part in where:
-        found = found.get("properties", {}).get(part) or found.get("additionalProperties", {})
-        reference = found.get("$ref") or next(
-            (item["$ref"] for item in found.get("anyOf", ()) if "$ref" in item), None
-        )
-        found = whole["$defs"][reference.rsplit("/", 1)[1]] if reference else found
-    return list(found.get("properties", {}))

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from components.core import schema
-from components.core.contract import limit, limit_columns
 from components.core.errors import ToolwearError
+from components.core.limits import limit, limit_columns
 from components.features import windows
 from components.features.definitions import (
     ALIAS,

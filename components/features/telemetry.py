@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from components.core import schema
-from components.core.contract import limit_columns
 from components.core.errors import ToolwearError
+from components.core.limits import limit_columns
 from components.features.definitions import RAW_SIGNALS
 from components.features.logic import Run
 from components.features.pieces import ORDER_COLUMNS

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.core.contract import limit
+from components.core.limits import limit
 
 
 class CuttingTally:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from components.core import contract, schema
-from components.core.contract import limit_columns
+from components.core.limits import limit_columns
 from components.features.compute import is_cutting
 from components.features.telemetry import read_rows, read_runs
 

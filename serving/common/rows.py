@@ -18,7 +18,7 @@ from components.core import schema
 from serving.common import matrix
 from serving.common.limits import ROWS
 from serving.common.refusal import Refusal
-from serving.common.request_id import RECORDING_ID
+from serving.common.row_refusals import check_keys, several, too_many
 
 TIMESTAMP = "timestamp"  # beside run_id: as of when the features are wanted
 RAW_NUMBERS = (*schema.NUMERIC_COLUMNS, *schema.SETTING_COLUMNS)
@@ -29,7 +29,6 @@ _ENTITY_KEYS = frozenset({schema.RUN_ID, TIMESTAMP})
 _NUMBERS = {int, float}
 _RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PHASES = frozenset(schema.PHASES)
-_DIVIDING = frozenset({"recording", "recording_id", "run", "experiment", "tool", "no", "id"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +89,7 @@ def parse_instances(payload: dict[str, Any], features: tuple[str, ...] = ()) -> 
     if type(instances) is not list or not instances:
         raise Refusal("request", 'The body needs "instances": a list of at least one row.')
     if len(instances) > ROWS:
-        raise _too_many(len(instances))
+        raise too_many(len(instances))
     if features and type(instances[0]) is list:
         return FeatureRows(matrix.instance_rows(payload, len(features)))
     if set(map(type, instances)) != {dict}:
@@ -124,7 +123,7 @@ def parse_tensors(request: InferRequest) -> RawRows | EntityKeys:
         twice = next(name for name in names if names.count(name) > 1)
         raise Refusal("name", f'There are two inputs named "{twice[:40]}".')
     known = _ENTITY_KEYS if schema.RUN_ID in names else _RAW_KEYS
-    _check_keys(set(names), known, _required(known), "The request", "input")
+    check_keys(set(names), known, _required(known), "The request", "input")
     tensors = {tensor.name: tensor for tensor in request.inputs}
     rows = _tensor_rows(tensors[names[0]])
     columns = {
@@ -144,7 +143,7 @@ def parse_tensors(request: InferRequest) -> RawRows | EntityKeys:
 def _raw_rows(instances: list[dict[str, Any]]) -> RawRows:
     for index, row in enumerate(instances):
         if row.keys() != _RAW_KEYS:
-            _check_keys(row.keys(), _RAW_KEYS, RAW_ROW, f"Instance {index}", "column")
+            check_keys(row.keys(), _RAW_KEYS, RAW_ROW, f"Instance {index}", "column")
     numbers = _numbers(instances, RAW_NUMBERS)
     return _telemetry(numbers, [row[schema.PHASE] for row in instances])
 
@@ -153,7 +152,7 @@ def _feature_rows(instances: list[dict[str, Any]], features: tuple[str, ...]) ->
     known = frozenset(features)
     for index, row in enumerate(instances):
         if row.keys() != known:
-            _check_keys(row.keys(), known, features, f"Instance {index}", "feature")
+            check_keys(row.keys(), known, features, f"Instance {index}", "feature")
     numbers = _numbers(instances, features)
     _check_finite(numbers, features)
     return FeatureRows(np.ascontiguousarray(numbers.T))
@@ -174,7 +173,7 @@ def _telemetry(numbers: np.ndarray, phases: Sequence[Any]) -> RawRows:
         values = numbers[RAW_NUMBERS.index(name)]
         other = np.flatnonzero(values != values[0])
         if len(other):
-            raise _several(
+            raise several(
                 f'"{name}" is {values[0]:g} in row 0 and {values[other[0]]:g} in row {other[0]}'
             )
     frame = pd.DataFrame(numbers.T, columns=list(RAW_NUMBERS))
@@ -211,7 +210,7 @@ def _check_finite(numbers: np.ndarray, names: tuple[str, ...]) -> None:
 
 def _entity_keys(instances: list[dict[str, Any]]) -> EntityKeys:
     for index, row in enumerate(instances):
-        _check_keys(row.keys(), _ENTITY_KEYS, (schema.RUN_ID,), f"Instance {index}", "key")
+        check_keys(row.keys(), _ENTITY_KEYS, (schema.RUN_ID,), f"Instance {index}", "key")
     run_ids = [row[schema.RUN_ID] for row in instances]
     return _keys(run_ids, [row.get(TIMESTAMP) for row in instances])
 
@@ -255,7 +254,7 @@ def _tensor_rows(tensor: Any) -> int:
     if not 1 <= len(shape) <= 2 or shape[0] < 1 or shape[1:] not in ([], [1]):
         raise Refusal("shape", f'The shape of "{tensor.name}" has to be [rows] or [rows, 1].')
     if shape[0] > ROWS:
-        raise _too_many(shape[0])
+        raise too_many(shape[0])
     return int(shape[0])
 
 
@@ -284,35 +283,3 @@ def _tensor(tensor: Any, rows: int, datatype: str, from_grpc: bool) -> list[Any]
 def _flat(data: list[Any]) -> list[Any]:
     # The protocol allows both the flat and the nested form.
     return list(chain.from_iterable(data)) if set(map(type, data)) == {list} else data
-
-
-# --- refusals -----------------------------------------------------------------------------------
-
-
-def _check_keys(
-    found: Any, known: frozenset[str], required: tuple[str, ...], where: str, what: str
-) -> None:
-    unknown = sorted(found - known)
-    if any(name == schema.RUN_ID or name.lower() in _DIVIDING for name in unknown) or (
-        known is _ENTITY_KEYS and _RAW_KEYS.intersection(unknown)
-    ):
-        raise _several(f"{where} has a column that tells recordings apart")
-    if unknown:
-        raise Refusal("name", f'{where} has the unknown {what} "{unknown[0][:40]}".')
-    missing = [name for name in required if name not in found]
-    if missing:
-        raise Refusal("name", f'{where} lacks the {what} "{missing[0]}".')
-
-
-def _several(why: str) -> Refusal:
-    return Refusal(
-        "several_recordings",
-        f"{why}, but a request's rows are of one recording; send each recording's rows in a "
-        f"request of its own, and name it in the header {RECORDING_ID}.",
-    )
-
-
-def _too_many(rows: int) -> Refusal:
-    return Refusal(
-        "too_many_rows", f"The request has {rows} rows; send at most {ROWS} at a time.", 413
-    )

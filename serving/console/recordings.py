@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from components.core import contract, schema
-from components.core.contract import DataSet, limit_columns
+from components.core.contract import DataSet
 from components.core.errors import ToolwearError
 from components.core.home import Home
+from components.core.limits import limit_columns
 from components.features import order
 from components.features.compute import compute
 from components.features.pieces import ORDER_COLUMNS

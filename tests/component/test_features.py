@@ -12,8 +12,9 @@ from kfp import dsl, local
 from kfp.dsl import Dataset
 
 from components.core import jsonfile, schema
-from components.core.contract import default, limit_columns
+from components.core.contract import default
 from components.core.errors import ToolwearError
+from components.core.limits import limit_columns
 from components.features import recording, step
 from components.features.component import features as features_component
 from components.features.compute import compute

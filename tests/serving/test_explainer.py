@@ -20,7 +20,8 @@ import pytest
 from kserve.model import InferenceVerb
 
 from components.core import schema
-from components.core.contract import default, limit
+from components.core.contract import default
+from components.core.limits import limit
 from components.core.onnx_model import OnnxModel
 from components.core.package import (
     GOLDEN_FILE,

@@ -9,8 +9,9 @@ import pytest
 
 from components.core import contract
 from components.core.config import RunParameters, load
-from components.core.contract import DataSet, default, limit, named, resolve
+from components.core.contract import DataSet, default, named, resolve
 from components.core.errors import ToolwearError
+from components.core.limits import limit
 
 
 def _toml(folder: Path, text: str) -> str:
