@@ -249,7 +249,7 @@ def test_the_largest_p_is_called_valid_and_weak_and_decides_the_words() -> None:
     assert "that is no better than chance can explain: the largest p is 0.18" in said()
     assert "valid for all of them at once, and weak" in said()
     assert "better than chance explains: the largest p is 0.18" in said(level=0.2)
-    assert "was not tested" in said(permutation={"p": None})
+    assert "was not tested" in said(permutation={"p": None, "left_out": {}})
 
 
 def test_what_not_sure_and_the_search_came_to_is_said() -> None:
