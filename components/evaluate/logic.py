@@ -24,6 +24,8 @@ from components.features.dataset import Samples
 from components.split.protocols import Fold
 from components.split.questions import ASKED_OF
 
+_COVERAGE = ("band", "test", "unseen", "statements", "coverage_curve")
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -119,10 +121,7 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
         "further": further,
         "slices": _slices(asked, samples.frame),
         "calibration": _calibration(asked),
-        "coverage": {
-            key: abstention[key]
-            for key in ("band", "test", "unseen", "statements", "coverage_curve")
-        },
+        "coverage": {key: abstention[key] for key in _COVERAGE},
         "behaviour": found,
         "noise": noise,
         # Not how long it took: the package is named by its figures, and the same are the same.

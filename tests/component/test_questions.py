@@ -36,6 +36,13 @@ from components.train.step import train
 
 pytestmark = pytest.mark.timeout(900)
 
+SEARCH: dict[str, Any] = {
+    "ensemble": [{"classifier": "random_forest"}],
+    "leaderboard": [{"classifier": "random_forest", "cost": 0.1}],
+    "counts": {"evaluations": 1},
+    "settings": {"evaluations": 1, "space": {"classifier": ["random_forest"]}},
+    "outer": [],
+}
 FITTING = RowFacts(rows=100, before=0.0, disagreement=0.0, per_run={}, other_label={})
 UNSEEN = frozenset({schema.NEW_RUN, schema.NEW_SETTING})
 
@@ -141,9 +148,10 @@ def challenger(features: Path, models: Path, folder: Path) -> Path:
         folder / "predictions.parquet", index=False
     )
     digest = file_digest(folder / "model.onnx")
-    exported = {"sha256": digest, "label_agreement": 1.0, "max_abs_diff": 0.0}
+    agreement = {"label_agreement": 1.0, "max_abs_diff": 0.0}
+    exported = {"sha256": digest, **agreement, "full_ensemble": agreement}
     jsonfile.write(folder / "export.json", exported)
-    jsonfile.write(folder / "search.json", {"outer": [], "settings": {}})
+    jsonfile.write(folder / "search.json", SEARCH)
     return folder
 
 
@@ -171,7 +179,13 @@ def made(
         automl=challenger(at / "features", at / "models", at / "automl"),
     )
     evaluation = evaluate(
-        folders.features, folders.split, at / "models", folders.automl, 0, folders.evaluation
+        folders.features,
+        folders.split,
+        at / "models",
+        folders.automl,
+        "f" * 64,
+        0,
+        folders.evaluation,
     )
     shown = [Shown(at / f"shown-{number}") for number in range(3)]
     show(evaluation, folders.automl, *shown)
