@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib.util
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +29,7 @@ _ANY_FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`]+)`")
 _RULE = re.compile(r"^([a-z0-9-]+):(.*?) ## ", re.MULTILINE)
 _ASSIGNED = re.compile(r"^[A-Z][A-Z_]*=")
+_NAME_WORDS = 2  # of a command that is only named, such as "toolwear run"
 _INTERPRETER = ".venv/bin/python"
 _CLUSTER = ("kubectl",)  # what follows runs in a pod
 
@@ -51,7 +54,9 @@ class Printed:
 
 def printed(program: str) -> list[Printed]:
     """Return every command of a program on the pages and in the helps."""
-    found = [one for one in (*_on_pages(), *_in_helps()) if one.words[:1] == [program]]
+    found = [
+        one for one in (*_on_pages(), *_in_helps(), *_in_messages()) if one.words[:1] == [program]
+    ]
     return [one for one in found if one.words[1:] or one.whole]  # a name alone is no command
 
 
@@ -69,6 +74,17 @@ def _in_helps() -> Iterator[Printed]:
     for name, command in _commands(CLI, ""):
         for example in re.findall(r"`(toolwear [^`]+)`", " ".join((command.help or "").split())):
             yield Printed(f"toolwear {name} --help", example, whole="Example" in command.help)
+
+
+def _in_messages() -> Iterator[Printed]:
+    """Yield the commands that messages of the product name; a person copies these, too."""
+    for path in [p for top in ("components", "serving") for p in (ROOT / top).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for span in re.findall(r"`(toolwear [^`]+)`", " ".join(node.value.split())):
+                    # With an argument it is to be copied, without it is a name.
+                    whole = len(span.split()) > _NAME_WORDS
+                    yield Printed(path.relative_to(ROOT).as_posix(), span, whole)
 
 
 def _commands(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
@@ -91,7 +107,10 @@ def label(one: Printed) -> str:
 
 
 @pytest.mark.parametrize("one", printed("toolwear"), ids=label)
-def test_toolwear_takes_what_is_printed(one: Printed) -> None:
+def test_toolwear_takes_what_is_printed(
+    one: Printed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOOLWEAR_HOME", str(tmp_path))  # some commands want it to be there
     command: Any = CLI
     words = one.words[1:]
     prefix: list[str] = []

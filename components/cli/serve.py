@@ -162,7 +162,8 @@ def _await_all(servers: list[Server], stopping: list[int], console: Console) -> 
                 )
                 sys.exit(EXIT_USAGE if code == EXIT_USAGE else EXIT_FAILURE)
             if server.answers():
-                server.ready, server.since = True, time.monotonic()
+                server.ready = server.served = True
+                server.since = time.monotonic()
                 waiting.remove(server)
                 console.print(
                     f"[dim]{seconds:6.1f} s[/dim]  {server.name:<12} ready at {server.url}",

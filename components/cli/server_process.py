@@ -33,6 +33,7 @@ class Server:
         options: further ones.
         health: path that answers 200 once it is ready.
         title: what people call it; by default its name.
+        served: it has been ready before.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Server:
     failures: int = 0
     next_start: float = 0.0
     ready: bool = False
+    served: bool = False
     since: float = field(default_factory=time.monotonic)
 
     @property
@@ -113,7 +115,9 @@ def watch(server: Server, console: Console) -> None:
         server.start()
     elif server.process is not None and not server.ready and server.answers():
         server.ready, server.since = True, now
-        console.print(f"{server.called} is ready again", highlight=False)
+        again = " again" if server.served else ""
+        server.served = True
+        console.print(f"{server.called} is ready{again}", highlight=False)
     elif server.ready and now - server.since > _STEADY_SECONDS:
         server.failures = 0
 

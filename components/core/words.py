@@ -18,7 +18,7 @@ _DECISIONS = {
     "refuse_export": "Rejected: the ONNX graph differs from the trained model",
     "refuse_data": "Rejected: the recordings failed a critical check",
     "refuse_threshold": "Rejected: accuracy below the limit",
-    "keep_below_best": "Champion kept: an earlier champion was better than the new model",
+    "keep_below_best": "Champion kept: the new model may be worse than the best champion so far",
     "refuse_slow": "Rejected: prediction is too slow",
     "refuse_too_large": "Rejected: it needs more memory than a server has",
     "refuse_brittle": "Rejected: numerical noise changes its answers",

@@ -15,7 +15,8 @@ _ADVICE = {
     "validate": "Open the validation report and failing_rows.csv beside it; mend or leave out the "
     "run that they name.",
     "guard": "Open the page that the sentence names; mend or leave out what it names. A run "
-    "whose label a person has checked passes after `toolwear vouch RUN`.",
+    "whose label a person has checked passes after "
+    "`toolwear vouch RUN --data FOLDER --why REASON`.",
     "automl": "Give the search more seconds or memory (search_seconds, search_memory_mb), or look "
     "at its log.",
     "serve_check": "The package answered differently from the evaluation, or did not start: its "
