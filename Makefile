@@ -53,7 +53,7 @@ manifests-budget: $(MAIN) ## Print what the kind overlay requests, and whether a
 	@$(BIN)/python -m manifests.budget
 
 .PHONY: dashboards
-dashboards: $(DEV) ## Write Grafana's dashboards anew from manifests/dashboards
+dashboards: $(DEV) ## Regenerate Grafana's dashboards from manifests/dashboards
 	@$(BIN)/python -m manifests.dashboards
 
 .PHONY: bench-console
@@ -137,7 +137,7 @@ format: $(DEV) ## Format the code and mend what the linter can
 setup: $(DEV) $(AUTOML) ## Only build the environments
 
 .PHONY: lock
-lock: $(UV) ## Resolve the dependencies anew and lock them by hash
+lock: $(UV) ## Resolve the dependencies again and lock them by hash
 	$(UV) pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.9 --custom-compile-command "make lock" requirements/tools.in -o requirements/tools.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/build.in -o requirements/build.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --overrides requirements/overrides.txt -o requirements/main.txt
