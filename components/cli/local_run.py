@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,6 +34,8 @@ from components.core.registry import Registry
 from components.core.run_name import is_run_name, new_run_name
 from components.core.states import State
 from components.core.steps import EVENTS_FOLDER
+from components.decide.outcomes import Outcome
+from components.finish.step import VALIDATE
 from components.ingest.sources import source_digest
 from components.promote.agreement import changed_by_hand
 
@@ -203,15 +205,24 @@ def _end_failed(folder: Path, error: RuntimeError, console: Console) -> None:
     steps = run_folder.steps(folder, running=False)
     failed = [step for step in steps if step["state"] == State.FAILED]
     failed = failed or [step for step in steps if step["state"] == State.KILLED]
-    page = summary.write_failure(folder, "The run failed", failed, str(error))
-    run_folder.fail(folder, failed[0]["reason"] if failed else str(error))
+    refused = bool(failed) and all(_is_refusal(step) for step in failed)
+    state = State.REFUSED if refused else State.FAILED
+    title = "The data were refused" if refused else "The run failed"
+    page = summary.write_failure(folder, title, failed, str(error))
+    run_folder.fail(folder, failed[0]["reason"] if failed else str(error), state)
     for step in failed:
-        console.print(
-            f"[red]{step['state']}[/red] {step['step']}: {step['reason']}", highlight=False
-        )
+        said = state if step["state"] == State.FAILED else step["state"]
+        console.print(f"[red]{said}[/red] {step['step']}: {step['reason']}", highlight=False)
     console.print(f"what happened and what to do: {page}")
     mendable = bool(failed) and all(step.get("user_error") for step in failed)
     sys.exit(EXIT_USAGE if mendable else EXIT_FAILURE)
+
+
+def _is_refusal(step: Mapping[str, Any]) -> bool:
+    """Tell whether a step decided that the data may not teach; that is no failure."""
+    if step["step"] == VALIDATE:
+        return bool(step.get("user_error"))
+    return str(step["reason"]).startswith(Outcome.REFUSE_POISONED)
 
 
 @contextlib.contextmanager

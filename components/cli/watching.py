@@ -26,7 +26,8 @@ def print_watching(home: Home, monitor_url: str, alertmanager_url: str, console:
     own = servers.find(home)
     alertmanager = alertmanager_url or own.get("alertmanager", "")
     monitor = monitor_url or own.get("monitor", "")
-    for line in (*_alerts(alertmanager.rstrip("/")), *_drift(monitor.rstrip("/"))):
+    lines = [*_alerts(alertmanager.rstrip("/")), *_drift(monitor.rstrip("/"))]
+    for line in (*lines, *_recordings(own.get("trigger", ""))):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -64,6 +65,11 @@ def _drift(url: str) -> list[str]:
             f"{state['labelled_rows']} of them with a late label"
         ),
     ]
+
+
+def _recordings(url: str) -> list[str]:
+    found = _read(f"{url}/runs") if url else None
+    return [f"recordings: {note}" for note in found["notes"]] if isinstance(found, dict) else []
 
 
 def _read(url: str) -> Any:

@@ -1,8 +1,8 @@
 """How a run on this machine stands, told by its folder alone, whoever started it.
 
 summary.json            succeeded
-end.json                failed
 lock held               running; the kernel lets go of it with the process
+end.json                failed, or its data were refused
 cancel.json             cancelled by a person, who said why
 none of these           killed
 """
@@ -40,9 +40,9 @@ def at_work(folder: Path) -> Iterator[None]:
         yield
 
 
-def fail(folder: Path, reason: str) -> None:
-    """Record that the run failed."""
-    jsonfile.write(folder / END_FILE, {"state": State.FAILED, "reason": reason, "at": time.time()})
+def fail(folder: Path, reason: str, state: State = State.FAILED) -> None:
+    """Record that the run failed, or that its data were refused."""
+    jsonfile.write(folder / END_FILE, {"state": state, "reason": reason, "at": time.time()})
 
 
 def cancel(folder: Path, why: str) -> None:
@@ -60,7 +60,8 @@ def ending(folder: Path) -> Ending:
     if (folder / SUMMARY_FILE).exists():  # it ended between the two looks
         return Ending(State.SUCCEEDED)
     if (folder / END_FILE).exists():
-        return Ending(State.FAILED, str(jsonfile.read(folder / END_FILE)["reason"]))
+        value = jsonfile.read(folder / END_FILE)
+        return Ending(State(value["state"]), str(value["reason"]))
     return interrupted(folder)
 
 

@@ -19,6 +19,7 @@ class State(str, Enum):
     CACHED = "cached"  # a step: its outputs come from an earlier run
     SKIPPED = "skipped"  # a step of a branch that was not taken
     FAILED = "failed"
+    REFUSED = "refused"  # a decision: validation or the guard would not let its data teach
     KILLED = "killed"  # its process ended without a word: a signal, no memory, no power
     CANCELLED = "cancelled"  # a person ended it, or wanted it no more
 
@@ -26,4 +27,4 @@ class State(str, Enum):
         return str(self.value)
 
 
-ENDED = (State.SUCCEEDED, State.FAILED, State.KILLED, State.CANCELLED)  # of runs
+ENDED = (State.SUCCEEDED, State.FAILED, State.REFUSED, State.KILLED, State.CANCELLED)  # of runs

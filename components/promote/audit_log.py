@@ -92,6 +92,15 @@ def champions(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return stack
 
 
+def was_refused(log: list[dict[str, Any]], cause: str) -> bool:
+    """Tell whether data were refused to the run that has this text as its cause."""
+    return any(
+        (entry["action"], entry["cause"]) == (DECLINE, cause)
+        and entry["why"].startswith(("refuse_data", "refuse_poisoned"))
+        for entry in log
+    )
+
+
 def moves_of(log: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """Return the entries of a log that moved the champion of this model."""
     return [item for item in log if item["model"] == name and item["action"] in MOVES]

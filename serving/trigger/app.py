@@ -127,7 +127,8 @@ class _Face:
 
     async def runs(self, _request: Request) -> Response:
         """Tell of the newest causes and their runs."""
-        return _json({"runs": await asyncio.to_thread(self._dispatcher.store.causes, _RUNS)})
+        runs = await asyncio.to_thread(self._dispatcher.store.causes, _RUNS)
+        return _json({"runs": runs, "notes": self._dispatcher.notes})
 
     async def run(self, request: Request) -> Response:
         """Tell of one cause, its run, and the run's steps."""

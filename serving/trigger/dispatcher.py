@@ -41,6 +41,7 @@ class Dispatcher:
         retries: further attempts at a run that was killed.
         waiting: causes that may wait at a time.
         alert_gap: seconds within which an alert is told again if it goes on.
+        refused: tells by a run's cause whether its data were refused, which is no failure.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Dispatcher:
         retries: int,
         waiting: int,
         alert_gap: float,
+        refused: Callable[[str], bool],
     ) -> None:
         self.store = store
         self.backend = backend
@@ -62,6 +64,7 @@ class Dispatcher:
         self._cooldown = cooldown
         self._retries = retries
         self._waiting = waiting
+        self._refused = refused
         self._on_failure: Callable[[], None] = lambda: None
         self._started_at = 0.0  # when the active run was last asked for
         self._stop = threading.Event()
@@ -149,9 +152,10 @@ class Dispatcher:
         for other in reversed(others):
             if other.ended is None:
                 continue
-            about = (other.id, other.cause, other.state, other.reason, other.started, other.ended)
+            state = self._ended(other.state, other.cause)
+            about = (other.id, other.cause, state, other.reason, other.started, other.ended)
             if self.store.adopt(*about):
-                _log.info("%s %s, started by others: %s", other.name, other.state, other.cause)
+                _log.info("%s %s, started by others: %s", other.name, state, other.cause)
 
     def _advance(self, now: float) -> None:
         """Take the active run, or the next cause, one step further."""
@@ -183,8 +187,9 @@ class Dispatcher:
         elif look.state in ENDED:
             killed = look.state is State.KILLED and run.attempt <= self._retries
             again = new_run_name() if killed else None
-            self.store.end(run, look.state, look.reason, now, again)
-            _log.info("run %s %s %s", run.name, look.state, look.reason)
+            state = self._ended(look.state, run.text)
+            self.store.end(run, state, look.reason, now, again)
+            _log.info("run %s %s %s", run.name, state, look.reason)
             if again is not None:
                 self._start(self.store.run(again))
         elif run.state is not look.state:
@@ -199,6 +204,15 @@ class Dispatcher:
         ):
             return Look(State.CANCELLED, why)
         return look
+
+    def _ended(self, state: State, cause: str) -> State:
+        refused = state is State.FAILED and self._refused(cause)
+        return State.REFUSED if refused else state
+
+    @property
+    def notes(self) -> list[str]:
+        """What the watched recordings wait for."""
+        return [watch.note for watch in self._watches if watch.note]
 
     def _overdue(self) -> bool:
         """Tell whether the run that was asked for should have been seen by now."""

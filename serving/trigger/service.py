@@ -19,6 +19,7 @@ from components.core.moved import follow
 from components.core.operator_token import operator_token
 from components.core.servers import announced
 from components.core.thresholds import thresholds
+from components.promote import audit_log
 from components.promote.served import served_by
 from serving.common.arguments import LOOPBACK
 from serving.common.ports import TRIGGER
@@ -165,7 +166,16 @@ def _dispatcher(options: Options, settings: dict[str, Any], store: Store) -> Dis
         limits.retries,
         limits.waiting,
         limits.alert_gap_seconds,
+        lambda cause: _was_refused(options.home, cause),
     )
+
+
+def _was_refused(home: Home, cause: str) -> bool:
+    try:
+        return audit_log.was_refused(audit_log.entries(home.audit_log), cause)
+    except ToolwearError as error:  # a log that was changed must not keep runs from going on
+        _log.error("whether a run was refused is not known: %s", error)
+        return False
 
 
 def _place(options: Options, settings: dict[str, Any], store: Store) -> tuple[Backend, Clock]:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from components.core import contract
 from components.core.causes import Cause
+from components.core.contract import DataSet
 from components.core.errors import ToolwearError
-from components.ingest.sources import may_be_read, source_digest
+from components.ingest.run_table import read_run_table
+from components.ingest.sources import may_be_read, run_files, run_table_file, source_digest
 from serving.trigger.store import Request
 
 _log = logging.getLogger("toolwear.trigger")
@@ -45,6 +47,7 @@ class Watch(ABC):
         self._seen: Signature = ()
         self._since = 0.0
         self._read: Signature = ()
+        self.note = ""  # what the recordings wait for
 
     def look(self, now: float) -> Request | None:
         """Return the cause that new recordings are, if there are any and they have come to rest."""
@@ -58,14 +61,17 @@ class Watch(ABC):
             return None
         try:
             folder = self.brought(seen)
-            digest = self._digest(folder) if folder is not None else ""
+            lacking, digest = self._lacking_and_digest(folder) if folder is not None else ([], "")
         except ToolwearError as error:
-            _log.warning("the recordings are not whole yet: %s", error)
-            self._read = seen
+            self._wait(seen, f"{self.name} is not whole yet: {error}")
             return None
         if folder is None or self.signature() != seen:
             return None
-        self._read = seen
+        if lacking:
+            told = ", ".join(lacking)
+            self._wait(seen, f"{self.name} waits for labels in the table of runs: {told}")
+            return None
+        self._read, self.note = seen, ""
         if self._known(digest):
             return None
         return Request(
@@ -75,8 +81,13 @@ class Watch(ABC):
             {"data": str(folder)},
         )
 
-    def _digest(self, folder: Path) -> str:
-        return source_digest(folder, contract.resolve(self._dataset, folder))
+    def _lacking_and_digest(self, folder: Path) -> tuple[list[str], str]:
+        dataset = contract.resolve(self._dataset, folder)
+        return unlabelled(folder, dataset), source_digest(folder, dataset)
+
+    def _wait(self, seen: Signature, note: str) -> None:
+        _log.warning(note)
+        self._read, self.note = seen, note
 
     @property
     @abstractmethod
@@ -90,6 +101,22 @@ class Watch(ABC):
     @abstractmethod
     def brought(self, seen: Signature) -> Path | None:
         """Return the folder in which runs find them; None if they could not be had now."""
+
+
+def unlabelled(folder: Path, dataset: DataSet) -> list[str]:
+    """Return the names of the recordings' files whose label the table of runs lacks.
+
+    Where one file holds all recordings, the ingest step finds those without a label.
+
+    Raises:
+        ToolwearError: the table is not there or can't be read.
+    """
+    runs, _ = read_run_table(run_table_file(folder, dataset), dataset)
+    if dataset.recordings.file:
+        return []
+    known = {run.number for run in runs if run.condition}
+    files = run_files(folder, dataset)
+    return [path.name for number, path in files.items() if number not in known]
 
 
 class FolderWatch(Watch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -12,9 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
+from components.cli.watching import print_watching
 from components.core.causes import Cause
 from components.core.fingerprint import ROOT
+from components.core.home import Home
+from components.core.states import State
 from components.ingest.simulator import SimulatorSettings, simulate
+from components.promote import audit_log
+from components.promote.entries import note
 from serving.trigger.alert_memory import AlertMemory
 from serving.trigger.store import Store
 from tests.serving.conftest import environment
@@ -300,6 +308,45 @@ def test_new_recordings_start_one_run_once_they_rest(service_of: ServiceOf, tmp_
     (recordings / "experiment_01.csv").open("a").write("1\n")
     wait_for(lambda: len(service.starts()) == 2)
     wait_for(lambda: [run["status"] for run in service.runs()] == ["succeeded"] * 2)
+
+
+def test_a_recording_waits_for_its_label_and_says_so(service_of: ServiceOf, tmp_path: Path) -> None:
+    recordings = tmp_path / "recordings"
+    simulate(SimulatorSettings(runs=4), recordings)
+    table = recordings / "train.csv"
+    whole = table.read_text().splitlines()
+    table.write_text("\n".join(whole[:-1]) + "\n")
+    service = service_of(f"--watch={recordings}", "--settle_seconds=0", "--cooldown_seconds=0")
+
+    def notes() -> list[str]:
+        found: list[str] = HTTP.get(f"{service.url}/runs").json()["notes"]
+        return found
+
+    wait_for(notes)
+    assert notes() == ["recordings waits for labels in train.csv: experiment_04.csv"]
+    stream = io.StringIO()
+    print_watching(Home.at(service.home), "", "", Console(file=stream, width=200))
+    assert f"recordings: {notes()[0]}" in stream.getvalue()
+    assert service.runs() == []
+    table.write_text("\n".join(whole) + "\n")
+    wait_for(lambda: [run["status"] for run in service.runs()] == ["succeeded"])
+    assert len(service.starts()) == 1
+    assert notes() == []
+
+
+def test_data_that_are_refused_are_no_failure(service_of: ServiceOf) -> None:
+    service = service_of()
+    service.hold()
+    (service.home / "code").write_text("2")
+    cause = service.ask()
+    wait_for(lambda: service.starts())
+    text = service.starts()[0]["cause"]
+    note(Home.at(service.home), audit_log.DECLINE, "toolwear", "refuse_poisoned: x", text, "d")
+    service.release()
+    told = service.ends(cause, State.REFUSED)
+    assert [a["state"] for a in told["attempts"]] == [State.REFUSED]
+    assert service.metric("toolwear_run_last_failure_timestamp_seconds") == 0
+    assert service.metric('toolwear_runs_total{outcome="refused"}') == 1
 
 
 def test_recordings_that_a_run_has_had_are_not_new(service_of: ServiceOf, tmp_path: Path) -> None:
