@@ -10,7 +10,7 @@ from rich.table import Table
 
 from components.core.home import MLFLOW_VARIABLE, Home
 from components.core.registry import Registry
-from components.promote import approvals
+from components.promote import approvals, audit_log
 from components.promote.agreement import disagreement
 from components.promote.held import read_all
 from components.promote.registry_state import MODEL_NAME, NOTHING, reconcile
@@ -27,8 +27,8 @@ def print_approvals(home: Path, console: Console) -> None:
         console.print("nothing was ever held; `toolwear run --set approval=true` holds a winner")
         return
     table = Table(title="Promotions that a person decides")
+    table.add_column("id", no_wrap=True)  # to be copied
     for heading in (
-        "id",
         "version",
         "status",
         "since",
@@ -82,11 +82,8 @@ def print_allow(home: Path, key: str, why: str, console: Console) -> None:
         mlflow_uri=os.environ.get(MLFLOW_VARIABLE, ""),
         served=served_by(Home.at(home)),
     )
-    done = "was released before" if entry["action"] == NOTHING else entry["action"]
-    console.print(
-        f"allowed: version {entry['to']}: {done.replace('_', ' ')}, from version {entry['from']}",
-        highlight=False,
-    )
+    done = "released before" if entry["action"] == NOTHING else audit_log.told(entry)
+    console.print(f"allowed version {entry['to']}; {done}", highlight=False)
 
 
 def print_refuse(home: Path, key: str, why: str, console: Console) -> None:
@@ -98,7 +95,4 @@ def print_refuse(home: Path, key: str, why: str, console: Console) -> None:
         mlflow_uri=os.environ.get(MLFLOW_VARIABLE, ""),
         served=served_by(Home.at(home)),
     )
-    console.print(
-        f"refused: version {entry['to']}; the champion stays version {entry['from']}",
-        highlight=False,
-    )
+    console.print(audit_log.told(entry), highlight=False)

@@ -14,6 +14,10 @@ from components.core import jsonfile, run_folder, schema, words
 from components.core.home import MLFLOW_VARIABLE, Home
 from components.core.run_folder import ARGUMENTS_FILE, SUMMARY_FILE
 from components.core.states import State
+from components.promote.held import no_champion, waiting
+from serving.common import rollout
+from serving.common.rollout import CANDIDATE
+from serving.front import evidence, judge
 
 _GUARD_FILE = "guard.json"
 
@@ -23,19 +27,27 @@ def print_status(home: Path, monitor_url: str, alertmanager_url: str, console: C
     from components.promote.registry_state import champion_state
 
     champion = champion_state(home, os.environ.get(MLFLOW_VARIABLE, ""))
+    at_home = Home.at(home)
     if champion is None:
-        console.print("champion: none yet; `toolwear run` trains the first")
+        console.print(f"champion: {no_champion(at_home)}", highlight=False, soft_wrap=True)
     else:
         console.print(
             f"champion: [bold]{champion['name']} version {champion['version']}[/] since "
-            f"{champion['since']} ({champion['why']}), sha256 {champion['sha256'][:12]}",
+            f"{champion['since']} ({champion['why']}), package {champion['package'][:12]}",
             highlight=False,
         )
         if champion["differs"]:
             console.print(
                 f"[red]registry:[/red] {champion['differs']}", highlight=False, soft_wrap=True
             )
-    print_watching(Home.at(home), monitor_url, alertmanager_url, console)
+        for item in waiting(at_home):
+            console.print(
+                f"held for approval: version {item.version} since {item.since}: "
+                "`toolwear approvals`",
+                highlight=False,
+            )
+    _print_rollout(at_home, console)
+    print_watching(at_home, monitor_url, alertmanager_url, console)
     table = Table(title="Last runs")
     for heading in ("run", "cause", "state", "decision", "known runs", "seconds"):
         table.add_column(heading)
@@ -43,6 +55,29 @@ def print_status(home: Path, monitor_url: str, alertmanager_url: str, console: C
     for folder in sorted(folders, reverse=True)[:10]:
         table.add_row(*_run_row(folder))
     console.print(table)
+
+
+def _print_rollout(home: Home, console: Console) -> None:
+    """Print the rollout that is under way, as the front has last written it down."""
+    now = rollout.read(home.root)
+    if now is None or not now.running:
+        return
+    share = (
+        f", {now.weights[CANDIDATE]} % of the traffic" if now.mode == rollout.Mode.CANARY else ""
+    )
+    said = f"decided: {now.verdict}" if now.verdict else "undecided"
+    told = now.reason if now.verdict else judge.undecided(now, evidence.load(home.root, now))
+    console.print(
+        f"rollout: {now.mode} of version {now.version} since {now.started}{share}; {said}: {told}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not now.verdict:
+        console.print(
+            f"  a later winner takes its place from {now.replaceable:%Y-%m-%d %H:%M} UTC on; "
+            "`toolwear rollback` ends it",
+            highlight=False,
+        )
 
 
 def _run_row(folder: Path) -> list[str]:

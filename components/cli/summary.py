@@ -176,11 +176,10 @@ def number(value: float | None) -> str:
 
 def print_rollback(home: Path, why: str, console: Console) -> None:
     """Go back and print from where to where."""
-    from components.promote.audit_log import ROLLBACK
+    from components.promote import audit_log
     from components.promote.registry_state import roll_back
     from components.promote.served import served_by
 
     mlflow_uri = os.environ.get(MLFLOW_VARIABLE, "")
     move = roll_back(home, why, mlflow_uri, served=served_by(Home.at(home)))
-    what = "champion" if move["action"] == ROLLBACK else "rollout ended, the champion stays"
-    console.print(f"{what}: version {move['from']} -> version {move['to']}", highlight=False)
+    console.print(audit_log.told(move), highlight=False)

@@ -68,10 +68,11 @@ class RunParameters(BaseModel):
     rollout: Literal["direct", "canary", "shadow"] = Field(
         "direct",
         description="How a winner becomes champion: at once, by growing parts of the traffic, or "
-        "after copies of the traffic; the first champion always at once.",
+        "after copies of the traffic; a first champion needs none of it.",
     )
     approval: bool = Field(
-        False, description="Hold a winner until a person allows or refuses its promotion."
+        False,
+        description="Hold a winner, a first champion too, until a person allows or refuses it.",
     )
     accept_runs: str = Field(
         "",

@@ -11,6 +11,7 @@ from components.core.person import who
 from components.core.steps import report
 from components.decline.logic import why_not
 from components.promote import audit_log
+from components.promote.moves import moves_of
 
 
 def decline(
@@ -39,7 +40,7 @@ def decline(
             cause=cause,
             action=audit_log.DECLINE,
             model=registered["name"],
-            **{"from": None},
+            **{"from": _champion(home, registered["name"])},
             to=registered["version"],
             package=registered["package_digest"],
         )
@@ -47,3 +48,8 @@ def decline(
     jsonfile.write(output / "declined.json", entry)
     report(f"the champion of {registered['name']} stays: {outcome}")
     return outcome
+
+
+def _champion(home: Home, model: str) -> str | None:
+    moves = moves_of(audit_log.entries(home.audit_log), model)
+    return moves[-1]["to"] if moves else None

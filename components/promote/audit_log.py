@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,15 @@ ACCEPT = "accept_runs"  # a person let a run have what the guard would refuse
 MOVE_FAILED = "move_failed"  # what a person was told to be at work came to nothing
 VOUCH = "vouch"  # a person has checked recordings and labels, for all runs to come
 MOVES = (PROMOTE, ROLLBACK, FOUND, RECONCILE)
+_STAYS = {
+    DECLINE: "not promoted",
+    HELD: "held for approval",
+    ALLOW: "allowed",
+    REFUSE: "refused",
+    OUTDATED: "not promoted",
+    BUSY: "not promoted",
+    WITHDRAWN: "not promoted",
+}
 _START = "0" * 64
 
 
@@ -78,6 +88,27 @@ def append(path: Path, **fields: Any) -> dict[str, Any]:
         stream.flush()
         os.fsync(stream.fileno())
     return entry
+
+
+def told(entry: Mapping[str, Any]) -> str:
+    """Return in words what an entry has done: only moves have changed the champion."""
+    action, start, end = entry["action"], entry.get("from"), entry.get("to")
+    if action in (PROMOTE, ROLLBACK, FOUND):
+        return f"champion: {_version(start)} -> {_version(end)}"
+    if action.endswith((ROLLED_BACK, SUPERSEDED)):
+        return f"candidate {_version(start)} dropped; champion stays {_version(end)}"
+    if action.endswith((START, STAGE)):
+        return f"candidate: {_version(end)}; champion stays {_version(start)}"
+    if end is None:  # it is about data, or about a move that failed
+        return ""
+    if start == end:
+        return f"champion stays {_version(end)}"
+    stays = f"champion stays {_version(start)}" if start else "there is no champion"
+    return f"{_version(end)} {_STAYS.get(action, action)}; {stays}"
+
+
+def _version(number: str | None) -> str:
+    return f"version {number}" if number else "none"
 
 
 def champions(log: list[dict[str, Any]]) -> list[dict[str, Any]]:

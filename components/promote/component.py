@@ -31,7 +31,7 @@ def promote(
         cause: why the run was started.
         promotion: promotion.json, the entry of the audit log.
         telemetry: the recordings, of which a held model is asked before a cluster serves it.
-        rollout: "direct", "canary" or "shadow"; the first champion is always promoted directly.
+        rollout: "direct", "canary" or "shadow"; a first champion needs no rollout.
         approval: hold it until a person allows or refuses.
         weights: percent of a cluster's traffic that it gets once allowed, step by step.
         home: folder of the system's state; by default $TOOLWEAR_HOME.

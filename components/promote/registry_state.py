@@ -9,8 +9,15 @@ from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.registry import CHAMPION, Registry, Version
 from components.promote import agreement, audit_log, rollouts
-from components.promote.held import AT_ONCE
-from components.promote.moves import before, locked, move, moving, point_to, write_entry
+from components.promote.held import AT_ONCE, no_champion
+from components.promote.moves import (
+    before,
+    locked,
+    move,
+    moving,
+    point_to,
+    write_entry,
+)
 from components.promote.served import Served, serve
 from serving.common import champion as pointer
 from serving.common import rollout
@@ -67,7 +74,7 @@ def release(
 ) -> dict[str, Any]:
     """Promote `version`, or make it the candidate of a rollout; return the log's entry.
 
-    Its action is `NOTHING` if that was done before. The first champion is promoted at once,
+    Its action is `NOTHING` if that was done before. A first champion needs no rollout,
     whatever the mode: there is nothing to compare it with.
 
     Args:
@@ -209,7 +216,9 @@ def _back(
 
 def _earlier(registry: Registry, champion: Version | None) -> Version:
     earlier = before(registry)
-    if champion is None or earlier is None:
+    if champion is None:
+        raise ToolwearError(no_champion(registry.home))
+    if earlier is None:
         raise ToolwearError(
             f"There is no champion of {registry.name} before this one to go back to; "
             "`toolwear status` shows what there is."
@@ -221,7 +230,7 @@ def _earlier(registry: Registry, champion: Version | None) -> Version:
 def champion_state(
     home: Path, mlflow_uri: str = "", name: str = MODEL_NAME
 ) -> dict[str, str] | None:
-    """Return name, version, since, why, sha256 and use of the champion that is served, else None.
+    """Return name, version, since, why, package and use of the champion that is served, else None.
 
     What servers are told to serve counts, else what the registry says. `differs` says how the two
     differ and what mends it; it is empty if they agree.
@@ -247,7 +256,7 @@ def champion_state(
         "version": number,
         "since": last["when"],
         "why": last["why"],
-        "sha256": package.digest,
+        "package": package.digest,
         "use": package.description["use"],
         "differs": agreement.disagreement(registry),
     }

@@ -142,7 +142,7 @@ class _Face:
             if attempts:
                 told["steps"] = await asyncio.to_thread(steps, attempts[-1]["name"])
         except BackendDownError as error:
-            told["note"] = f"{error}."
+            told["note"] = str(error)
         return _json(told)
 
     async def cancel(self, request: Request) -> Response:

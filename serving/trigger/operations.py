@@ -158,7 +158,7 @@ class Operations:
                 told.set_exception(error)
         else:
             move = {name: entry[name] for name in ("action", "from", "to")}
-            said = f"From version {move['from']} to version {move['to']}."
+            said = audit_log.told(entry)
             self._last = {"what": what, "state": DONE, "said": said}
             self._one.release()
             if told.set_running_or_notify_cancel():

@@ -83,4 +83,4 @@ def test_from_decision_to_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert jsonfile.read(check)["passed"] is True
     (output,) = root.rglob("register/executor_output.json")
     (artifact,) = jsonfile.read(output)["artifacts"]["package"]["artifacts"]
-    assert artifact["metadata"] == {"digest": state["sha256"], "version": "1"}
+    assert artifact["metadata"] == {"digest": state["package"], "version": "1"}

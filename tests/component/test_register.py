@@ -398,7 +398,7 @@ def test_the_way_of_champions(first: RunArtifacts, home: Home, tmp_path: Path) -
     assert (outcome, registered.version, done) == (Outcome.PROMOTE_NEWER, "3", "promoted")
     state = champion_state(home.root)
     assert state is not None
-    assert (state["version"], state["sha256"]) == ("3", registered.digest)
+    assert (state["version"], state["package"]) == ("3", registered.digest)
     assert state["why"].startswith("promote_newer: On 96 rows of 6 runs that neither")
     previous = of(home).at(PREVIOUS)
     assert previous is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from components.cli.main import main
+from components.cli.status import print_status
 from components.core import jsonfile, registry
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from components.core.home import Home
+from components.core.person import NAME_VARIABLE
 from components.core.registry import CANDIDATE, CHAMPION, PREVIOUS, Registry, mlflow_module
 from components.core.thresholds import thresholds
 from components.decide.outcomes import Outcome
@@ -562,22 +566,76 @@ def test_a_person_decides_on_the_command_line(
         assert (ended.value.code == 0) == (printed.err == ""), printed
         return printed.out + printed.err
 
+    monkeypatch.setenv(NAME_VARIABLE, "")
     assert "nothing was ever held" in says("approvals")
     keep(home, "2", "1")
     keep(home, "3", "1")
     shown = says("approvals")
     assert shown.count("waiting") == 2
+    assert all(item.id in shown for item in waiting(home)), "in one line, to be copied"
     assert CAUSE in shown
     refused = says("refuse", "3", "--why", "noisy")
-    assert refused == "refused: version 3; the champion stays version 1\n"
+    assert refused == "version 3 refused; champion stays version 1\n"
     allowed = says("allow", "2", "--why", "fine")
-    assert allowed == "allowed: version 2: promote, from version 1\n"
+    assert allowed == "allowed version 2; champion: version 1 -> version 2\n"
     assert says("allow", "2", "--why", "fine").startswith("toolwear: '2' of toolwear was allowed")
     assert {"noisy", "fine"} <= set(says("approvals").split())
-    assert says("rollback", "--why", "no") == "champion: version 2 -> version 1\n"
+    assert says("rollback", "--why", "no", "--as", "Ada") == "champion: version 2 -> version 1\n"
+    who = audit_log.entries(home.audit_log)[-1]["who"]
+    assert re.fullmatch(r"Ada \(\S+@\S+\)", who)
+    monkeypatch.setenv(NAME_VARIABLE, "")
+    assert "one line of at most 64" in says("rollback", "--why", "no", "--as", "x" * 65)
+    assert "There is no champion of toolwear before this one" in says("rollback", "--why", "no")
     let(home, "3", Mode.CANARY, "1")
-    ended = "rollout ended, the champion stays: version 3 -> version 1\n"
+    ended = "candidate version 3 dropped; champion stays version 1\n"
     assert says("rollback", "--why", "no") == ended
+
+
+def test_a_first_champion_that_is_held_is_told_of_where_one_is_missing(
+    stocked: Path, tmp_path: Path
+) -> None:
+    fresh = copied(stocked, tmp_path / "fresh")
+    with pytest.raises(ToolwearError, match="train one: toolwear run"):
+        pointer.read_package(fresh.root)
+    keep(fresh, "1", "")
+    said = 'version 1 is held for approval. .*`toolwear allow 1 --why "..."` releases it'
+    for ask_for in (lambda: pointer.read_package(fresh.root), lambda: roll_back(fresh.root, "no")):
+        with pytest.raises(ToolwearError, match=said):
+            ask_for()
+    stream = io.StringIO()
+    print_status(fresh.root, "", "", Console(file=stream, width=200))
+    assert re.search(said, stream.getvalue())
+    approvals.allow(fresh, "1", "looked at it")
+    assert pointer.read_package(fresh.root)[0].version == "1"
+
+
+def test_the_status_tells_of_a_rollout_that_is_undecided_and_of_what_waits(home: Home) -> None:
+    let(home, "2", Mode.CANARY, "1")
+    keep(home, "3", "1")
+    stream = io.StringIO()
+    print_status(home.root, "", "", Console(file=stream, width=300))
+    told = stream.getvalue()
+    assert "with 10 % of the traffic; undecided: 0 recordings were answered by both" in told
+    assert "held for approval: version 3 since" in told
+    assert f"package {of(home).version('1').package_digest[:12]}" in told
+
+
+def test_only_moves_read_like_moves() -> None:
+    def told(action: str, start: str | None, end: str | None) -> str:
+        return audit_log.told({"action": action, "from": start, "to": end})
+
+    assert told("promote", None, "1") == "champion: none -> version 1"
+    assert told("rollback", "2", "1") == "champion: version 2 -> version 1"
+    assert told("canary_start", "1", "2") == "candidate: version 2; champion stays version 1"
+    dropped = "candidate version 2 dropped; champion stays version 1"
+    for action in ("canary_rolled_back", "shadow_superseded"):
+        assert told(action, "2", "1") == dropped
+    for action in ("decline", "held", "refuse", "outdated", "rollout_busy", "withdrawn_before"):
+        assert "champion stays version 1" in told(action, "1", "2")
+        assert "->" not in told(action, "1", "2")
+    assert told("decline", "2", "2") == "champion stays version 2"
+    assert told("held", None, "1") == "version 1 held for approval; there is no champion"
+    assert told("vouch", None, None) == ""
 
 
 def test_the_document_names_every_outcome() -> None:

@@ -177,7 +177,7 @@ class Story:
                     return entry
             if now is not None and self.eyes.ended(now):
                 reason = now["attempts"][-1]["reason"] or now["status"]
-                raise MissingStepError(f"The run ended without a decision: {reason}.")
+                raise MissingStepError(f"The run ended without a decision: {reason.rstrip('.')}.")
             return None
 
         entry = self._wait(
@@ -288,7 +288,7 @@ class Story:
         limit = seconds * self.patience
         while not (found := condition()):
             if fault := self.eyes.fault():
-                raise MissingStepError(f"The step '{step}' did not come: {fault}.")
+                raise MissingStepError(f"The step '{step}' did not come: {fault.rstrip('.')}.")
             now = time.monotonic()
             if now - began > limit:
                 raise MissingStepError(

@@ -74,6 +74,12 @@ def test_an_operator_allows_refuses_and_goes_back(
     assert champion(root) == "2"
     assert service.metric("toolwear_approvals_waiting") == 0
 
+    for by in (7, "x" * 65, "two\nlines"):
+        answer = service.post("/rollback", {"why": "it was noisy", "by": by})
+        assert (answer.status_code, '"by" has to be a name' in answer.json()["error"]) == (
+            400,
+            True,
+        )
     back = service.post("/rollback", {"why": "it was noisy", "by": "Zoë"})
     assert (back.status_code, back.json()) == (200, {"action": "rollback", "from": "2", "to": "1"})
     assert champion(root) == "1"

@@ -31,6 +31,9 @@ def test_each_outcome_that_keeps_the_champion_is_on_the_log(
         ("check", {"passed": passed, "reason": "It was so."}),
     ):
         jsonfile.write(tmp_path / name / f"{name}.json", value)
+    log = tmp_path / "home" / "audit.jsonl"
+    first = {"from": None, "to": "2", "model": "toolwear"}
+    audit_log.append(log, action=audit_log.PROMOTE, **first)
     told = decline(
         tmp_path / "decision",
         tmp_path / "registration",
@@ -40,10 +43,11 @@ def test_each_outcome_that_keeps_the_champion_is_on_the_log(
         tmp_path / "out",
     )
     assert told == outcome
-    (entry,) = audit_log.entries(tmp_path / "home" / "audit.jsonl")
+    _, entry = audit_log.entries(tmp_path / "home" / "audit.jsonl")
     assert entry["action"] == audit_log.DECLINE
     assert entry["why"] == f"{outcome}: It was so."
-    assert (entry["cause"], entry["to"]) == ("new_data: a test", "3")
+    assert (entry["cause"], entry["from"], entry["to"]) == ("new_data: a test", "2", "3")
+    assert audit_log.told(entry) == "version 3 not promoted; champion stays version 2"
     assert jsonfile.read(tmp_path / "out" / "declined.json") == entry
 
 

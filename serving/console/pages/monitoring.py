@@ -68,6 +68,7 @@ class MonitoringPages:
         return self._console.page(
             "monitoring.html.j2",
             entries=entries,
+            told=audit_log.told,
             broken=broken,
             spans=list(_SPANS),
             span=_span(request),
