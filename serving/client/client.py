@@ -22,7 +22,7 @@ Row = Mapping[str, float | str]
 class Table(Protocol):
     """A pandas DataFrame, as far as it is needed; so the client does without pandas."""
 
-    def to_dict(self, orient: Literal["records"]) -> list[dict[Any, Any]]:
+    def to_dict(self, _orient: Literal["records"], /) -> list[dict[Any, Any]]:
         """Return its rows."""
 
 

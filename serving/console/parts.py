@@ -136,9 +136,10 @@ class Parts:
     def served(self) -> ServedModel:
         """Ask the predictor which model it serves."""
         url = f"{self.addresses.predictor}/v2/models/{self.addresses.model}"
-        about = self._call("predictor", "GET", url, timeout=_STATE_SECONDS)["parameters"]
+        metadata = self._call("predictor", "GET", url, timeout=_STATE_SECONDS)
+        about = metadata["parameters"]
         return ServedModel(
-            version=str(about["registered_version"]),
+            version=str(metadata["versions"][0]),
             digest=str(about["sha256"]),
             use=str(about["use"]),
             spec=FeatureSpec(

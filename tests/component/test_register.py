@@ -278,6 +278,7 @@ def running(
     """Run a server until it has been asked; a bare one does not find this repository."""
     log = folder / f"{port}.log"
     env = {k: v for k, v in environment().items() if not (bare and k == "PYTHONPATH")}
+    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"  # MLflow calls uvicorn by name
     with log.open("w") as stream:
         process = subprocess.Popen(
             command, cwd=folder if bare else ROOT, env=env, stdout=stream, stderr=subprocess.STDOUT
