@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from great_expectations import ExpectationSuite
 
-from components.core import schema
+from components.core import contract, schema
 from components.core.errors import ToolwearError
 from components.core.steps import report
 from components.core.thresholds import Validation
@@ -54,7 +54,9 @@ def check(
         schemas_hold &= inspector.schema_holds(arrow, part, telemetry_suite.schema_suite())
     if schemas_hold:
         suite = telemetry_suite.rows_suite(runs[schema.RUN_ID], thresholds)
-        summaries = inspector.rows(batches(telemetry, batch_rows), suite)
+        summaries = inspector.rows(
+            batches(telemetry, batch_rows), suite, contract.of(telemetry).rows.cutting
+        )
         runs = judge_runs(runs, summaries.runs())
         inspector.summary(runs, runs_suite.runs_suite(thresholds), schema.RUN_ID)
         inspector.summary(summaries.signals(), telemetry_suite.signals_suite(), SIGNAL)
@@ -79,9 +81,11 @@ class _Inspector:
             self.ledger.add(finding, (), file.name)
         return not any(finding.unexpected for finding in findings)
 
-    def rows(self, tables: Iterable[pa.Table], suite: ExpectationSuite) -> Summaries:
+    def rows(
+        self, tables: Iterable[pa.Table], suite: ExpectationSuite, cutting: Sequence[str]
+    ) -> Summaries:
         """Check all rows of the telemetry and return their summaries."""
-        summaries, sampling = Summaries(), Sampling()
+        summaries, sampling = Summaries(cutting), Sampling()
         for table in tables:
             frame = sampling.add_to(table.to_pandas())
             if not summaries.rows:

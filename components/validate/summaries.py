@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,9 +54,13 @@ class Summaries:
     """Gathers the summaries of the runs and the signals from consecutive frames.
 
     Memory grows with the number of runs (about a kilobyte each), not with the rows.
+
+    Args:
+        cutting: limits of cutting rows, as in the data set's contract.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cutting: Sequence[str]) -> None:
+        self._cutting = cutting
         self.rows = 0
         self._runs: dict[str, _Run] = defaultdict(_Run)
         self._low = np.full(len(SIGNALS), np.nan)
@@ -72,7 +77,8 @@ class Summaries:
         flags = _flags(frame)
         codes = frame[schema.PHASE].map(_PHASE_CODES).fillna(-1).to_numpy(dtype=np.int64)
         ids = frame[schema.RUN_ID].to_numpy()
-        feed, cutting = frame[schema.CURRENT_FEEDRATE].to_numpy(), is_cutting(frame)
+        feed = frame[schema.CURRENT_FEEDRATE].to_numpy()
+        cutting = is_cutting(frame, self._cutting)
         starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
         for start, stop in zip(starts, np.r_[starts[1:], len(ids)], strict=True):
             run = self._runs[ids[start]]

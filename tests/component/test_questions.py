@@ -179,13 +179,7 @@ def made(
         automl=challenger(at / "features", at / "models", at / "automl"),
     )
     evaluation = evaluate(
-        folders.features,
-        folders.split,
-        at / "models",
-        folders.automl,
-        "f" * 64,
-        0,
-        folders.evaluation,
+        folders.features, folders.split, at / "models", folders.automl, "", 0, folders.evaluation
     )
     shown = [Shown(at / f"shown-{number}") for number in range(3)]
     show(evaluation, folders.automl, *shown)

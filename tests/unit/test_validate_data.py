@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from components.core import jsonfile, schema
+from components.core.contract import default
 from components.core.errors import ToolwearError
 from components.validate.docs import mend
 from components.validate.step import validate
@@ -90,6 +91,7 @@ def write(rows: pd.DataFrame, runs: pd.DataFrame, folder: Path) -> Path:
         "source": {"kind": "folder"},
         "rows": len(rows),
         "runs": len(runs),
+        "dataset": default().model_dump(mode="json"),
     }
     jsonfile.write(folder / "manifest.json", manifest)
     return folder

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.core import schema
+from components.core.contract import default
 from components.validate.batches import ROW_STEP, TIME_STEP, Sampling, batches, distinct_schemas
 from components.validate.logic import (
     CRITICAL,
@@ -111,7 +112,7 @@ def test_summaries_compare_depth_with_layer_and_find_equal_recordings() -> None:
             recording("03", 4, "Prep", LAYER_DEPTHS[1] + 0.1, 5.0),
         ]
     )
-    summaries = Summaries()
+    summaries = Summaries(default().rows.cutting)
     for start in range(0, len(rows), 3):
         summaries.add(rows.iloc[start : start + 3].reset_index(drop=True))
     table = pd.DataFrame(
