@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 
 from components.cli.main import app
 from components.core import jsonfile, schema
+from components.core.contract import default
 from components.ingest.simulator import SimulatorSettings, simulate
 from components.ingest.step import ingest
 from components.validate.contradictions import Readings, contradictions, of_table
 from components.validate.step import validate
 
+CUTTING = default().rows.cutting
 FEEDS = (3.0, 6.0, 12.0, 15.0, 20.0, 30.0)
 
 
@@ -46,14 +48,16 @@ def test_the_real_table_is_not_contradicted_and_every_other_feed_rate_is(
     for run, frame in recorded.items():
         true = stated_of[run]
         for stated in FEEDS:
-            said = contradictions(frame, {schema.FEEDRATE: stated})
+            said = contradictions(frame, {schema.FEEDRATE: stated}, CUTTING)
             assert bool(said) == (stated != true), (run, stated)
 
 
 def test_a_contradiction_says_what_is_stated_and_what_is_read(
     recorded: dict[str, pd.DataFrame],
 ) -> None:
-    (said,) = contradictions(recorded["11"], {schema.FEEDRATE: 30, schema.CLAMP_PRESSURE: 4})
+    (said,) = contradictions(
+        recorded["11"], {schema.FEEDRATE: 30, schema.CLAMP_PRESSURE: 4}, CUTTING
+    )
     assert said == (
         "feedrate is stated as 30 mm/s, but M1_CURRENT_FEEDRATE reads 3 in 100% of 1,903 cutting "
         "rows"
@@ -62,16 +66,19 @@ def test_a_contradiction_says_what_is_stated_and_what_is_read(
 
 def test_what_cannot_be_told_contradicts_nothing(recorded: dict[str, pd.DataFrame]) -> None:
     frame = recorded["11"]
-    assert contradictions(frame, {}) == []
-    assert contradictions(frame, {schema.CLAMP_PRESSURE: 99}) == []
-    assert contradictions(frame.drop(columns=schema.CURRENT_FEEDRATE), {schema.FEEDRATE: 30}) == []
-    assert contradictions(frame.iloc[:0], {schema.FEEDRATE: 30}) == []
+    assert contradictions(frame, {}, CUTTING) == []
+    assert contradictions(frame, {schema.CLAMP_PRESSURE: 99}, CUTTING) == []
+    assert (
+        contradictions(frame.drop(columns=schema.CURRENT_FEEDRATE), {schema.FEEDRATE: 30}, CUTTING)
+        == []
+    )
+    assert contradictions(frame.iloc[:0], {schema.FEEDRATE: 30}, CUTTING) == []
     # Without a row in the cut only a feed rate that is never read is contradicted.
     before = frame[frame[schema.CURRENT_FEEDRATE] == 50].iloc[:40]
-    assert contradictions(before, {schema.FEEDRATE: 50}) == []
-    (said,) = contradictions(before, {schema.FEEDRATE: 3})
+    assert contradictions(before, {schema.FEEDRATE: 50}, CUTTING) == []
+    (said,) = contradictions(before, {schema.FEEDRATE: 3}, CUTTING)
     assert said.endswith("reads 50 in 100% of 40 rows")
-    (said,) = contradictions(frame[[schema.CURRENT_FEEDRATE]], {schema.FEEDRATE: 30})
+    (said,) = contradictions(frame[[schema.CURRENT_FEEDRATE]], {schema.FEEDRATE: 30}, CUTTING)
     assert "M1_CURRENT_FEEDRATE reads 3" in said
 
 
