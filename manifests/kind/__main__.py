@@ -9,7 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from components.core import contract
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
+from components.ingest.sources import run_table_file
 from manifests.kind.diagnosis import diagnose
 from manifests.kind.programs import CommandFailedError, Programs, call, is_set, require
 from manifests.kind.steps import CLUSTER, CONTEXT, INSTALLS, STEPS, TRIES, Settings, print_pages
@@ -98,8 +100,10 @@ def _do(names: Sequence[str], settings: Settings, command: str) -> bool:
 
 def _folder(text: str) -> Path:
     path = Path(text).resolve()
-    if not (path / "train.csv").is_file():
-        raise argparse.ArgumentTypeError(f"{text} is no folder with train.csv")
+    try:
+        run_table_file(path, contract.resolve("", path))
+    except ToolwearError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return path
 
 
