@@ -14,6 +14,7 @@ from components.core.thresholds import thresholds
 from components.evaluate import not_sure, published, searches
 from components.evaluate.statements import statements
 from components.evaluate.unseen import Rows, on_unseen_runs
+from components.train.permutation import FREE, WITHIN
 
 FOREST, SEARCH = schema.RANDOM_FOREST, schema.AUTO_SKLEARN
 PUBLISHED = default().published
@@ -250,6 +251,20 @@ def test_the_largest_p_is_called_valid_and_weak_and_decides_the_words() -> None:
     assert "valid for all of them at once, and weak" in said()
     assert "better than chance explains: the largest p is 0.18" in said(level=0.2)
     assert "was not tested" in said(permutation={"p": None, "left_out": {}})
+
+
+def test_what_was_not_asked_and_not_tested_is_said_with_its_reason() -> None:
+    unasked = {schema.KNOWN_RUNS: "No rows.", schema.NEW_SETTING: "One setting."}
+    protocols = {name: {} for name in schema.PROTOCOLS}
+    told = said(protocols=protocols, left_out=unasked, further={})
+    assert "Whether it recalls runs that it has seen was not asked: No rows." in told
+    assert (
+        "Whether it judges a feed and clamp setting that it has not seen was not asked: "
+        "One setting." in told
+    )
+    assert "a run that it has not seen was not asked" not in told
+    untested = {"p": None, "left_out": {FREE: "One run.", WITHIN: "One run."}}
+    assert "since no question of whole runs was asked" in said(permutation=untested)
 
 
 def test_what_not_sure_and_the_search_came_to_is_said() -> None:
