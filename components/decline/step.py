@@ -11,7 +11,6 @@ from components.core.person import who
 from components.core.steps import report
 from components.decline.logic import why_not
 from components.promote import audit_log
-from components.promote.moves import moves_of
 
 
 def decline(
@@ -51,5 +50,5 @@ def decline(
 
 
 def _champion(home: Home, model: str) -> str | None:
-    moves = moves_of(audit_log.entries(home.audit_log), model)
+    moves = audit_log.moves_of(audit_log.entries(home.audit_log), model)
     return moves[-1]["to"] if moves else None

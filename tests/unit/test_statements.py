@@ -255,7 +255,7 @@ def test_the_largest_p_is_called_valid_and_weak_and_decides_the_words() -> None:
 
 def test_what_was_not_asked_and_not_tested_is_said_with_its_reason() -> None:
     unasked = {schema.KNOWN_RUNS: "No rows.", schema.NEW_SETTING: "One setting."}
-    protocols = {name: {} for name in schema.PROTOCOLS}
+    protocols: dict[str, Any] = {name: {} for name in schema.PROTOCOLS}
     told = said(protocols=protocols, left_out=unasked, further={})
     assert "Whether it recalls runs that it has seen was not asked: No rows." in told
     assert (
