@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from components.ingest.run_file import is_parquet
 from components.ingest.text_format import cells_of, text_format
 from components.ingest.text_stream import lines_of
 
+_WHOLE = re.compile(r"([0-9]{1,9})([.,]0*)?")  # programs write 7 as 7.0, too
 _YES_NO = {"yes": True, "no": False}
 # A run gets a day of its own in the event times, and pandas' nanoseconds end in the year 2262.
 MAXIMUM_RUN_NUMBER = 80_000
@@ -204,7 +206,6 @@ class _Row:
 
 def run_number(cell: str) -> int | None:
     """Return the number of a run that a cell says, None if it says none."""
-    text = cell.strip().removesuffix(".0")
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= MAXIMUM_RUN_NUMBER:
-        return int(text)
-    return None
+    match = _WHOLE.fullmatch(cell.strip())
+    number = int(match[1]) if match else 0
+    return number if 1 <= number <= MAXIMUM_RUN_NUMBER else None

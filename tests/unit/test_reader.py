@@ -337,13 +337,13 @@ def test_a_number_with_two_meanings_is_asked_about(data: Path, tmp_path: Path) -
     for run, name in ((1, FIRST), (2, SECOND)):
         frame = frame_of(run).astype(object)
         for column in schema.NUMERIC_COLUMNS:
-            frame[column] = "1,234"
+            frame[column] = f"1,23{run}"
         _csv(frame, data / name, sep=";")
-    with pytest.raises(ToolwearError, match=r"'1,234' may be a number with a decimal comma or"):
+    with pytest.raises(ToolwearError, match=r"'1,231' may be a number with a decimal comma or"):
         read(data, tmp_path)
     (data / contract.FILE).write_text('[format]\ndecimal = ","\n')
     _, table = read(data, tmp_path)
-    assert rows_of(table, "01")[NAMES[0]].tolist() == [1.234] * 12
+    assert rows_of(table, "01")[NAMES[0]].tolist() == [1.231] * 12
 
 
 @pytest.mark.parametrize(
