@@ -69,7 +69,7 @@ def test_the_schema_accepts_the_mills_contract() -> None:
         ("[columns.scale]\nX1_ActualPosition = 0", "which would leave nothing of it"),
         ("[columns.offset]\nX1_ActualPosition = nan", "'columns.offset.X1_ActualPosition'"),
         ("[rows]\ncutting = ['Z1_ActualPosition = 3']", "is no limit; write one like"),
-        ("[rows]\ncutting = ['Z1_Position < 3']", "did you mean 'Z1_CommandPosition'?"),
+        ("[rows]\ncutting = ['Z1_Position < 3']", "did you mean 'Z1_ActualPosition'?"),
         ("[rows]\ncutting = []", "'rows.cutting' is wrong"),
         ("[rows]\njudged = ['Layer 9']", "'Layer 9' is no phase"),
         ("[label]\nnegative = ['Worn']", "'worn' stands for both classes"),
