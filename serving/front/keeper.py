@@ -57,8 +57,6 @@ class Keeper:
         self._settlement = Settlement(home)
         self._saved: dict[str, Any] = {}
 
-    # --- what requests need to know ---------------------------------------------------------------
-
     def choose(self, role: str) -> str:
         """Return the track that a request is assigned to at random."""
         share = self._weights()[CANDIDATE]
@@ -157,8 +155,6 @@ class Keeper:
             "undecided": undecided,
             "compared": [one.plain() for one in measured],
         }
-
-    # --- what goes on beside them -----------------------------------------------------------------
 
     async def run(self) -> None:
         """Go on until cancelled. What a person can mend is logged and tried again."""
@@ -277,8 +273,6 @@ class Keeper:
         if value != self._saved and self._evidence.rollout:
             await asyncio.to_thread(seen.save, self._home.root, value)
             self._saved = value
-
-    # --- weights ----------------------------------------------------------------------------------
 
     @property
     def _undecided(self) -> bool:
