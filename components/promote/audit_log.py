@@ -93,7 +93,7 @@ def append(path: Path, **fields: Any) -> dict[str, Any]:
 def told(entry: Mapping[str, Any]) -> str:
     """Return in words what an entry has done: only moves have changed the champion."""
     action, start, end = entry["action"], entry.get("from"), entry.get("to")
-    if action in (PROMOTE, ROLLBACK, FOUND):
+    if action in MOVES:
         return f"champion: {_version(start)} -> {_version(end)}"
     if action.endswith((ROLLED_BACK, SUPERSEDED)):
         return f"candidate {_version(start)} dropped; champion stays {_version(end)}"

@@ -625,7 +625,8 @@ def test_only_moves_read_like_moves() -> None:
         return audit_log.told({"action": action, "from": start, "to": end})
 
     assert told("promote", None, "1") == "champion: none -> version 1"
-    assert told("rollback", "2", "1") == "champion: version 2 -> version 1"
+    for action in ("rollback", "found", "reconcile"):
+        assert told(action, "2", "1") == "champion: version 2 -> version 1"
     assert told("canary_start", "1", "2") == "candidate: version 2; champion stays version 1"
     dropped = "candidate version 2 dropped; champion stays version 1"
     for action in ("canary_rolled_back", "shadow_superseded"):
