@@ -331,7 +331,7 @@ def test_a_part_that_hangs_is_named_and_the_rest_works(page: Page, stack: Stack,
         if part == "predictor":
             expect(page.locator(".strip")).to_contain_text("transformer waiting for the predictor")
             visit(page, stack, f"/why?run={RUN}&row=300")
-            expect(page.get_by_label("Row")).to_have_value("300")
+            expect(page.get_by_label("Row", exact=True)).to_have_value("300")
             expect(page.get_by_role("link", name="Try again")).to_be_visible()
             visit(page, stack, f"/?run={RUN}")
             expect(page.locator(".down")).to_contain_text("The predictor does not answer")

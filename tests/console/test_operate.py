@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -48,6 +49,19 @@ def sign_in(page: Page, stack: Stack) -> None:
     expect(page.get_by_text(f"You are signed in as {NAME}")).to_be_visible()
 
 
+def started_with(stack: Stack, asked: str) -> dict[str, Any]:
+    """Return the settings of a request's run, once it has written them."""
+    deadline = time.monotonic() + 240
+    while True:
+        for attempt in httpx.get(f"{stack.of('trigger')}/runs/{asked}").json()["attempts"]:
+            path = stack.home / attempt["name"] / "arguments.json"
+            if path.exists():
+                found: dict[str, Any] = jsonfile.read(path)
+                return found
+        assert time.monotonic() < deadline, "the run did not begin"
+        time.sleep(0.5)
+
+
 def champion(stack: Stack) -> str:
     pointed = pointer.read(stack.home)
     assert pointed is not None
@@ -72,7 +86,9 @@ def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, sta
     assert page.get_by_role("button", name="Roll back").count() == 0, "there is nothing before it"
     page.get_by_label("Reason").first.fill("a click in the console")
     shown = httpx.get(stack.of("trigger") + "/retrain").json()["parameters"]
-    assert page.get_by_label("Search, seconds").input_value() == str(shown["search_seconds"])
+    assert page.get_by_label("Search, seconds", exact=True).input_value() == str(
+        shown["search_seconds"]
+    )
     page.get_by_label("Explained predictions").fill("2")
     page.get_by_label("Seed").fill("7")  # with the champion's the search may find the same model
     page.get_by_role("button", name="Start a run").click()
@@ -152,13 +168,13 @@ def test_a_session_that_has_ended_is_said_and_loses_nothing(page: Page, stack: S
     sign_in(page, stack)
     before = len(httpx.get(stack.of("trigger") + "/runs").json()["runs"])
     page.get_by_label("Reason").first.fill("typed before the end")
-    page.get_by_label("Search, seconds").fill("45")
+    page.get_by_label("Search, seconds", exact=True).fill("45")
     expire(page.context, stack)
     page.get_by_role("button", name="Start a run").click()
     expect(page.locator("#fault")).to_contain_text("session has ended")
     enter(page, token(stack))
     expect(page.get_by_label("Reason").first).to_have_value("typed before the end")
-    expect(page.get_by_label("Search, seconds")).to_have_value("45")
+    expect(page.get_by_label("Search, seconds", exact=True)).to_have_value("45")
     assert len(httpx.get(stack.of("trigger") + "/runs").json()["runs"]) == before
 
 
@@ -243,15 +259,13 @@ def test_a_short_search_is_started_and_cancelled(page: Page, stack: Stack) -> No
     page.wait_for_url(re.compile(r"/asked/\d+"))
     asked = page.url.rpartition("/")[2]
     expect(page.locator(".progress")).to_contain_text(f"started by hand: only to try ({NAME})")
+    found = started_with(stack, asked)
+    assert {name: found[name] for name in FAST} == FAST
     form = page.locator("#cancel")
     form.get_by_label("Reason").fill("it was a try")
     form.get_by_role("button", name="Cancel the run").click()
     expect(page.locator(".ended")).to_contain_text("cancelled", timeout=120_000)
     expect(form).to_be_hidden()
-    told = httpx.get(f"{stack.of('trigger')}/runs/{asked}").json()
-    for attempt in told["attempts"]:  # none if it was cancelled before it began
-        found = jsonfile.read(stack.home / attempt["name"] / "arguments.json")
-        assert {name: found[name] for name in FAST} == FAST
     page.goto(stack.url + "/operate")
     row = page.get_by_role("row", name=re.compile(f"^{asked} "))
     expect(row).to_contain_text("cancelled")
