@@ -129,13 +129,13 @@ def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, sta
     assert last["who"] == f"{NAME} (operator, over HTTP)"
 
     approvals.hold(versions, versions.version(new), champion(stack), Mode.CANARY, "it won", "test")
-    expect(page.locator("#content")).to_contain_text("No candidate is on its way")
+    expect(page.locator("#content")).to_contain_text("No rollout is in progress")
     page.goto(stack.url + "/operate")
     card = page.locator("form", has_text=f"Version {new}")
     card.get_by_label("Reason").fill("a part of the traffic first")
     card.get_by_role("button", name="Approve").click()
     expect(page.locator("#content")).to_contain_text(
-        f"Version {new} is on its way as a canary, stage 1", timeout=90_000
+        f"Version {new} is rolled out as a canary, stage 1", timeout=90_000
     )
     assert champion(stack) == held_against
     page.locator("form", has_text="Roll back").get_by_label("Reason").fill("not today")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import httpx
@@ -14,11 +14,15 @@ import numpy as np
 from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.promote import audit_log
+from serving.common.rollout import Rollout
 from serving.console import evidence, svg
 from serving.console.app import application
-from serving.console.pages.base import Kept
+from serving.console.pages.base import Console, Kept
 from serving.console.pages.runs import STEPS
-from serving.console.parts import Addresses
+from serving.console.parts import Addresses, Parts
+from serving.console.session import Sessions
+from serving.front.evidence import Evidence
+from serving.front.judge import Finding, Measured
 
 
 async def test_pages_of_an_empty_home_say_what_to_do(tmp_path: Path) -> None:
@@ -153,3 +157,43 @@ def test_rolling_back_is_offered_only_where_there_is_something_behind(tmp_path: 
         found = evidence.rollback_target(home, "toolwear")
         assert found == ("version 1 answers again instead of version 3" if end == "3" else "")
     assert evidence.rollback_target(home, "another") == ""
+
+
+def test_the_rollout_is_shown_by_what_the_front_tells() -> None:
+    now = Rollout(
+        id="1",
+        model="toolwear",
+        mode="canary",
+        version="2",
+        package_digest="d",
+        champion="1",
+        why="",
+        cause="",
+        started="2026-01-01T00:00:00+00:00",
+        stage=0,
+        since="2026-01-01T00:00:00+00:00",
+        weights={"stable": 90, "candidate": 10},
+        thresholds={},
+    )
+    measured = Measured(
+        "failed requests", "requests", 200, 0.01, 0.0, 0.03, Finding.UNDECIDED, _bounds
+    )
+    state = {
+        "rollout": asdict(now),
+        "running": True,
+        "weights": now.weights,
+        "seen": {**Evidence().figures(), "recordings_open": 1},
+        "undecided": "3 recordings are too few",
+        "compared": [measured.plain()],
+    }
+    nobody = "http://127.0.0.1:1"
+    addresses = Addresses("toolwear", nobody, nobody, nobody, nobody, nobody, nobody)
+    console = Console(Home(Path()), Parts(addresses, "t"), Sessions("t"))
+    text = console.render("rollout.html.j2", state=state)
+    assert "Version 2 is rolled out as a canary, stage 1 since 2026-01-01 00:00" in text
+    assert "<strong>Undecided:</strong> 3 recordings are too few.</p>" in text
+    assert "failed requests, 200 requests: 1.0% (champion 0.0%), interval -1.0% to 2.0%" in text
+
+
+def _bounds() -> tuple[float, float]:
+    return -0.01, 0.02
