@@ -168,7 +168,8 @@ def _evaluation(
                 schema.NEW_RUN: {schema.AUTO_SKLEARN: new},
             },
             "statements": ["The band misses its target.", "It knows its runs."],
-            "permutation": {"p": 0.3},
+            "permutation": {"p": 0.3, "left_out": {}},
+            "left_out": {},
             "noise": {
                 "rows": len(y),
                 "changed": {"float32": 0.0},
