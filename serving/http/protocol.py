@@ -110,7 +110,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head and not self.transport.is_closing():
             _waiting[self] = None
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - says less than ours
+    def send_400_response(self, _msg: str) -> None:
         """Refuse what can't be parsed."""
         self._refuse(*self._refusal)
 
