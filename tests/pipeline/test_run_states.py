@@ -65,7 +65,7 @@ def test_a_run_that_is_ended_has_one_state_everywhere(
     run = evidence.Run(folder)
     (step,) = run.steps().values()
     assert (step.state, step.reason) == (state, reason)
-    assert run.row()["outcome"] == state
+    assert run.row()["state"] == state
     assert f" {state} " in shown(tmp_path)
     if number != signal.SIGKILL:
         assert f"{state}: {reason}" in said
