@@ -85,7 +85,7 @@ def promote(
         outcome, entry = _released(registry, version, Mode(rollout), why, cause, judged_against)
     output.mkdir(parents=True)
     jsonfile.write(output / "promotion.json", {**entry, "outcome": outcome})
-    report(f"{outcome}: {registry.name} version {entry['from']} -> {entry['to']}")
+    report(f"{registry.name}: {audit_log.told(entry)}")
     return outcome
 
 

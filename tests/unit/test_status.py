@@ -76,7 +76,7 @@ def test_alerts_drift_and_freshness_are_told(watchers: str, tmp_path: Path) -> N
 
 def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
     told = status(tmp_path, f"http://127.0.0.1:{free_port()}")
-    assert "champion: none yet" in told
+    assert "champion: There is no champion in" in told
     assert "open alerts: unknown, Alertmanager does not answer at http://127.0.0.1:" in told
     assert "drift: unknown, the monitor does not answer" in told
 

@@ -120,6 +120,7 @@ def test_summaries_compare_depth_with_layer_and_find_equal_recordings() -> None:
             schema.RUN_ID: ["01", "02", "03", "04"],
             schema.CONDITION: ["unworn", "worn", "worn", "worn"],
             schema.LABEL: [0, 1, 1, 1],
+            schema.FEEDRATE: [6.0] * 4,
             "rows": [4, 4, 5, 2],
         }
     )
