@@ -17,13 +17,14 @@ import pytest
 import yaml
 
 from components.core import jsonfile
+from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from components.decide.evidence import Folders as Judged
 from components.decide.step import decide
 from components.promote import approvals
-from components.promote.registry_state import roll_back
+from components.promote.registry_state import reconcile, roll_back
 from components.promote.step import promote
 from components.register.contents import Folders, Lineage
 from components.register.mlflow_writer import EXPERIMENT
@@ -180,6 +181,10 @@ def test_the_registry_on_postgresql_and_s3_is_lost_and_comes_back(
         assert database.ask("mlflow", owner) == "mlflow"
         with mlflow(database, store, log) as uri:
             assert seen(uri, home) == before
+            # Servers were told to serve the version before, so a person says which one counts.
+            with pytest.raises(ToolwearError, match="toolwear reconcile"):
+                roll_back(home.root, "it goes on", uri)
+            reconcile(home, "the registry counts", serve_registered=True, mlflow_uri=uri)
             assert roll_back(home.root, "it goes on", uri)["to"] == "1"
 
 
