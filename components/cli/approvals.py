@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from components.core.home import MLFLOW_VARIABLE, Home
 from components.core.registry import Registry
@@ -61,16 +62,14 @@ def print_disagreement(home: Home, console: Console) -> None:
     if home.has_registry(uri):
         fault = disagreement(Registry(home, uri, MODEL_NAME))
         if fault:
-            console.print(f"[red]registry:[/red] {fault}", highlight=False, soft_wrap=True)
+            console.print(Text.assemble(("registry:", "red"), f" {fault}"), soft_wrap=True)
 
 
 def print_reconciled(home: Path, why: str, serve_registered: bool, console: Console) -> None:
     """Make registry and servers agree and print the champion."""
     uri = os.environ.get(MLFLOW_VARIABLE, "")
     entry = reconcile(Home.at(home), why, serve_registered=serve_registered, mlflow_uri=uri)
-    console.print(
-        f"champion: version {entry['to']}, in the registry and for servers", highlight=False
-    )
+    console.print(f"champion: version {entry['to']}, in the registry and for servers")
 
 
 def print_allow(home: Path, key: str, why: str, console: Console) -> None:
@@ -83,7 +82,7 @@ def print_allow(home: Path, key: str, why: str, console: Console) -> None:
         served=served_by(Home.at(home)),
     )
     done = "released before" if entry["action"] == NOTHING else audit_log.told(entry)
-    console.print(f"allowed version {entry['to']}; {done}", highlight=False)
+    console.print(f"allowed version {entry['to']}; {done}")
 
 
 def print_refuse(home: Path, key: str, why: str, console: Console) -> None:
@@ -95,4 +94,4 @@ def print_refuse(home: Path, key: str, why: str, console: Console) -> None:
         mlflow_uri=os.environ.get(MLFLOW_VARIABLE, ""),
         served=served_by(Home.at(home)),
     )
-    console.print(audit_log.told(entry), highlight=False)
+    console.print(audit_log.told(entry))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from components.cli.backup_contents import PARTS, SQLITE, copy_part, missing, parts
 from components.core import jsonfile
@@ -69,11 +70,10 @@ def backup(home: Home, file: Path, console: Console) -> None:
     console.print(
         f"{file} holds {len(manifest['files'])} files of {home.root}, "
         f"{file.stat().st_size / 1e6:.1f} MB, sha256 {file_digest(file)[:12]}",
-        highlight=False,
         soft_wrap=True,
     )
     if moved:
-        console.print(moved, highlight=False, soft_wrap=True)
+        console.print(moved, soft_wrap=True)
     outside = home.tracking_uri()
     if not outside.startswith("sqlite:"):
         console.print(f"not in it: the registry at {outside}, which has a database of its own")
@@ -118,13 +118,12 @@ def restore(home: Home, file: Path, console: Console, *, overwrite: bool) -> Non
         moved = follow(home)
     console.print(
         f"{home.root} is as it was at {manifest['when']}: {len(manifest['files'])} files checked",
-        highlight=False,
         soft_wrap=True,
     )
     if there:
-        console.print(f"what was there is in {aside}", highlight=False, soft_wrap=True)
+        console.print(f"what was there is in {aside}", soft_wrap=True)
     if moved:
-        console.print(moved, highlight=False, soft_wrap=True)
+        console.print(moved, soft_wrap=True)
     _told_missing(manifest, console)
 
 
@@ -141,8 +140,9 @@ def _told_missing(manifest: dict[str, Any], console: Console) -> bool:
     lacking = manifest["missing"]
     if lacking:
         console.print(
-            f"[red]not in it[/red], though the registry names them: {', '.join(lacking)}",
-            highlight=False,
+            Text.assemble(
+                ("not in it", "red"), f", though the registry names them: {', '.join(lacking)}"
+            ),
             soft_wrap=True,
         )
     return bool(lacking)

@@ -82,7 +82,7 @@ class CandidateServers:
             self._complaint = ""
         except ToolwearError as error:
             if str(error) != self._complaint:
-                self._console.print(str(error), highlight=False, markup=False)
+                self._console.print(str(error))
             self._complaint = str(error)
             return
         wanted = found.id if found is not None and found.running else ""
@@ -99,8 +99,6 @@ class CandidateServers:
         told = f"{found.result.replace('_', ' ')}: {found.reason}" if found.result else "begins"
         self._console.print(
             f"{found.mode} of version {found.version} {told}",
-            highlight=False,
-            markup=False,
             soft_wrap=True,
         )
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -38,12 +37,12 @@ def inspect(parameters: RunParameters, console: Console, write_dataset: Path | N
         manifest, runs = _read(parameters)
     except OtherNamesError as error:
         table = rename_table(error.rename)
-        console.print(table, highlight=False, markup=False, soft_wrap=True)
+        console.print(table, soft_wrap=True)
         if write_dataset is None:
             raise
         write_text(write_dataset, table)
         told = f"{write_dataset} holds this map of names; check it, then read with --dataset"
-        console.print(f"{told} {write_dataset}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{told} {write_dataset}", soft_wrap=True)
         return
     _print(manifest, runs, console)
     if write_dataset is not None:
@@ -74,7 +73,7 @@ def _read(parameters: RunParameters) -> tuple[dict[str, Any], list[dict[str, Any
 
 def _print(manifest: dict[str, Any], runs: list[dict[str, Any]], console: Console) -> None:
     for warning in manifest["warnings"]:
-        console.print(f"[bold red]{escape(warning)}[/]", highlight=False, soft_wrap=True)
+        console.print(warning, style="bold red", soft_wrap=True)
     table = Table(title=f"{manifest['rows']:,} rows of {manifest['runs']} runs")
     for column in _COLUMNS:
         table.add_column(column.replace("_", " "), justify="right")
@@ -93,11 +92,11 @@ def _print(manifest: dict[str, Any], runs: list[dict[str, Any]], console: Consol
         for entry in manifest["unlabelled"]
     ]
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     nulls = manifest["quirks"]["nulls"]
-    console.print("missing numbers:" if nulls else "missing numbers: none", highlight=False)
+    console.print("missing numbers:" if nulls else "missing numbers: none")
     for name, count in nulls.items():
-        console.print(f"  {name}  {count:,}", highlight=False)
+        console.print(f"  {name}  {count:,}")
     console.print_json(data={k: v for k, v in manifest["quirks"].items() if k != "nulls"})
 
 

@@ -103,7 +103,7 @@ def run(
                 f"end it with: toolwear kfp terminate {name}"
             )
             sys.exit(EXIT_FAILURE)
-        console.print(f"run {name}: {seen.state} {seen.error}".strip(), markup=False)
+        console.print(f"run {name}: {seen.state} {seen.error}".strip())
         if seen.state != SUCCEEDED:
             sys.exit(EXIT_FAILURE)
 
@@ -161,7 +161,7 @@ def _connected(server: Server, console: Console) -> Iterator[Kubeflow]:
         # The token comes by the environment alone: everybody can read a command line.
         yield Kubeflow(server.host, os.environ.get(TOKEN_VARIABLE, ""), server.namespace)
     except KubeflowDownError as error:
-        console.print(f"{error}; try again.", markup=False, soft_wrap=True)
+        console.print(f"{error}; try again.", soft_wrap=True)
         sys.exit(EXIT_FAILURE)
 
 

@@ -18,10 +18,12 @@ from typing import Any
 
 import psutil
 from rich.console import Console
+from rich.text import Text
 
 from components.cli import containers, summary
 from components.cli.containers import Runner
 from components.cli.graph import compile_training
+from components.cli.plain import plain_console
 from components.cli.progress import ProgressLines
 from components.cli.provenance import commit
 from components.core import contract, jsonfile, run_folder
@@ -71,7 +73,7 @@ def run_locally(
     home = _prepared_home(home)
     moved = follow(Home(home))
     if moved:
-        console.print(moved, highlight=False, soft_wrap=True)
+        console.print(moved, soft_wrap=True)
     _check_registry(Home(home), parameters.model_name)
     data = str(Path(parameters.data).resolve()) if parameters.data else ""
     dataset = contract.resolve(parameters.dataset, Path(data) if data else None)
@@ -116,7 +118,7 @@ def _run_in(
     console.print(f"run {folder.name}: graph {graph_digest[:12]}, seed {parameters.seed}")
     lines = ProgressLines(graph, events, console)
     # Standard output goes to the log meanwhile.
-    terminal = Console(file=console.file, soft_wrap=True)
+    terminal = plain_console(file=console.file, soft_wrap=True)
     with _log_to(folder / "log.txt", lines), lines, _children_end_with_us(folder, terminal):
         failed = _run_graph(graph, arguments, folder, home, runner)
     if failed is not None:
@@ -212,7 +214,7 @@ def _end_failed(folder: Path, error: RuntimeError, console: Console) -> None:
     run_folder.fail(folder, failed[0]["reason"] if failed else str(error), state)
     for step in failed:
         said = state if step["state"] == State.FAILED else step["state"]
-        console.print(f"[red]{said}[/red] {step['step']}: {step['reason']}", highlight=False)
+        console.print(Text.assemble((said, "red"), f" {step['step']}: {step['reason']}"))
     console.print(f"what happened and what to do: {page}")
     mendable = bool(failed) and all(step.get("user_error") for step in failed)
     sys.exit(EXIT_USAGE if mendable else EXIT_FAILURE)
@@ -260,7 +262,7 @@ def _children_end_with_us(folder: Path, console: Console) -> Iterator[None]:
         steps = run_folder.steps(folder, running=False)
         cut_off = [step for step in steps if step["state"] == state]
         summary.write_failure(folder, f"The run was {state}", cut_off, reason)
-        console.print(f"{state}: {reason}", highlight=False, markup=False)
+        console.print(f"{state}: {reason}")
         sys.exit(128 + number)
 
     signals = (signal.SIGTERM, signal.SIGINT)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from components.cli.plain import plain_console
 from components.core.config import FAST, RunParameters, load, parsed
 from components.core.errors import ToolwearError
 from components.core.kubeflow import HOST_VARIABLE
@@ -17,7 +17,7 @@ from components.core.person import NAME_VARIABLE, checked
 
 # Rich folds at 80 columns where there is no terminal; a log wants whole lines.
 _LOG_WIDTH = 160
-console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
+console = plain_console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="TOML file; by default ./toolwear.toml if there.")

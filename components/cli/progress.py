@@ -11,7 +11,9 @@ from typing import Any, Self
 
 import yaml
 from rich.console import Console
+from rich.text import Text
 
+from components.cli.plain import plain_console
 from components.core import jsonfile
 from components.core.states import State
 from components.core.steps import PROGRESS_FILE
@@ -33,7 +35,7 @@ class ProgressLines:
     def __init__(self, graph: Path, events: Path, console: Console) -> None:
         self._events = events
         # The steps' own output is redirected while we print.
-        self._console = Console(
+        self._console = plain_console(
             file=console.file, force_terminal=console.is_terminal, soft_wrap=True
         )
         spec = next(yaml.safe_load_all(graph.read_text(encoding="utf-8")))
@@ -95,9 +97,12 @@ class ProgressLines:
         elapsed = time.monotonic() - self._started
         colour = _COLOURS.get(State(state), "default")
         self._console.print(
-            f"[dim]{elapsed:6.1f} s[/dim]  {number:2}/{self._total} {step:<12} "
-            f"[{colour}]{state}[/{colour}] {seconds}",
-            highlight=False,
+            Text.assemble(
+                (f"{elapsed:6.1f} s", "dim"),
+                f"  {number:2}/{self._total} {step:<12} ",
+                (state, colour),
+                f" {seconds}",
+            )
         )
 
     def _tell(self) -> None:
@@ -110,7 +115,7 @@ class ProgressLines:
         whole = new[: new.rfind(b"\n") + 1]
         self._read += len(whole)
         for line in whole.decode(errors="replace").splitlines():
-            self._console.print(f"{'':16}{line}", style="dim", highlight=False, markup=False)
+            self._console.print(f"{'':16}{line}", style="dim")
 
 
 def _tasks(spec: dict[str, Any]) -> int:

@@ -68,9 +68,9 @@ def show(home: Path, receipt_id: str, console: Console) -> None:
             f"The payload log in {home} has no receipt {receipt_id}; it may be older than what "
             "the log keeps, or from another home."
         )
-    console.print(f"receipt {receipt_id}: {len(found)} rows", highlight=False, markup=False)
+    console.print(f"receipt {receipt_id}: {len(found)} rows")
     for name in _HEAD:
-        console.print(f"  {name:<15} {found[name].iloc[0]}", highlight=False, soft_wrap=True)
+        console.print(f"  {name:<15} {found[name].iloc[0]}", soft_wrap=True)
     features = [name for name in found.columns if name not in _OTHER and name not in NAMES]
     table = Table("", *(f"row {number}" for number in found["row_number"]))
     for name in (*_ROW, *_LABEL, *features):
@@ -82,16 +82,12 @@ def show(home: Path, receipt_id: str, console: Console) -> None:
 def _list(request_id: str, answers: pd.DataFrame, console: Console) -> None:
     console.print(
         f"{len(answers)} answers to requests with the x-request-id {request_id}:",
-        highlight=False,
-        markup=False,
     )
     for answer in answers.to_dict("records"):
         recording = f", recording {answer['recording']}" if answer["recording"] else ""
         console.print(
             f"  {answer['receipt_id']}  {answer['answered_at']:%Y-%m-%d %H:%M:%S} UTC, "
             f"{answer['rows']} rows{recording}",
-            highlight=False,
-            markup=False,
             soft_wrap=True,
         )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from rich.console import Console
+from rich.text import Text
 
 from components.cli.approvals import print_disagreement
 from components.cli.candidate_servers import CandidateServers
@@ -62,7 +63,6 @@ def serve(
     console.print(
         f"champion: {champion.name} version {champion.version}, package {package.version}, "
         f"for {package.description['use']}",
-        highlight=False,
     )
     try:
         with announced(Home.at(home), {server.name: server.url for server in servers}):
@@ -156,8 +156,6 @@ def _await_all(servers: list[Server], stopping: list[int], console: Console) -> 
                 what = f"ended with {code}" if code is not None else f"not ready in {seconds:.0f} s"
                 console.print(
                     f"{server.name}: {what}: {server.last_words()}",
-                    highlight=False,
-                    markup=False,
                     soft_wrap=True,
                 )
                 sys.exit(EXIT_USAGE if code == EXIT_USAGE else EXIT_FAILURE)
@@ -166,8 +164,9 @@ def _await_all(servers: list[Server], stopping: list[int], console: Console) -> 
                 server.since = time.monotonic()
                 waiting.remove(server)
                 console.print(
-                    f"[dim]{seconds:6.1f} s[/dim]  {server.name:<12} ready at {server.url}",
-                    highlight=False,
+                    Text.assemble(
+                        (f"{seconds:6.1f} s", "dim"), f"  {server.name:<12} ready at {server.url}"
+                    )
                 )
 
 
@@ -182,15 +181,12 @@ def _tell(servers: list[Server], home: Path, model: str, console: Console) -> No
     for url, body in bodies.items():
         console.print(
             f"  curl -s {url} -H 'content-type: application/json' -d '{json.dumps(body)}'",
-            highlight=False,
             soft_wrap=True,
-            markup=False,
         )
-    console.print(f"\nopen {urls[CONSOLE]} in a browser", highlight=False)
-    console.print(f"what has drifted: {urls[MONITOR]}/reports/", highlight=False)
+    console.print(f"\nopen {urls[CONSOLE]} in a browser")
+    console.print(f"what has drifted: {urls[MONITOR]}/reports/")
     console.print(
         f"logs: {home / 'serving'}, metrics: /metrics of each; Ctrl-C stops all",
-        highlight=False,
         soft_wrap=True,
     )
 

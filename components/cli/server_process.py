@@ -105,8 +105,6 @@ def watch(server: Server, console: Console) -> None:
         more = "" if code < 0 else f": {server.last_words()}"
         console.print(
             f"{server.called} {why} and is started again in {delay} s{more}",
-            highlight=False,
-            markup=False,
             soft_wrap=True,
         )
         server.process, server.failures = None, server.failures + 1
@@ -117,7 +115,7 @@ def watch(server: Server, console: Console) -> None:
         server.ready, server.since = True, now
         again = " again" if server.served else ""
         server.served = True
-        console.print(f"{server.called} is ready{again}", highlight=False)
+        console.print(f"{server.called} is ready{again}")
     elif server.ready and now - server.since > _STEADY_SECONDS:
         server.failures = 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from components.cli.summary import number
 from components.cli.watching import print_watching
@@ -29,22 +30,24 @@ def print_status(home: Path, monitor_url: str, alertmanager_url: str, console: C
     champion = champion_state(home, os.environ.get(MLFLOW_VARIABLE, ""))
     at_home = Home.at(home)
     if champion is None:
-        console.print(f"champion: {no_champion(at_home)}", highlight=False, soft_wrap=True)
+        console.print(f"champion: {no_champion(at_home)}", soft_wrap=True)
     else:
         console.print(
-            f"champion: [bold]{champion['name']} version {champion['version']}[/] since "
-            f"{champion['since']} ({champion['why']}), package {champion['package'][:12]}",
-            highlight=False,
+            Text.assemble(
+                "champion: ",
+                (f"{champion['name']} version {champion['version']}", "bold"),
+                f" since {champion['since']} ({champion['why']}), "
+                f"package {champion['package'][:12]}",
+            )
         )
         if champion["differs"]:
             console.print(
-                f"[red]registry:[/red] {champion['differs']}", highlight=False, soft_wrap=True
+                Text.assemble(("registry:", "red"), f" {champion['differs']}"), soft_wrap=True
             )
         for item in waiting(at_home):
             console.print(
                 f"held for approval: version {item.version} since {item.since}: "
                 "`toolwear approvals`",
-                highlight=False,
             )
     _print_rollout(at_home, console)
     print_watching(at_home, monitor_url, alertmanager_url, console)
@@ -69,14 +72,12 @@ def _print_rollout(home: Home, console: Console) -> None:
     told = now.reason if now.verdict else judge.undecided(now, evidence.load(home.root, now))
     console.print(
         f"rollout: {now.mode} of version {now.version} since {now.started}{share}; {said}: {told}",
-        highlight=False,
         soft_wrap=True,
     )
     if not now.verdict:
         console.print(
             f"  a later winner takes its place from {now.replaceable:%Y-%m-%d %H:%M} UTC on; "
             "`toolwear rollback` ends it",
-            highlight=False,
         )
 
 

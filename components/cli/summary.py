@@ -69,33 +69,35 @@ def print_run(folder: Path, console: Console, *, details: bool = False) -> None:
     """Print a run's first screen; with `details` also every figure, statement and reason."""
     summary = jsonfile.read(folder / SUMMARY_FILE)
     if summary["data"]["source"] == "simulator":
-        console.print("[bold red]SIMULATED DATA: no figure here says anything of a real mill.[/]")
+        console.print(
+            "SIMULATED DATA: no figure here says anything of a real mill.", style="bold red"
+        )
     _print_first_screen(summary, console)
     if details:
         _print_details(summary, console)
     report = folder / REPORT_FILE
-    console.print(f"\nreport: {report}", highlight=False, soft_wrap=True)
+    console.print(f"\nreport: {report}", soft_wrap=True)
     if not details:
-        console.print("all figures and reasons: `toolwear report --details`", highlight=False)
+        console.print("all figures and reasons: `toolwear report --details`")
 
 
 def _print_first_screen(summary: dict[str, Any], console: Console) -> None:
     first = headline(summary)
-    console.print(f"\n[bold {_COLOURS[first.tone]}]{first.verdict}[/]", highlight=False)
-    console.print(f"{first.version}. {first.use}.", highlight=False)
+    console.print(f"\n{first.verdict}", style=f"bold {_COLOURS[first.tone]}")
+    console.print(f"{first.version}. {first.use}.")
     if first.tone != "good":
-        console.print(summary["gate"]["reasons"][0], highlight=False, markup=False)
+        console.print(summary["gate"]["reasons"][0])
     if summary["gate"]["outcome"] == Promotion.HELD:
-        console.print("A person has to approve it: `toolwear approvals`.", highlight=False)
+        console.print("A person has to approve it: `toolwear approvals`.")
     if first.warning:
-        console.print(f"[bold red]{first.warning}[/]", highlight=False)
+        console.print(first.warning, style="bold red")
     console.print()
     for figure in first.figures:
-        console.print(f"{figure.question}: {figure.told}", highlight=False)
-    console.print(f"\n0 %{'':{_BAR - 8}}100 %   share judged right, 95 % interval", highlight=False)
+        console.print(f"{figure.question}: {figure.told}")
+    console.print(f"\n0 %{'':{_BAR - 8}}100 %   share judged right, 95 % interval")
     for figure in first.figures:
         if figure.share is not None:
-            console.print(f"{_bar(figure)}   {figure.question}", highlight=False)
+            console.print(f"{_bar(figure)}   {figure.question}")
 
 
 def _bar(figure: Figure) -> str:
@@ -118,21 +120,19 @@ def _print_details(summary: dict[str, Any], console: Console) -> None:
     console.print(_figures_table(summary))
     console.print("findings")
     for statement in summary["statements"]:
-        console.print(f"- {statement}", highlight=False, markup=False)
-    console.print(f"\ngate: {gate['decision']}, use: {gate['use']}", highlight=False)
+        console.print(f"- {statement}")
+    console.print(f"\ngate: {gate['decision']}, use: {gate['use']}")
     for reason in gate["reasons"]:
-        console.print(f"- {reason}", highlight=False, markup=False)
+        console.print(f"- {reason}")
     console.print(
         f"\nmodel {model['name']} version {model['version']}, package {model['package'][:12]}, "
         f"trained on {data['rows']:,} rows of {data['runs']} runs ({data['source']}, "
         f"{data['digest'][:12]})",
-        highlight=False,
     )
     console.print(
         f"graph of {model['bytes'] / 1e6:.1f} MB: {model['memory_mib']:.0f} MiB of a server's "
         f"memory, {model['milliseconds_per_row']:.2f} ms a row; numerical noise changes "
         f"{summary['noise']['numerical']:.2%} of the labels",
-        highlight=False,
     )
     took = summary["timings"]["total"]
     console.print(f"took {took:.0f} s, {len(summary['cached'])} steps from the cache")
@@ -182,4 +182,4 @@ def print_rollback(home: Path, why: str, console: Console) -> None:
 
     mlflow_uri = os.environ.get(MLFLOW_VARIABLE, "")
     move = roll_back(home, why, mlflow_uri, served=served_by(Home.at(home)))
-    console.print(audit_log.told(move), highlight=False)
+    console.print(audit_log.told(move))

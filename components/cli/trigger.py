@@ -105,7 +105,7 @@ def cancel(url: str, home: Path, cause: str, why: str, console: Console) -> None
         headers=headers,
     )
     ending = " and is being cancelled" if told["status"] == State.RUNNING else ""
-    console.print(f"retrain request {told['id']} is {told['status']}{ending}", highlight=False)
+    console.print(f"retrain request {told['id']} is {told['status']}{ending}")
 
 
 def _follow(url: str, cause: str, console: Console) -> None:
@@ -127,13 +127,13 @@ def _follow(url: str, cause: str, console: Console) -> None:
         lines += [f"{name} {s['step']}: {s['state']} {_took(s['seconds'])}".rstrip() for s in steps]
         for line in lines:
             if line not in seen:
-                console.print(line, highlight=False, markup=False)
+                console.print(line)
         seen += lines
         if run["status"] in ENDED:
             break
         time.sleep(_POLL_SECONDS)
     reason = run["attempts"][-1]["reason"] if run["attempts"] else ""
-    console.print(f"run {run['status']} {reason}".rstrip(), highlight=False, markup=False)
+    console.print(f"run {run['status']} {reason}".rstrip())
     if run["status"] != State.SUCCEEDED:
         sys.exit(EXIT_FAILURE)
 

@@ -19,4 +19,4 @@ def vouch(home: Path, data: Path, runs: Sequence[str], why: str, console: Consol
         ToolwearError: the folder does not hold them.
     """
     known = vouching.vouch(Home.at(home), data, runs, why, MODEL_NAME)
-    console.print(f"vouched for runs {', '.join(known)} of {data}", highlight=False, markup=False)
+    console.print(f"vouched for runs {', '.join(known)} of {data}")

@@ -28,7 +28,7 @@ def print_watching(home: Home, monitor_url: str, alertmanager_url: str, console:
     monitor = monitor_url or own.get("monitor", "")
     lines = [*_alerts(alertmanager.rstrip("/")), *_drift(monitor.rstrip("/"))]
     for line in (*lines, *_recordings(own.get("trigger", ""))):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def _alerts(url: str) -> list[str]:

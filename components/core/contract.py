@@ -254,8 +254,11 @@ def resolve(given: str, folder: Path | None) -> DataSet:
 
 
 def of(folder: Path) -> DataSet:
-    """Return the contract that an output of the ingest or features step was made by."""
-    return DataSet.model_validate(jsonfile.read(folder / "manifest.json")["dataset"])
+    """Return the contract by which the ingest or features step made `folder`, or raise."""
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        raise ToolwearError(f"{folder} is no telemetry folder: it lacks {manifest.name}.")
+    return DataSet.model_validate(jsonfile.read(manifest)["dataset"])
 
 
 def _toml(path: Path) -> dict[str, Any]:

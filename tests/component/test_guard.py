@@ -85,6 +85,7 @@ def changed(
 ) -> list[RunFacts]:
     """Return what the guard sees of the recordings after `change`; new runs are called unworn."""
     folder.mkdir()
+    shutil.copy(telemetry / "manifest.json", folder)
     frame = change(recorded.copy())
     frame.to_parquet(folder / "part-00000.parquet", index=False)
     table = pd.read_parquet(telemetry / "runs.parquet").set_index(schema.RUN_ID)

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from components.cli.approvals import print_approvals
+from components.cli.plain import plain_console
 from components.cli.status import print_status
 from components.core import registry as tags
 from components.core.config import RunParameters
@@ -63,7 +64,7 @@ def registry(empty_registry: Path, tmp_path: Path) -> Registry:
 
 def printed(show: Callable[[Console], object]) -> str:
     stream = io.StringIO()
-    show(Console(file=stream, width=300))
+    show(plain_console(file=stream, width=300))
     return stream.getvalue()
 
 
@@ -175,5 +176,7 @@ def test_the_log_the_pointer_and_the_registry_in_every_combination(registry: Reg
 def test_a_home_without_champion_says_so(empty_registry: Path, tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(empty_registry.read_bytes())
     assert champion_state(tmp_path) is None
-    assert "none yet" in printed(lambda console: print_status(tmp_path, "", "", console))
+    assert "There is no champion in" in printed(
+        lambda console: print_status(tmp_path, "", "", console)
+    )
     assert Home.at(tmp_path).has_registry()

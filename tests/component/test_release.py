@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from components.cli.main import main
+from components.cli.plain import plain_console
 from components.cli.status import print_status
 from components.core import jsonfile, registry
 from components.core.errors import ToolwearError
@@ -603,19 +603,27 @@ def test_a_first_champion_that_is_held_is_told_of_where_one_is_missing(
         with pytest.raises(ToolwearError, match=said):
             ask_for()
     stream = io.StringIO()
-    print_status(fresh.root, "", "", Console(file=stream, width=200))
+    print_status(fresh.root, "", "", plain_console(file=stream, width=200))
     assert re.search(said, stream.getvalue())
     approvals.allow(fresh, "1", "looked at it")
     assert pointer.read_package(fresh.root)[0].version == "1"
+
+
+def test_a_reason_may_hold_brackets(home: Home) -> None:
+    let(home, "2", Mode.DIRECT)
+    roll_back(home.root, "scrap [/red] on [mill 3]")
+    stream = io.StringIO()
+    print_status(home.root, "", "", plain_console(file=stream, width=200))
+    assert "(scrap [/red] on [mill 3])" in stream.getvalue()
 
 
 def test_the_status_tells_of_a_rollout_that_is_undecided_and_of_what_waits(home: Home) -> None:
     let(home, "2", Mode.CANARY, "1")
     keep(home, "3", "1")
     stream = io.StringIO()
-    print_status(home.root, "", "", Console(file=stream, width=300))
+    print_status(home.root, "", "", plain_console(file=stream, width=300))
     told = stream.getvalue()
-    assert "with 10 % of the traffic; undecided: 0 recordings were answered by both" in told
+    assert "10 % of the traffic; undecided: 0 recordings were answered by both" in told
     assert "held for approval: version 3 since" in told
     assert f"package {of(home).version('1').package_digest[:12]}" in told
 

@@ -43,8 +43,8 @@ def upload(
 ) -> None:
     page.goto(stack.url + "/")
     page.locator("#file").set_input_files({"name": name, "mimeType": "text/csv", "buffer": content})
-    page.get_by_label("Feed rate").fill(feedrate)
-    page.get_by_label("Clamp pressure").fill("4")
+    page.get_by_role("textbox", name="Feed rate").fill(feedrate)
+    page.get_by_role("textbox", name="Clamp pressure").fill("4")
     page.get_by_role("button", name="Judge the file").click()
 
 
@@ -103,7 +103,7 @@ def test_an_uploaded_file_is_judged_as_the_recorded_run_and_not_kept(
         "my <run>.csv feed rate 20 mm/s, clamp pressure 4 bar"
     )
     assert page.get_by_text("Check the settings").count() == 0
-    expect(page.get_by_label("Feed rate")).to_have_value("20")
+    expect(page.get_by_role("textbox", name="Feed rate")).to_have_value("20")
     uploaded = page.locator("section[aria-labelledby=verdict] > p").first.inner_text()
     assert uploaded.split(".Model")[0].split(". Model")[0] == recorded.split(". An inspector")[0]
     assert len(payload_log.read(stack.home)) == before
@@ -115,7 +115,7 @@ def test_an_uploaded_file_is_judged_as_the_recorded_run_and_not_kept(
     ("fault", "sentence"),
     [
         ("empty", "The file is empty"),
-        ("binary", "is not UTF-8 text"),
+        ("binary", "is not text; export it again"),
         ("columns", "lacks the column 'X1_ActualPosition' and 47 more"),
         ("formula", "'=SUM(A1:A9)' in column 'X1_ActualPosition' is not a number"),
         ("formula phase", "has '=cmd()' as its Machining_Process, which is a formula"),
@@ -188,6 +188,8 @@ def test_a_file_of_100_mb_is_refused_before_and_after_it_is_sent(
         stream.truncate(100 << 20)
     page.goto(stack.url + "/")
     page.locator("#file").set_input_files(large)
+    page.get_by_role("textbox", name="Feed rate").fill("6")
+    page.get_by_role("textbox", name="Clamp pressure").fill("4")
     page.get_by_role("button", name="Judge the file").click()
     expect(page.locator("#file-fault")).to_contain_text("more than 10 MB")
     with large.open("rb") as stream:

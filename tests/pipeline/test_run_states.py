@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
+from components.cli.plain import plain_console
 from components.cli.status import print_status
 from components.core import run_folder
 from components.core.fingerprint import ROOT
@@ -36,7 +36,7 @@ def started(home: Path) -> Path:
 
 def shown(home: Path) -> str:
     stream = io.StringIO()
-    print_status(home, "", "", Console(file=stream, width=200))
+    print_status(home, "", "", plain_console(file=stream, width=200))
     return stream.getvalue()
 
 

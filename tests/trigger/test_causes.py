@@ -13,8 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from components.cli.plain import plain_console
 from components.cli.watching import print_watching
 from components.core.causes import Cause
 from components.core.fingerprint import ROOT
@@ -325,7 +324,7 @@ def test_a_recording_waits_for_its_label_and_says_so(service_of: ServiceOf, tmp_
     wait_for(notes)
     assert notes() == ["recordings waits for labels in train.csv: experiment_04.csv"]
     stream = io.StringIO()
-    print_watching(Home.at(service.home), "", "", Console(file=stream, width=200))
+    print_watching(Home.at(service.home), "", "", plain_console(file=stream, width=200))
     assert f"recordings: {notes()[0]}" in stream.getvalue()
     assert service.runs() == []
     table.write_text("\n".join(whole) + "\n")

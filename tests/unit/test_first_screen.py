@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from components.cli.plain import plain_console
 from components.cli.summary import print_run
 from components.core import jsonfile, words
 from components.core.causes import Cause
@@ -53,7 +53,7 @@ def summary(**gate: Any) -> dict[str, Any]:
 def printed(found: dict[str, Any], folder: Path) -> str:
     jsonfile.write(folder / "summary.json", found)
     stream = io.StringIO()
-    print_run(folder, Console(file=stream, width=160))
+    print_run(folder, plain_console(file=stream, width=160))
     return stream.getvalue()
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from components.cli.plain import plain_console
 from components.cli.status import print_status
 from components.core.home import Home
 from components.core.servers import announced, find
@@ -48,7 +48,7 @@ def watchers() -> Iterator[str]:
 
 def status(home: Path, url: str = "") -> str:
     stream = io.StringIO()
-    print_status(home, url, url, Console(file=stream, width=200))
+    print_status(home, url, url, plain_console(file=stream, width=200))
     return stream.getvalue()
 
 
