@@ -78,9 +78,12 @@ def read_batches(path: Path, dataset: DataSet, notes: FileNotes) -> Iterator[pa.
 def several_sentence(file: str, notes: FileNotes) -> str:
     """Return what to tell of a file that holds more than one recording."""
     column = notes.id_column or "COLUMN"
+    by_phases = notes.several.startswith("its phases")
+    unless = ", or say phases_in_order = false there if it is one" if by_phases else ""
     return (
         f"{file} holds more than one recording: {notes.several}; put each into a file of its own, "
-        f'or divide it with file = "{file}" and id = "{column}" under [recordings] in dataset.toml.'
+        f'or divide it with file = "{file}" and id = "{column}" under [recordings] in '
+        f"dataset.toml{unless}."
     )
 
 

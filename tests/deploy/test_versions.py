@@ -30,6 +30,7 @@ from components.deploy.step import Target
 from components.deploy.versions import Versions
 from components.promote import approvals, audit_log
 from components.promote.held import Held, read_all, waiting
+from components.promote.moves import move, moving
 from components.promote.registry_state import release, roll_back
 from components.promote.served import serve
 from manifests.rendered import Object
@@ -296,7 +297,9 @@ def test_a_champion_that_was_moved_meanwhile_is_served(
         serve(*arguments)
         if site.champion == "1":
             assert site.colours() == {second: 100}
-            found.move(CHAMPION, found.version("3"))
+            with moving(found) as champion:
+                third = found.version("3")
+                move(found, audit_log.PROMOTE, champion, third, "another run's", "")
 
     monkeypatch.setattr(approvals, "serve", overtaken)
     with pytest.raises(ToolwearError, match="The champion is version 3 by now"):
@@ -349,7 +352,7 @@ async def test_over_http_a_move_that_takes_long_is_told_of_later(
         assert told["move"] == {
             "what": "allow",
             "state": "done",
-            "said": "From version 1 to version 2.",
+            "said": "champion: version 1 -> version 2",
         }
         assert told["approvals"][0]["status"] == "allowed"
         assert site.colours() == {packages[1].digest: 100}
@@ -447,7 +450,7 @@ def test_the_command_line_moves_the_traffic_where_a_namespace_is_named(
     assert site.colours() == {packages[1].digest: 100}
     registry_now.move(CHAMPION, None)
     assert serve_champion() == EXIT_USAGE
-    assert "There is no champion yet" in capsys.readouterr().err
+    assert "There is no champion in" in capsys.readouterr().err
     monkeypatch.delenv(NAMESPACE_VARIABLE)
     assert serve_champion() == EXIT_USAGE
     assert "Set TOOLWEAR_NAMESPACE" in capsys.readouterr().err

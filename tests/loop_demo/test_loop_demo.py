@@ -249,7 +249,7 @@ def test_each_scenario_has_a_plan_whose_runs_are_recorded() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--data=nowhere"], "holds no train.csv"),
+        (["--data=nowhere"], "There is no folder"),
         (["--data={data}", "--home=nowhere"], "was not trained on runs 01 to 18"),
     ],
     ids=["data", "home"],
