@@ -5,6 +5,7 @@ The page and the terminal show the same one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -139,4 +140,5 @@ def _figure(summary: Mapping[str, Any], question: str) -> Figure:
 
 
 def _percent(share: float, units: int) -> str:
-    return f"{share:.2%}" if units >= 1000 else f"{share:.0%}"
+    # As many digits as tell all right from all right but one.
+    return f"{share:.{max(0, math.ceil(math.log10(units)) - 2)}%}"

@@ -180,8 +180,10 @@ def test_recordings_of_another_campaign_may_be_numbered_from_one(
     found = logic.judge(
         changed(recorded, telemetry, tmp_path / "t", other_day), FITTING, runs, LIMITS
     )
-    assert checks(found) == set()
-    assert {finding.check for finding in found} == {"recording_changed", "arriving_rows"}
+    # Made from what is known, so one of them is still known by its shape; its number counts not.
+    assert checks(found) <= {("scaled_copy", "16")}
+    others = {finding.check for finding in found} - {"scaled_copy"}
+    assert others == {"recording_changed", "arriving_rows"}
 
 
 # --- labels -----------------------------------------------------------------------------------

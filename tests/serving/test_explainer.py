@@ -565,4 +565,5 @@ def cutting_rows(count: int) -> list[dict[str, Any]]:
     for one in map(limit, CUTTING):
         frame[one.column] = one.value + (-1.0 if one.below else 1.0)
     frame[schema.PHASE] = "Layer 1 Up"
+    frame[[schema.FEEDRATE, schema.CLAMP_PRESSURE]] = 6.0, 4.0  # one recording has one setting
     return frame.to_dict("records")  # type: ignore[return-value]

@@ -18,7 +18,7 @@ from components.decide.outcomes import KNOWN_RUNS_ONLY, NEW_RUNS, Outcome
 from components.explain.quality import quality_sentence
 from components.promote.outcomes import Promotion
 from components.report.captions import caption
-from components.report.headline import headline
+from components.report.headline import Figure, headline
 
 
 def summary(**gate: Any) -> dict[str, Any]:
@@ -130,3 +130,9 @@ def test_a_figure_that_the_sentence_does_not_know_is_not_left_out() -> None:
 def test_a_caption_is_words_whatever_the_picture() -> None:
     assert caption("1_shap_summary") == "SHAP: attribution of each feature over held-back rows"
     assert caption("6_new_kind-of_plot") == "New kind of plot"
+
+
+@pytest.mark.parametrize("of", [2, 17, 100, 101, 828, 999, 1000, 3504, 25_286])
+def test_all_but_one_is_not_printed_as_all(of: int) -> None:
+    figure = Figure("q", right=of - 1, of=of, share=(of - 1) / of)
+    assert figure.percent != Figure("q", right=of, of=of, share=1.0).percent
