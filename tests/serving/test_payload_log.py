@@ -97,14 +97,6 @@ def test_labels_are_joined_and_the_newest_counts(tmp_path: Path) -> None:
     assert frame["source"].tolist()[2:] == ["second", "second"]
 
 
-def test_an_id_that_a_client_used_twice_means_the_newest_answer(tmp_path: Path) -> None:
-    log = started(tmp_path)
-    log.put(scored("r1", rows=5))
-    log.put(scored("r1", rows=2, at=NOON + timedelta(seconds=1)))
-    log.close()
-    assert len(find(tmp_path, "r1")) == 2
-
-
 def test_a_model_with_other_features_gets_a_file_of_its_own(tmp_path: Path) -> None:
     log = started(tmp_path)
     log.put(scored("r1"))

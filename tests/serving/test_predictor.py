@@ -516,7 +516,7 @@ def test_whoever_sends_on_hears_the_refusal(
 
 
 def test_who_waits_to_be_asked_for_the_body_is_refused_without_it(served: Served) -> None:
-    head = f"POST {V1} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head = f"POST {V1} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     head += f"content-length: {BODY_BYTES + 1}\r\nexpect: 100-continue\r\n\r\n"
     with socket.create_connection(("127.0.0.1", served.http_port), timeout=30) as raw:
         raw.sendall(head.encode())
@@ -528,7 +528,7 @@ def test_who_waits_to_be_asked_for_the_body_is_refused_without_it(served: Served
 def test_a_body_without_end_is_read_only_so_far(served: Served) -> None:
     with socket.create_connection(("127.0.0.1", served.http_port), timeout=30) as raw:
         raw.sendall(
-            f"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: {1 << 40}\r\n\r\n".encode()
+            f"POST /nothing HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {1 << 40}\r\n\r\n".encode()
         )
         sent, part = 0, b" " * (1 << 20)
         with suppress(ConnectionError):
@@ -538,7 +538,7 @@ def test_a_body_without_end_is_read_only_so_far(served: Served) -> None:
 
 
 def test_large_bodies_under_way_are_bounded_together(client: httpx.Client, served: Served) -> None:
-    head = f"POST {V1} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head = f"POST {V1} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     head += f"content-length: {BODY_BYTES}\r\n\r\n"
     with ExitStack() as opened:
         for _ in range(BODIES_BYTES // BODY_BYTES):
@@ -611,7 +611,7 @@ def test_a_client_that_hangs_up_in_the_middle_harms_nobody(
 ) -> None:
     with socket.create_connection(("127.0.0.1", served.http_port)) as raw:
         raw.sendall(
-            f"POST {V1} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            f"POST {V1} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
             "content-length: 1000\r\n\r\n{".encode()
         )
     assert client.post(V1, content=v1([ROW]), headers=JSON).status_code == 200

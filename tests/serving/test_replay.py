@@ -55,7 +55,7 @@ def test_every_row_is_sent_once_and_is_what_the_service_takes(recordings: list[R
 
 
 def test_a_folder_without_recordings_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ToolwearError, match=r"holds no train\.csv"):
+    with pytest.raises(ToolwearError, match=r"lacks train\.csv"):
         read(tmp_path)
 
 

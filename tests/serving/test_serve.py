@@ -96,7 +96,7 @@ def test_it_tells_the_progress_and_two_lines_that_work(served: Served, place: Pl
     names = ("predictor", "transformer", "explainer", "trigger", "console", "monitor", "front")
     for name in names:
         assert re.search(rf"s  {name} +ready at http://127\.0\.0\.1:\d+", said)
-    assert f"version 1, sha256 {place.packages[0].version}, for known_runs_only" in said
+    assert f"version 1, package {place.packages[0].version}, for known_runs_only" in said
     lines = [line.strip() for line in said.splitlines() if line.strip().startswith("curl")]
     answers = [json.loads(subprocess.check_output(line, shell=True)) for line in lines]  # noqa: S602
     assert answers[0]["predictions"][0]["probability"] == expected(

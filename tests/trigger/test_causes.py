@@ -22,6 +22,7 @@ from components.core.states import State
 from components.ingest.simulator import SimulatorSettings, simulate
 from components.promote import audit_log
 from components.promote.entries import note
+from serving.common.limits import BODY_BYTES
 from serving.trigger.alert_memory import AlertMemory
 from serving.trigger.store import Store
 from tests.serving.conftest import environment
@@ -138,11 +139,11 @@ def test_the_command_line_asks_and_tells_the_steps(service_of: ServiceOf) -> Non
             check=False,
         )
 
-    done = retrain("--why=a new insert", "--set=seed=3", "--data=tests", "--wait")
+    done = retrain("--why=a new insert", "--as=Ada", "--set=seed=3", "--data=tests", "--wait")
     assert done.returncode == 0, done.stderr
     (started,) = service.starts()
     assert (started["seed"], started["data"]) == ("3", str(Path("tests").resolve()))
-    assert started["cause"] == "on_demand: a new insert (trigger 1)"
+    assert started["cause"] == "on_demand: a new insert (Ada) (trigger 1)"
     assert done.stdout.splitlines() == [
         f"retrain request 1 is waiting: {service.url}/runs/1",
         f"attempt 1: {started['name']}",
@@ -322,7 +323,7 @@ def test_a_recording_waits_for_its_label_and_says_so(service_of: ServiceOf, tmp_
         return found
 
     wait_for(notes)
-    assert notes() == ["recordings waits for labels in train.csv: experiment_04.csv"]
+    assert notes() == ["recordings waits for labels in the table of runs: experiment_04.csv"]
     stream = io.StringIO()
     print_watching(Home.at(service.home), "", "", plain_console(file=stream, width=200))
     assert f"recordings: {notes()[0]}" in stream.getvalue()
@@ -463,11 +464,11 @@ def test_bad_requests_get_a_sentence_and_start_nothing(service_of: ServiceOf) ->
         assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
     big = HTTP.post(
         f"{service.url}/retrain",
-        content=b" " * (1 << 21),
+        content=b" " * (BODY_BYTES + 1),
         headers={**OPERATOR, "content-type": "application/json"},
     )
     assert big.status_code == 413
-    for url, status in (("/runs/1", 404), ("/runs/x", 404), ("/nothing", 404), ("/retrain", 405)):
+    for url, status in (("/runs/1", 404), ("/runs/x", 404), ("/nothing", 404), ("/rollback", 405)):
         answer = HTTP.get(service.url + url)
         assert answer.status_code == status
         assert answer.json()["error"].endswith(("here.", "endpoint.", "them."))
