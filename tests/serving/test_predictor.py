@@ -527,9 +527,8 @@ def test_who_waits_to_be_asked_for_the_body_is_refused_without_it(served: Served
 
 def test_a_body_without_end_is_read_only_so_far(served: Served) -> None:
     with socket.create_connection(("127.0.0.1", served.http_port), timeout=30) as raw:
-        raw.sendall(
-            f"POST /nothing HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {1 << 40}\r\n\r\n".encode()
-        )
+        head = f"POST /nothing HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {1 << 40}\r\n\r\n"
+        raw.sendall(head.encode())
         sent, part = 0, b" " * (1 << 20)
         with suppress(ConnectionError):
             while sent < 64 * DROPPED_BYTES:
