@@ -75,7 +75,7 @@ class Program:
     def ready(self) -> bool:
         """Tell whether it answers."""
         try:
-            return httpx.get(f"{self.url}/-/ready", timeout=2).status_code == httpx.codes.OK
+            return httpx.get(f"{self.url}/-/ready", timeout=2, trust_env=False).is_success
         except httpx.TransportError:
             return False
 

@@ -80,7 +80,7 @@ class Server:
     def answers(self) -> bool:
         """Tell whether it is ready."""
         try:
-            response = httpx.get(f"{self.url}{self.health}", timeout=2)
+            response = httpx.get(f"{self.url}{self.health}", timeout=2, trust_env=False)
         except httpx.TransportError:
             return False
         return response.status_code == httpx.codes.OK

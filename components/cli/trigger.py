@@ -15,6 +15,7 @@ from rich.console import Console
 from components.core.errors import EXIT_FAILURE, ToolwearError
 from components.core.home import Home
 from components.core.kubeflow import TOKEN_VARIABLE
+from components.core.loopback import by_proxy
 from components.core.operator_token import operator_token
 from components.core.person import name_of_user
 from components.core.servers import address
@@ -144,7 +145,9 @@ def _took(seconds: float | None) -> str:
 
 def _answer(method: str, url: str, path: str, **more: Any) -> dict[str, Any]:
     try:
-        answer = httpx.request(method, url + path, timeout=_SECONDS, **more)
+        answer = httpx.request(
+            method, url + path, timeout=_SECONDS, trust_env=by_proxy(url), **more
+        )
     except (httpx.TransportError, httpx.InvalidURL):
         raise _AwayError(
             f"No trigger answers at {url}; start one ({_START}) or give --url."

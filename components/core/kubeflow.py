@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import ToolwearError
+from components.core.loopback import by_proxy
 
 PIPELINE = "toolwear-training"
 EXPERIMENT = "toolwear"
@@ -374,7 +375,9 @@ def _probe(host: str, token: str) -> None:
     headers = {"authorization": f"Bearer {token}"} if token else {}
     url = f"{host}/apis/v2beta1/healthz"
     try:
-        status = httpx.get(url, headers=headers, timeout=_PROBE_SECONDS).status_code
+        status = httpx.get(
+            url, headers=headers, timeout=_PROBE_SECONDS, trust_env=by_proxy(url)
+        ).status_code
     except (httpx.UnsupportedProtocol, httpx.InvalidURL):
         raise ToolwearError(f"'{host}' is no address; write one like http://host:8888.") from None
     except httpx.TransportError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
+from urllib.parse import urlsplit
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _VARIABLES = ("no_proxy", "NO_PROXY")
@@ -22,3 +23,15 @@ def reach_directly(environment: MutableMapping[str, str] = os.environ) -> None:
         if "*" not in hosts:
             hosts += [host for host in LOOPBACK if host not in hosts]
         environment[name] = ",".join(hosts)
+
+
+def by_proxy(url: str) -> bool:
+    """Tell whether a client of this address has to look for a proxy in the environment.
+
+    httpx refuses to make a client at all where it cannot speak a proxy's protocol, SOCKS by
+    default, even one that would not ask that proxy.
+    """
+    try:
+        return urlsplit(url).hostname not in LOOPBACK
+    except ValueError:  # no address; the request says so
+        return False

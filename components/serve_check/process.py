@@ -59,7 +59,8 @@ def predictor(
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            url = f"http://127.0.0.1:{port}"
+            with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
                 while not _is_ready(client, model_name):
                     waited = time.monotonic() - started
                     if process.poll() is not None:

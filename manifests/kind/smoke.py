@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from components.core.fingerprint import ROOT
+from components.core.loopback import by_proxy
 from manifests.kind.programs import CommandFailedError
 
 _ROWS = ROOT / "docs" / "examples" / "raw_rows.json"
@@ -26,7 +27,7 @@ def smoke(address: str) -> Iterator[str]:
         CommandFailedError: an answer is wrong.
     """
     body = json.loads(_ROWS.read_text(encoding="utf-8"))
-    with httpx.Client(base_url=address, timeout=90) as client:
+    with httpx.Client(base_url=address, timeout=90, trust_env=by_proxy(address)) as client:
         answer = _first(client, body)
         receipt = answer["receipt"]
         verdicts = [item["verdict"] for item in answer["predictions"]]

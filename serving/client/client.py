@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, Self
 
 import httpx
 
+from components.core.loopback import by_proxy
 from serving.client.answers import Answer, Explanation, Metadata
 from serving.client.errors import RequestRefusedError, ServiceDownError, ServiceFailedError
 from serving.common.limits import ROWS
@@ -54,7 +55,11 @@ class Client:
         self._url = url.rstrip("/")
         self._explainer_url = explainer_url.rstrip("/")
         self._model = model
-        self._http = httpx.Client(timeout=seconds, headers=dict(headers or {}))
+        self._http = httpx.Client(
+            timeout=seconds,
+            headers=dict(headers or {}),
+            trust_env=by_proxy(url) or by_proxy(explainer_url),
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from components.core.fingerprint import ROOT
-from components.core.loopback import reach_directly
+from components.core.loopback import by_proxy, reach_directly
+from tests.ports import free_port
 from tests.proxies import PROXIES, recorder
 
 
@@ -80,3 +81,32 @@ def test_every_client_reaches_loopback_directly_and_others_by_the_proxy(name: st
             assert by_proxy == (["http://mill.example/x"] * 3 if plain else [])
     finally:
         remote.stop(None)
+
+
+SOCKS = """
+import sys
+from serving.client import Client, ServiceDownError
+
+with Client(sys.argv[1], sys.argv[1]) as client:
+    try:
+        client.metadata()
+    except ServiceDownError as error:
+        assert "does not answer" in str(error)
+"""
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_a_proxy_that_no_client_can_speak_to_stops_nothing_here(name: str) -> None:
+    environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
+    subprocess.run(
+        [sys.executable, "-c", SOCKS, f"http://127.0.0.1:{free_port()}"],
+        cwd=ROOT,
+        env={**environment, "PYTHONPATH": str(ROOT), name: "socks5://127.0.0.1:9"},
+        check=True,
+    )
+
+
+def test_only_other_hosts_are_asked_by_a_proxy() -> None:
+    for url in ("http://127.0.0.1:80/x", "http://localhost", "http://[::1]:80", "http://["):
+        assert not by_proxy(url)
+    assert by_proxy("http://mill.example:8080")
