@@ -82,7 +82,7 @@ def run_locally(
     folder = _new_folder(home, name)
     with run_folder.at_work(folder):
         try:
-            _run_in(folder, whole, digest, console, refresh, runner)
+            _run_in(folder, whole, parameters.dataset, digest, console, refresh, runner)
         except Exception as error:
             run_folder.fail(folder, f"{type(error).__name__}: {error}")
             raise
@@ -92,6 +92,7 @@ def run_locally(
 def _run_in(
     folder: Path,
     parameters: RunParameters,
+    dataset: str,
     digest: str,
     console: Console,
     refresh: bool,
@@ -111,7 +112,8 @@ def _run_in(
         "commit": commit(),
         "graph_digest": graph_digest,
     }
-    jsonfile.write(folder / run_folder.ARGUMENTS_FILE, arguments)
+    # As it was asked for: a later run on other recordings reads these by their own contract.
+    jsonfile.write(folder / run_folder.ARGUMENTS_FILE, {**arguments, "dataset": dataset})
     if refresh:
         shutil.rmtree(home / _CACHE_FOLDERS[runner], ignore_errors=True)
     _set_environment(home, events)

@@ -108,6 +108,11 @@ def test_every_key_of_the_summary_is_documented(first_summary: dict[str, Any]) -
     assert told - documented == set()
 
 
+def test_a_later_run_is_not_bound_to_the_contract_of_this_one(first: Done) -> None:
+    """The trigger trains as in the last run, on other recordings that may say how to read them."""
+    assert jsonfile.read(first.home / "latest" / "arguments.json")["dataset"] == ""
+
+
 def test_the_forest_stands_beside_the_published_figures(first_summary: dict[str, Any]) -> None:
     forest = first_summary["protocols"]["known_runs"]["random_forest"]
     low, high = forest["interval"]["accuracy"]
