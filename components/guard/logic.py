@@ -84,7 +84,7 @@ def judge(
         *_labels_changed(runs, recognised, limits),
         *_recordings_changed(runs, known or (), recognised, limits),
         *_copies(runs, limits),
-        *_scaled(scaled_copies(runs, known or (), recognised.values(), limits)),
+        *_scaled(scaled_copies(runs, known or (), recognised.values(), limits), vouched),
         *_repeated(runs, limits),
         *_shifted(runs, known, limits),
         *_dominating(runs, limits),
@@ -212,10 +212,13 @@ def _copies(runs: Sequence[RunFacts], limits: Guard) -> Iterator[Finding]:
             )
 
 
-def _scaled(copies: Sequence[Copy]) -> Iterator[Finding]:
+def _scaled(copies: Sequence[Copy], vouched: Collection[str]) -> Iterator[Finding]:
     for copy in copies:
         run, limit = copy.run.run_id, copy.limit
-        yield Finding("scaled_copy", CRITICAL, run, copy.share, limit, copy.sentence)
+        # One that a person has checked adds weight to a label that is known; it teaches no other.
+        checked = run in vouched and copy.run.label == copy.other.label
+        severity = WARNING if checked else CRITICAL
+        yield Finding("scaled_copy", severity, run, copy.share, limit, copy.sentence)
 
 
 def _repeated(runs: Sequence[RunFacts], limits: Guard) -> Iterator[Finding]:

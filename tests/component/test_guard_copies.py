@@ -168,6 +168,18 @@ def test_a_scaled_copy_refuses_the_data_until_a_person_lets_it_in(
     assert not found.refuses
 
 
+def test_a_scaled_copy_that_a_person_has_checked_may_not_teach_another_label(
+    runs: list[RunFacts], recorded: pd.DataFrame
+) -> None:
+    eight = next(run for run in runs if run.run_id == "08")
+    rows = recorded[recorded[schema.RUN_ID] == "08"]
+    copy = facts(scaled(3)(rows, np.random.default_rng(1)), eight, "19")
+    for label, refuses in ((eight.label, False), (copy.label, True)):
+        named = dataclasses.replace(copy, label=label)
+        (found,) = logic.judge([*runs, named], FITTING, None, LIMITS, vouched={"19"})
+        assert (found.check, found.refuses) == ("scaled_copy", refuses)
+
+
 def test_a_copy_of_a_known_recording_that_the_data_lacks_is_found(
     runs: list[RunFacts], recorded: pd.DataFrame
 ) -> None:
