@@ -237,10 +237,9 @@ class Parts:
         url = f"{self.addresses.front}/rollout"
         return self._call("front", "GET", url, timeout=_STATE_SECONDS)
 
-    def requests(self) -> list[dict[str, Any]]:
-        """Return the retrain requests, the newest first."""
-        found: list[dict[str, Any]] = self._trigger("GET", "/runs")["runs"]
-        return found
+    def requests(self) -> dict[str, Any]:
+        """Return the retrain requests as `runs`, the newest first; `notes`: what is waited for."""
+        return self._trigger("GET", "/runs")
 
     def request(self, key: str) -> dict[str, Any]:
         """Return one retrain request with its run's steps.
@@ -250,10 +249,12 @@ class Parts:
         """
         return self._trigger("GET", f"/runs/{quote(key, safe='')}")
 
-    def approvals(self) -> tuple[list[dict[str, Any]], dict[str, str] | None]:
-        """Return what was held for a person, the newest first; and the trigger's newest move."""
-        found = self._trigger("GET", "/approvals")
-        return found["approvals"], found["move"]
+    def approvals(self) -> dict[str, Any]:
+        """Return the `approvals`, the newest first, the trigger's newest `move`, and `differs`.
+
+        The last is the sentence that says how registry and servers differ, empty if they agree.
+        """
+        return self._trigger("GET", "/approvals")
 
     def run_defaults(self) -> dict[str, Any]:
         """Return the settings that a run has which is given none of its own."""

@@ -109,10 +109,11 @@ class _Face:
         return _json({"causes": causes, "ignored": told.ignored})
 
     async def approvals(self, _request: Request) -> Response:
-        """Tell what was held, what has become of it, and of the newest move."""
+        """Tell what was held and what became of it, the newest move, and what does not agree."""
         move = self._operations.last()  # first: what it did is then in what was held
         held = await asyncio.to_thread(self._operations.approvals)
-        return _json({"approvals": held, "move": move})
+        differs = await asyncio.to_thread(self._operations.disagreement)
+        return _json({"approvals": held, "move": move, "differs": differs})
 
     async def decide(self, request: Request) -> Response:
         """Allow or refuse what is held."""

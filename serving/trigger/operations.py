@@ -12,8 +12,8 @@ from typing import Any
 
 from components.core.errors import ToolwearError
 from components.core.home import Home
-from components.core.registry import mlflow_module
-from components.promote import approvals, audit_log, held
+from components.core.registry import Registry, mlflow_module
+from components.promote import agreement, approvals, audit_log, held
 from components.promote.entries import note
 from components.promote.registry_state import roll_back
 from components.promote.served import Served
@@ -67,6 +67,12 @@ class Operations:
     def last(self) -> dict[str, str] | None:
         """Return the newest move since our start: `what`, `state` and what there is to say."""
         return self._last
+
+    def disagreement(self) -> str:
+        """Return how the local registry and what is served differ, empty if they agree."""
+        if self.mlflow_uri or not self.home.database.exists():
+            return ""
+        return agreement.disagreement(Registry(self.home, self.mlflow_uri, self.name))
 
     def waiting(self) -> int:
         """Return how many promotions wait for a person."""

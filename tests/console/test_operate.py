@@ -239,6 +239,21 @@ def test_without_the_trigger_the_page_says_so(page: Page, stack: Stack) -> None:
     expect(page.locator("#content")).not_to_contain_text("does not answer")
 
 
+def test_an_alias_moved_by_hand_is_said(page: Page, stack: Stack) -> None:
+    registry = Registry(Home.at(stack.home), "", MODEL_NAME)
+    served = champion(stack)
+    registry.client.delete_registered_model_alias(MODEL_NAME, "champion")
+    try:
+        page.goto(stack.url + "/operate")
+        said = f"Version {served} is served, and the registry has no champion"
+        expect(page.locator("#content")).to_contain_text(said)
+        expect(page.locator("#content")).to_contain_text("toolwear reconcile")
+    finally:
+        registry.client.set_registered_model_alias(MODEL_NAME, "champion", served)
+    page.goto(stack.url + "/operate")
+    expect(page.locator("#content")).not_to_contain_text("toolwear reconcile")
+
+
 def test_a_refusal_of_the_trigger_is_said_as_it_is(page: Page, stack: Stack) -> None:
     page.goto(f"{stack.url}/asked/999999")
     expect(page.locator("#content")).to_contain_text("There is no run of this id")

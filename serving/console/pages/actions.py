@@ -95,7 +95,8 @@ class ActionPages:
             return self._console.page("down.html.j2", sentence=str(error))
         return self._console.page(
             "requests.html.j2",
-            requests=found,
+            requests=found["runs"],
+            notes=found["notes"],
             open_states=_OPEN,
             kfp_ui=self._console.parts.addresses.kfp_ui,
         )
@@ -217,10 +218,10 @@ class ActionPages:
     ) -> Response:
         session: Session | None = self._console.sessions.of(request)
         typed = {name: fields.get(name, request.query_params.get(name, "")) for name in _TYPED}
-        held: list[dict[str, Any]] = []
-        down, move, budgets = "", None, None
+        told: dict[str, Any] = {"approvals": [], "move": None, "differs": ""}
+        down, budgets = "", None
         try:
-            held, move = self._console.parts.approvals()
+            told = self._console.parts.approvals()
             if session is not None:
                 budgets = self._console.parts.run_defaults()
         except PartDownError as error:
@@ -233,10 +234,11 @@ class ActionPages:
             fault=fault,
             said=said,
             down=down,
-            held=held,
+            held=told["approvals"],
+            differs=told["differs"],
             rollout=bool(self._console.parts.addresses.front),
             back=evidence.rollback_target(self._console.home, self._console.parts.addresses.model),
-            move=move,
+            move=told["move"],
             budgets=budgets
             and [
                 (name, *about, typed[name] or budgets.get(name, ""))
