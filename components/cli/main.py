@@ -147,6 +147,54 @@ def data(
 
 
 @app.command()
+def score(
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Recordings: files, folders, or patterns such as 'shift/*.csv'."),
+    ],
+    settings: Annotated[
+        str,
+        typer.Option(
+            "--settings",
+            metavar="feedrate=...,clamp_pressure=...",
+            help="Settings of all of them, mm/s and bar; by default as in their table of runs.",
+        ),
+    ] = "",
+    dataset: DatasetOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a recording, as they come.")
+    ] = False,
+    table: Annotated[
+        Path | None, typer.Option("--csv", help="Write the verdicts to this file, too.")
+    ] = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option("--rows", help="Write the answer to each row to this .csv or .parquet file."),
+    ] = None,
+    home: ExistingHomeOption = DEFAULT_HOME,
+) -> None:
+    """Tell of each recording whether its tool is worn, by the champion, without a server.
+
+    Reads CSV in any usual form, packed or not, and Parquet. A recording that can't be read is told
+    at the end, with exit code 1; the others are scored all the same.
+
+    Example: `toolwear score night_shift/ --settings feedrate=6,clamp_pressure=4`
+    """
+    from components.cli.score import score as score_recordings
+
+    score_recordings(
+        Home.at(home),
+        paths,
+        console,
+        dataset=dataset or "",
+        settings=settings,
+        as_json=as_json,
+        table=table,
+        rows=rows,
+    )
+
+
+@app.command()
 def simulate(
     output: Annotated[Path, typer.Argument(help="Folder to fill with recordings.")] = Path(
         "recordings"

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from components.core.abstention import ANSWERS, NO_WINDOW, NOT_SURE, VERDICTS, Abstention
-from components.core.judged import judged
+from components.core.judged import Judged, judged
 from components.core.onnx_model import OnnxModel
 from components.core.package import load_package
 
@@ -25,12 +25,15 @@ class PackageModel:
 
     Args:
         folder: of the package, named by its digest.
+
+    Attributes:
+        features: names of the model's columns, in their order.
     """
 
     def __init__(self, folder: Path) -> None:
         package = load_package(folder)
         description = package.description
-        self._features = package.features
+        self.features = package.features
         self._onnx = OnnxModel(package.model)
         self._rule = Abstention.of(
             package.features, description["abstention"], description["envelope"]
@@ -48,26 +51,38 @@ class PackageModel:
             `verdict`: "worn", "unworn" or "not_sure"; `label`: the first two, None if not sure;
             `probability`: of "worn", NaN for rows without an answer; `reason`: why not sure.
         """
-        values = rows[list(self._features)].to_numpy(dtype=np.float64)
-        complete = np.isfinite(values).all(axis=1)
-        answers = np.full(len(values), NOT_SURE, dtype=object)
-        reasons = np.full(len(values), NO_WINDOW, dtype=object)
-        worn = np.full(len(values), np.nan)
-        if complete.any():
-            probabilities = self._onnx.predict_proba(values[complete])
-            found = judged(self._rule, self._features, values[complete], probabilities)
-            answers[complete] = np.array(ANSWERS, dtype=object)[found.codes]
-            reasons[complete] = [found.reasons.get(row, "") for row in range(len(found.codes))]
-            worn[complete] = probabilities[:, 1]
+        found, worn = self.judge(rows[list(self.features)].to_numpy(dtype=np.float64))
+        answers = np.array(ANSWERS, dtype=object)[found.codes]
+        said = [found.reasons.get(row, "") for row in range(len(worn))]
         return pd.DataFrame(
             {
                 VERDICT: [VERDICTS[answer] for answer in answers],
                 LABEL: [None if answer == NOT_SURE else answer for answer in answers],
                 PROBABILITY: worn,
-                REASON: reasons,
+                REASON: np.where(np.isnan(worn), NO_WINDOW, said),
             },
             index=rows.index,
         )
+
+    def judge(self, values: np.ndarray) -> tuple[Judged, np.ndarray]:
+        """Return the answers to rows of features, and the probability of "worn" (rows,).
+
+        Args:
+            values: float64 (rows, features). A row with a missing value is "not sure", without a
+                probability (NaN) and without a reason of its own.
+        """
+        complete = np.flatnonzero(np.isfinite(values).all(axis=1))
+        worn = np.full(len(values), np.nan)
+        codes = np.full(len(values), ANSWERS.index(NOT_SURE))
+        strange, band = np.zeros(len(values), dtype=bool), np.zeros(len(values), dtype=bool)
+        if not len(complete):
+            return Judged(codes, {}, strange, band), worn
+        probabilities = self._onnx.predict_proba(values[complete])
+        found = judged(self._rule, self.features, values[complete], probabilities)
+        worn[complete] = probabilities[:, 1]
+        codes[complete], strange[complete], band[complete] = found.codes, found.strange, found.band
+        reasons = {int(complete[row]): reason for row, reason in found.reasons.items()}
+        return Judged(codes, reasons, strange, band), worn
 
 
 def _load_pyfunc(path: str) -> PackageModel:

@@ -1,0 +1,1 @@
+"""What the champion says of recordings: one verdict each, without a server."""

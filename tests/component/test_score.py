@@ -1,0 +1,176 @@
+"""Scoring recordings without a server: every form of a file, long ones, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from components.cli.main import app
+from components.core import contract, schema
+from components.core.errors import ToolwearError
+from components.core.pyfunc import PackageModel
+from components.features import recording as storage
+from components.features.compute import compute
+from components.score.sources import settings_of
+from serving.common import champion as pointer
+from serving.console.recordings import uploaded
+
+RUNS = [f"{number:02d}" for number in range(1, 19)]
+SETTINGS = "feedrate=6,clamp_pressure=4"
+
+
+def score(home: Path, *words: object) -> tuple[int, list[dict[str, object]], str]:
+    """Return the exit code, the verdicts and what went to stderr."""
+    done = CliRunner().invoke(app, ["score", f"--home={home}", "--json", *map(str, words)])
+    if isinstance(done.exception, ToolwearError):
+        return 2, [], str(done.exception)
+    return done.exit_code, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+@pytest.fixture
+def csv(real_data: Path) -> Path:
+    """Return a recording of a worn tool, cut at 6 mm/s and 4 bar."""
+    return real_data / "experiment_06.csv"
+
+
+def test_a_folder_is_scored_with_the_settings_of_its_table(
+    trained_home: Path, real_data: Path
+) -> None:
+    code, found, said = score(trained_home, real_data)
+    assert (code, said) == (0, "")
+    assert [Path(str(one["recording"])).name for one in found] == [
+        f"experiment_{run}.csv" for run in RUNS
+    ]
+    table = pd.read_csv(real_data / "train.csv")
+    assert [one["verdict"] for one in found] == table["tool_condition"].tolist()
+    assert [one["feedrate"] for one in found] == table["feedrate"].tolist()
+    assert {one["use"] for one in found} == {"known_runs_only"}
+    assert all(one["warnings"] == [] for one in found)
+    assert [one["restored_order"] for one in found] == [run != "01" for run in RUNS]
+
+
+def test_every_form_of_a_file_has_the_same_verdict(
+    trained_home: Path, csv: Path, tmp_path: Path
+) -> None:
+    frame = pd.read_csv(csv)
+    frame.to_csv(tmp_path / "a.csv", index=False, sep=";", decimal=",")
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(csv.read_bytes()))
+    frame.to_parquet(tmp_path / "c.parquet")
+    code, found, _ = score(
+        trained_home, csv, tmp_path, tmp_path / "*.parquet", "--settings", SETTINGS
+    )
+    assert (code, len(found)) == (0, 5)
+    assert len({json.dumps({**one, "recording": ""}) for one in found}) == 1
+
+
+def test_the_rows_are_those_of_the_console_and_of_mlflow(
+    trained_home: Path, csv: Path, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.parquet"
+    _, (found,), _ = score(trained_home, csv, "--rows", rows, "--settings", SETTINGS)
+    _, package = pointer.read_package(trained_home)
+    seen = uploaded(csv.read_bytes(), csv.name, "6", "4", contract.default())
+    about = package.description
+    features = compute(seen.frame, int(about["window"]), about["cutting"])
+    expected = PackageModel(package.folder).predict(features)
+    layers = seen.frame[schema.PHASE].isin(contract.default().rows.judged).to_numpy()
+    assert found["judged_rows"] == layers.sum()
+    assert found["worn"] == pytest.approx((expected["verdict"][layers] == "worn").mean(), abs=1e-6)
+    written = pd.read_parquet(rows)
+    assert written["row"].tolist() == list(range(len(seen.frame)))
+    # The file's rows are as stored, the console's in the order of time.
+    for column in ("probability", "verdict"):
+        assert sorted(written[column].astype(str)) == sorted(expected[column].astype(str))
+
+
+def test_a_long_recording_is_read_from_disk_and_scored_the_same(
+    trained_home: Path, csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = score(trained_home, csv, "--settings", SETTINGS, "--rows", tmp_path / "short.csv")
+    monkeypatch.setattr(storage, "LONG_RUN_ROWS", 500)
+    long = score(trained_home, csv, "--settings", SETTINGS, "--rows", tmp_path / "long.csv")
+    assert short[:2] == long[:2]
+    assert "1,296 rows are sorted on disk" in long[2]
+    assert (tmp_path / "short.csv").read_bytes() == (tmp_path / "long.csv").read_bytes()
+
+
+def test_what_cannot_be_scored_is_told_and_the_rest_is_scored(
+    trained_home: Path, csv: Path, tmp_path: Path
+) -> None:
+    frame = pd.read_csv(csv)
+    gap = frame.copy()
+    gap.loc[700, "S1_OutputPower"] = np.nan
+    formula = frame.copy()
+    formula.loc[3, schema.PHASE] = "=1+1"
+    for name, one in (("gap", gap), ("formula", formula), ("fine", frame)):
+        one.to_csv(tmp_path / f"{name}.csv", index=False)
+    pd.concat([frame, frame]).to_csv(tmp_path / "two.csv", index=False)
+    (tmp_path / "empty.csv").touch()
+    code, found, said = score(trained_home, tmp_path, "--settings", SETTINGS)
+    assert code == 1
+    assert [Path(str(one["recording"])).stem for one in found] == ["fine"]
+    lines = {
+        Path(line.split(",")[0].split(" ")[1].rstrip(":")).stem: line for line in said.splitlines()
+    }
+    assert "row 701: no usable value in the column S1_OutputPower" in lines["gap"]
+    assert "row 4: '=1+1' in Machining_Process is a formula" in lines["formula"]
+    assert "holds more than one recording" in lines["two"]
+    assert "empty" in lines["empty"]
+
+
+def test_settings_are_asked_for_where_no_table_says_them(
+    trained_home: Path, csv: Path, tmp_path: Path
+) -> None:
+    alone = tmp_path / "alone.csv"
+    alone.write_bytes(csv.read_bytes())
+    code, found, said = score(trained_home, alone)
+    assert (code, found) == (1, [])
+    assert "--settings feedrate=...,clamp_pressure=..." in said
+    code, (one,), _ = score(trained_home, alone, "--settings", "feedrate=20,clamp_pressure=4")
+    assert (code, one["feedrate"]) == (0, 20)
+    assert "reads 6 in 100%" in str(one["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("feedrate=6", "lacks clamp_pressure"),
+        ("feedrate=6,clamp_pressure=-4", "'clamp_pressure=-4'"),
+        ("feedrate=six,clamp_pressure=4", "'feedrate=six'"),
+        ("feed=6,clamp_pressure=4", "'feed=6'"),
+        ("feedrate=nan,clamp_pressure=4", "'feedrate=nan'"),
+        ("feedrate", "'feedrate'"),
+    ],
+)
+def test_faulty_settings_are_named(text: str, sentence: str) -> None:
+    with pytest.raises(ToolwearError, match=sentence):
+        settings_of(text)
+
+
+def test_nothing_is_overwritten_and_a_missing_champion_is_told(
+    trained_home: Path, csv: Path, tmp_path: Path
+) -> None:
+    there = tmp_path / "verdicts.csv"
+    there.write_text("mine")
+    code, _, said = score(trained_home, csv, "--settings", SETTINGS, "--csv", there)
+    assert (code, there.read_text()) == (2, "mine")
+    assert "is there already" in said
+    code, _, said = score(tmp_path, csv, "--settings", SETTINGS)
+    assert code == 2
+    assert "no champion" in said
+    code, _, said = score(trained_home, tmp_path / "none-*.csv")
+    assert (code, "There is no file or folder" in said) == (2, True)
+
+
+def test_verdicts_are_written_as_csv(trained_home: Path, csv: Path, tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.csv"
+    _, (found,), _ = score(trained_home, csv, "--settings", SETTINGS, "--csv", file)
+    written = pd.read_csv(file, dtype={"version": str}).iloc[0]
+    for name in ("recording", "verdict", "worn", "not_sure", "rows", "version", "package"):
+        assert written[name] == found[name]
