@@ -104,7 +104,11 @@ def _cancel(eyes: Eyes, running: parts.Parts) -> None:
     for cause in at_work():
         _tell(f"ending the run of cause {cause}")
         options = [f"--url={running.of('trigger')}", "--why=the demonstration has ended"]
-        parts.command(running.home.root, "cancel", cause, *options)
+        try:
+            parts.command(running.home.root, "cancel", cause, *options)
+        except ToolwearError:
+            if cause in at_work():  # else it has ended by itself meanwhile
+                raise
     deadline = time.monotonic() + _CANCEL_SECONDS
     while at_work() and time.monotonic() < deadline:
         time.sleep(0.5)

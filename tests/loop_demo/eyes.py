@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 
 from components.core.registry import CHAMPION, Registry
+from components.core.states import ENDED
 from components.promote import audit_log
 from components.promote.registry_state import MODEL_NAME
 from serving.monitor.kinds import Kind
 from tests.loop_demo.parts import Parts
 
-_ENDED = ("succeeded", "failed", "killed", "cancelled")
 _SECONDS = 15.0
 
 
@@ -81,7 +81,7 @@ class Eyes:
     @staticmethod
     def ended(run: dict[str, Any]) -> bool:
         """Tell whether a cause's run has ended."""
-        return run["status"] in _ENDED
+        return run["status"] in ENDED
 
     def rollout(self) -> dict[str, Any] | None:
         """Return the front's rollout, under way or the last one."""

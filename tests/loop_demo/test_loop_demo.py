@@ -21,6 +21,7 @@ from components.core.causes import Cause
 from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.registry import CANDIDATE, CHAMPION, Registry
+from components.core.states import ENDED, State
 from components.promote import audit_log
 from components.promote.registry_state import MODEL_NAME
 from serving.common import champion as pointer
@@ -236,6 +237,11 @@ def test_a_part_that_has_ended_is_told_instead_of_waited_for(tmp_path: Path) -> 
     with pytest.raises(MissingStepError, match="toolwear serve ended with 3: the port is taken"):
         story._wait(Step.HEALTHY, "it is well", lambda: None, 600)
     eyes.close()
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_run_has_ended_in_each_state_that_the_product_calls_an_end(state: State) -> None:
+    assert Eyes.ended({"status": str(state)}) == (state in ENDED)
 
 
 def test_each_scenario_has_a_plan_whose_runs_are_recorded() -> None:
