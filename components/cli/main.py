@@ -41,7 +41,6 @@ from serving.common.ports import TRANSFORMER, TRIGGER
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Tell from a CNC mill's telemetry whether its tool is worn.\n\n"
@@ -49,6 +48,26 @@ app = typer.Typer(
     "`toolwear data` looks at recordings without training on them.",
 )
 app.add_typer(kfp_app, name="kfp")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from components.cli.provenance import commit, version
+
+        console.print(f"toolwear {version()} (commit {commit()})")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show version and commit."
+        ),
+    ] = False,
+) -> None:
+    """Do what all commands share: nothing but to tell the version."""
 
 
 @app.command()

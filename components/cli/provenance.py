@@ -1,13 +1,22 @@
-"""Which commit the code is at."""
+"""Which version and which commit the code is at."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from importlib import metadata
 
 from components.core.fingerprint import ROOT
 
 UNKNOWN = "unknown"
+
+
+def version() -> str:
+    """Return the version of the installed package, "unknown" where the code was only copied."""
+    try:
+        return metadata.version("toolwear")
+    except metadata.PackageNotFoundError:
+        return UNKNOWN
 
 
 def commit() -> str:
