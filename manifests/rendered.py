@@ -15,6 +15,7 @@ from components.core.errors import ToolwearError
 
 ROOT = Path(__file__).parent
 OVERLAYS = ("kind", "staging", "production")
+KSERVE_PORT = 8080  # that KServe tells an explainer and a transformer to listen on
 MODELS = "models"  # below an overlay: the two InferenceServices
 
 Object = dict[str, Any]
@@ -114,6 +115,9 @@ def _components(item: Object, objects: Sequence[Object]) -> Iterator[Workload]:
             container["resources"] = own.get("resources", container["resources"])
             pod["containers"] = [container]
             pod["volumes"] = [*runtime.get("volumes", []), *spec.get("volumes", [])]
+        else:
+            first, *others = spec["containers"]
+            pod["containers"] = [first | {"args": _with_kserves(first, component, item)}, *others]
         labels = {**item["metadata"].get("labels", {}), **spec.get("labels", {})}
         yield Workload(
             f"{named(item)} {component}",
@@ -123,6 +127,22 @@ def _components(item: Object, objects: Sequence[Object]) -> Iterator[Workload]:
             spec.get("minReplicas", 1),
             serves=True,
         )
+
+
+def _with_kserves(container: Mapping[str, Any], component: str, item: Object) -> list[str]:
+    """Return the arguments of a component's own container with those that KServe 0.20 adds."""
+    name, namespace = item["metadata"]["name"], item["metadata"]["namespace"]
+    arguments = list(container.get("args", []))
+    for option, value in (
+        ("--model_name", name),
+        ("--predictor_host", f"{name}-predictor.{namespace}"),
+        ("--http_port", str(KSERVE_PORT)),
+    ):
+        # An explainer's port is added even where there is one, and the last one counts.
+        always = component == "explainer" and option == "--http_port"
+        if always or option not in arguments:
+            arguments += [option, value]
+    return arguments
 
 
 def _kustomize() -> list[str]:

@@ -18,6 +18,7 @@ from manifests.kind.programs import CommandFailedError, Programs, call, require
 from manifests.kind.smoke import smoke
 from manifests.rendered import of_kind, render
 from pipelines.settings import HOME_PATH, STORE_KEYS, STORE_SECRET, USER
+from serving.common import ports
 
 CLUSTER = "toolwear"
 CONTEXT = f"kind-{CLUSTER}"
@@ -245,13 +246,13 @@ TRIES = ("pipeline", "ask")
 
 # Namespace, Service and port of each page, and what one finds there.
 PAGES = (
-    ("toolwear", "console", 8086, "the console"),
+    ("toolwear", "console", ports.CONSOLE, "the console"),
     ("kubeflow", "ml-pipeline-ui", 80, "runs of the pipeline"),
     ("toolwear", "mlflow", 5000, "the registry"),
-    ("toolwear", "prometheus", 9090, "metrics"),
+    ("toolwear", "prometheus", ports.PROMETHEUS, "metrics"),
     ("toolwear", "grafana", 3000, "dashboards (user admin, password in secret toolwear-grafana)"),
-    ("toolwear", "alertmanager", 9093, "alerts"),
-    ("toolwear", "monitor", 8084, "drift (/reports/)"),
+    ("toolwear", "alertmanager", ports.ALERTMANAGER, "alerts"),
+    ("toolwear", "monitor", ports.MONITOR, "drift (/reports/)"),
 )
 
 

@@ -14,7 +14,7 @@ from serving.common.arguments import LOOPBACK, add_arguments
 
 def main() -> int:
     """Serve until told to stop; return the exit code."""
-    options = _parser().parse_args()
+    options = command_line().parse_args()
     home = Home.at(options.home)
     if not home.root.is_dir():
         print(f"console: There is no folder {home.root}; give the home of a run.", file=sys.stderr)
@@ -44,7 +44,8 @@ def main() -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the server's options."""
     parser = argparse.ArgumentParser(prog="serving.console", description=__doc__)
     parser.add_argument("--home", default="", help="the system's folder (default: $TOOLWEAR_HOME)")
     for name, port in (

@@ -29,7 +29,7 @@ _log = logging.getLogger("toolwear.serving")
 
 def main() -> int:
     """Serve until told to stop; return the exit code."""
-    parser = _parser()
+    parser = command_line()
     options = parser.parse_args()
     if options.model_dir is None and options.home is None:
         parser.error("give --model_dir or --home")
@@ -110,7 +110,8 @@ async def _beside(prepare: Callable[[], None]) -> AsyncIterator[None]:
     await asyncio.wait([task])
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the server's options."""
     parser = argparse.ArgumentParser(
         prog="serving.explainer",
         description=__doc__,

@@ -22,7 +22,7 @@ _POLL_SECONDS = 2.0
 
 def main() -> int:
     """Serve until told to stop; return the exit code."""
-    options = _parser().parse_args()
+    options = command_line().parse_args()
     home = Home.at(options.home).root
     try:
         _check(home)
@@ -67,7 +67,8 @@ def _serve(home: Path, options: argparse.Namespace) -> None:
     http_server(app, options.host, options.http_port).run()
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the server's options."""
     parser = argparse.ArgumentParser(prog="serving.monitor", description=__doc__)
     parser.add_argument("--home", default="", help="the system's folder; by default $TOOLWEAR_HOME")
     parser.add_argument("--host", default=LOOPBACK, help="address; 0.0.0.0 in a container")

@@ -23,23 +23,7 @@ MODEL_SHA256 = "MODEL_SHA256"
 
 def main() -> int:
     """Serve until told to stop; return the exit code."""
-    parser = argparse.ArgumentParser(prog="serving.predictor", description=__doc__)
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--model_dir", type=Path, help="folder of the package")
-    which.add_argument("--home", type=Path, help="the system's folder: serve its champion")
-    which.add_argument(
-        "--storage_uri",
-        help=f"where the package is: a folder, file:// or s3:// (default: ${STORAGE_URI})",
-    )
-    parser.add_argument(
-        "--model_sha256",
-        default=os.environ.get(MODEL_SHA256),
-        help=f"digest of the registered package: the SHA-256 of its package.json "
-        f"(default: ${MODEL_SHA256}, else the folder's name)",
-    )
-    add_arguments(parser)
-    add_follow(parser)
-    options = parser.parse_args()
+    options = command_line().parse_args()
     try:
         champion, package = _chosen(options)
         # Imported once the package is known to be right: these take seconds.
@@ -76,6 +60,27 @@ def main() -> int:
     if follower is not None:
         follower.stop()
     return 0
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the server's options."""
+    parser = argparse.ArgumentParser(prog="serving.predictor", description=__doc__)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model_dir", type=Path, help="folder of the package")
+    which.add_argument("--home", type=Path, help="the system's folder: serve its champion")
+    which.add_argument(
+        "--storage_uri",
+        help=f"where the package is: a folder, file:// or s3:// (default: ${STORAGE_URI})",
+    )
+    parser.add_argument(
+        "--model_sha256",
+        default=os.environ.get(MODEL_SHA256),
+        help=f"digest of the registered package: the SHA-256 of its package.json "
+        f"(default: ${MODEL_SHA256}, else the folder's name)",
+    )
+    add_arguments(parser)
+    add_follow(parser)
+    return parser
 
 
 def _chosen(options: argparse.Namespace) -> tuple[pointer.Champion | None, Package]:

@@ -16,7 +16,7 @@ PREDICTOR_SECONDS = 5.0
 
 def main() -> int:
     """Serve until told to stop; return the exit code."""
-    options = _parser().parse_args()
+    options = command_line().parse_args()
     home = Home.at(options.home).root
     # Imported once the options are known to be right: these take seconds.
     from serving.common.features import FeatureSource, Freshness
@@ -55,7 +55,8 @@ def main() -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the server's options."""
     parser = argparse.ArgumentParser(prog="serving.transformer", description=__doc__)
     parser.add_argument(
         "--home", default="", help="feature store and payload log (default: $TOOLWEAR_HOME)"

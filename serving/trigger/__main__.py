@@ -17,7 +17,7 @@ from serving.common.ports import TRIGGER
 
 def main() -> int:
     """Serve until told to stop; return the exit code."""
-    options = _parser().parse_args()
+    options = command_line().parse_args()
     # Imported once the options are known to be right: these take seconds.
     from serving.trigger.service import Options, serve
 
@@ -47,7 +47,8 @@ def main() -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the server's options."""
     parser = argparse.ArgumentParser(prog="serving.trigger", description=__doc__)
     parser.add_argument("--home", default="", help="the system's folder (default: $TOOLWEAR_HOME)")
     parser.add_argument(

@@ -11,6 +11,7 @@ import yaml
 from manifests.release import DIGEST, OURS
 from manifests.rendered import ROOT, Object, Workload, named, of_kind, workloads
 from pipelines.settings import SETTINGS, STEP_LABEL
+from tests.manifests.listening import named_ports, ports
 
 Policy = Callable[[Sequence[Object]], list[str]]
 _RESTRICTED = {"emptyDir", "configMap", "secret", "persistentVolumeClaim", "projected"}
@@ -248,16 +249,11 @@ def services(objects: Sequence[Object]) -> list[str]:
         if not behind:
             found.append(f"{named(service)} leads to no pods")
         for workload in behind:
-            ports = {
-                key
-                for container in workload.containers
-                for port in container.get("ports", [])
-                for key in (port["containerPort"], port.get("name"))
-            }
+            known = named_ports(workload)
             found += [
                 f"{named(service)}: {workload.name} does not listen on {port['targetPort']}"
                 for port in service["spec"]["ports"]
-                if port["targetPort"] not in ports
+                if port["targetPort"] not in {*known, *known.values()}
             ]
     return found
 
@@ -355,6 +351,7 @@ POLICIES: dict[str, Policy] = {
         tokens,
         references,
         mounts,
+        ports,
         services,
         routes,
         scaling,

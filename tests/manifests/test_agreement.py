@@ -14,8 +14,10 @@ from components.core.errors import EXIT_FAILURE, EXIT_USAGE
 from components.core.fingerprint import ROOT
 from components.core.thresholds import thresholds
 from manifests import budget, secrets
-from manifests.rendered import OVERLAYS, Object, of_kind, workloads
+from manifests.rendered import KSERVE_PORT, OVERLAYS, Object, of_kind, workloads
 from serving.common import ports
+from tests.manifests.listening import named_ports
+from tests.manifests.traffic import Pods, refusals
 from tests.programs import program
 
 Rendered = dict[str, list[Object]]
@@ -86,7 +88,7 @@ def test_addresses_in_the_settings_are_services(rendered: Rendered) -> None:
         and item["metadata"]["namespace"] == "toolwear"
     )
     there = {
-        f"http://{item['metadata']['name']}:{port['port']}"
+        f"http://{item['metadata']['name']}" + ("" if port["port"] == 80 else f":{port['port']}")
         for item in of_kind(rendered["kind"], "Service")
         for port in item["spec"]["ports"]
     }
@@ -96,15 +98,17 @@ def test_addresses_in_the_settings_are_services(rendered: Rendered) -> None:
     assert set(own.values()) <= there
 
 
-def test_the_ports_are_those_of_the_servers(rendered: Rendered) -> None:
+def test_a_models_servers_listen_where_kserve_tells_them_and_grpc_where_the_hop_asks(
+    rendered: Rendered,
+) -> None:
     found = {
-        name: [port["containerPort"] for port in container["ports"]]
+        name: {port["name"]: port["containerPort"] for port in container["ports"]}
         for name, container in servers(rendered["kind"]).items()
     }
     assert found == {
-        "predictor": [ports.PREDICTOR, ports.PREDICTOR_GRPC],
-        "transformer": [ports.TRANSFORMER],
-        "explainer": [ports.EXPLAINER],
+        "predictor": {"http": KSERVE_PORT, "grpc": ports.PREDICTOR_GRPC},
+        "transformer": {"http": KSERVE_PORT},
+        "explainer": {"http": KSERVE_PORT},
     }
 
 
@@ -176,32 +180,30 @@ def test_what_prometheus_asks_listens_and_lets_it_in(rendered: Rendered, overlay
         (name,) = services[host]["selector"].values()
         assert [item["port"] for item in services[host]["ports"]] == [port]
         if job == "toolwear":
-            assert port == getattr(ports, name.upper())
+            expected = {"monitor": ports.MONITOR, "trigger": ports.TRIGGER}
+            assert port == expected.get(name, KSERVE_PORT)
         behind = [one for one in workloads(objects) if one.labels.get(APP) == name]
         assert behind
         for workload in behind:
-            (container,) = workload.containers
-            assert port in {one["containerPort"] for one in container["ports"]}
-        assert ("prometheus", port) in reached(objects, name, "ingress", "from")
-        asked.add((name, port))
-    itself = ("prometheus", 9090)
-    assert set(reached(objects, "prometheus", "egress", "to")) == asked | {itself}
+            assert port in named_ports(workload).values()
+        prometheus = Pods(secrets.NAMESPACE, {APP: "prometheus"})
+        assert refusals(objects, prometheus, f"{host}:{port}") == []
+        asked.add(name)
+    assert asked == let_out(objects, "prometheus")
 
 
-def reached(objects: list[Object], name: str, way: str, whom: str) -> list[tuple[str, int]]:
-    """The pods, by name, and ports that the policy of some pods lets them talk with."""
+def let_out(objects: list[Object], name: str) -> set[str]:
+    """The pods, by name, that the policy of some pods lets them ask."""
     (policy,) = (
         item
         for item in of_kind(objects, "NetworkPolicy")
         if item["spec"]["podSelector"].get("matchLabels") == {APP: name}
     )
-    return [
-        (peer["podSelector"]["matchLabels"].get(APP, ""), port["port"])
-        for rule in policy["spec"][way]
-        for peer in rule[whom]
-        if "podSelector" in peer
-        for port in rule["ports"]
-    ]
+    return {
+        peer["podSelector"]["matchLabels"][APP]
+        for rule in policy["spec"]["egress"]
+        for peer in rule["to"]
+    }
 
 
 def test_promtool_takes_the_scrape_configuration() -> None:

@@ -12,6 +12,7 @@ import yaml
 from components.core.fingerprint import ROOT
 from manifests.operator_rules import RULES, prometheus_rule
 from manifests.rendered import Object, of_kind, render, workloads
+from tests.manifests.listening import named_ports
 from tests.manifests.schemas import CRDS, faults
 from tests.manifests.test_agreement import APP, MONITORING, SCRAPE, targets
 from tests.programs import program
@@ -30,12 +31,12 @@ def one(objects: list[Object], kind: str) -> Any:
     return found["spec"]
 
 
-def selected(selector: dict[str, Any], objects: list[Object]) -> dict[str, set[int]]:
+def selected(selector: dict[str, Any], objects: list[Object]) -> dict[str, dict[str, int]]:
     """The servers that a selector means, each with the ports that its pods listen on."""
     (expression,) = selector["matchExpressions"]
     assert (expression["key"], expression["operator"]) == (APP, "In")
     found = {
-        workload.labels[APP]: {port["containerPort"] for port in workload.containers[0]["ports"]}
+        workload.labels[APP]: named_ports(workload)
         for workload in workloads(objects)
         if workload.labels.get(APP) in expression["values"]
     }
@@ -50,8 +51,7 @@ def test_it_asks_whom_our_own_prometheus_asks_under_the_same_names(
     listening = selected(spec["selector"], rendered["kind"])
     asked = set()
     for endpoint in spec["podMetricsEndpoints"]:
-        (name,) = (name for name, ports in listening.items() if endpoint["portNumber"] in ports)
-        asked.add((name, endpoint["portNumber"]))
+        asked |= {(name, known[endpoint["port"]]) for name, known in listening.items()}
         assert endpoint["honorLabels"] is True
         job, server = endpoint["relabelings"]
         assert job == {"targetLabel": "job", "replacement": "toolwear"}
@@ -76,7 +76,7 @@ def test_it_is_let_in_at_these_ports_only(objects: list[Object], rendered: Rende
     (peer,) = rule["from"]
     assert set(peer) == {"namespaceSelector", "podSelector"}
     assert [port["port"] for port in rule["ports"]] == [
-        endpoint["portNumber"] for endpoint in monitor["podMetricsEndpoints"]
+        endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]
     ]
 
 

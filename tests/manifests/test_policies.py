@@ -90,6 +90,18 @@ def no_volume(objects: list[Object]) -> None:
     pod(objects)["volumes"] = []
 
 
+def own_port_of_an_explainer(objects: list[Object]) -> None:
+    service = one(objects, "InferenceService", "toolwear-blue")["spec"]["explainer"]
+    (explainer,) = service["containers"]
+    explainer["args"] += ["--http_port", "8083"]
+    explainer["ports"][0]["containerPort"] = 8083
+
+
+def probe_of_another_port(objects: list[Object]) -> None:
+    runtime = one(objects, "ServingRuntime", "toolwear-onnx")["spec"]["containers"][0]
+    runtime["livenessProbe"]["httpGet"]["port"] = 8081
+
+
 def wrong_port(objects: list[Object]) -> None:
     one(objects, "Service", "mlflow")["spec"]["ports"][0]["targetPort"] = 5001
 
@@ -129,6 +141,8 @@ FAULTS: list[tuple[str, Callable[[list[Object]], None]]] = [
     ("tokens", role_without_token),
     ("references", no_settings),
     ("mounts", no_volume),
+    ("ports", own_port_of_an_explainer),
+    ("ports", probe_of_another_port),
     ("services", wrong_port),
     ("routes", wrong_weights),
     ("routes", unknown_backend),
