@@ -96,7 +96,10 @@ class _Face:
 
     async def defaults(self, _request: Request) -> Response:
         """Tell which settings a run has that is given none of its own."""
-        found = await asyncio.to_thread(self._dispatcher.backend.defaults)
+        try:
+            found = await asyncio.to_thread(self._dispatcher.backend.defaults)
+        except BackendDownError as error:
+            raise Refusal("request", str(error), 503) from error
         return _json({"parameters": found})
 
     async def alerts(self, request: Request) -> Response:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from pydantic import ValidationError
+
 from components.core.causes import Cause
 from components.core.config import RunParameters
 from components.core.errors import ToolwearError
@@ -21,9 +23,12 @@ from components.core.kubeflow import (
 from components.core.run_name import is_run_name
 from components.core.states import ENDED, State
 from serving.trigger.backend import BackendDownError, Look, Other
-from serving.trigger.store import Run
+from serving.trigger.store import Run, is_numbered
 
 RECURRING = "toolwear-trigger"  # name of the trigger's recurring run
+_RECURS = Cause.SCHEDULE.told(RECURRING)
+# Of a run before; what a person has checked were the recordings of that run alone.
+_INHERITED = RunParameters.model_fields.keys() - {"cause", "accept_runs"}
 _log = logging.getLogger("toolwear.trigger")
 # By Kubeflow's words; what is not here waits.
 _STATES = {
@@ -43,7 +48,8 @@ class KfpRuns:
     Args:
         host: address of the API.
         token: sent as a bearer token, if not empty.
-        settings: of every run; a cause's own parameters win.
+        settings: of every run; a cause's own parameters win. What neither says is as in the last
+            run there that succeeded, one of a person's rather than one of ours.
     """
 
     poll_seconds = 1.0
@@ -63,13 +69,14 @@ class KfpRuns:
 
     def defaults(self) -> dict[str, Any]:
         """Return the settings that a run has which is given none of its own."""
-        return RunParameters().model_dump() | self._settings
+        with self._asking() as kubeflow:
+            return RunParameters().model_dump() | self._given(kubeflow)
 
     def start(self, run: Run) -> None:
         """Start a run; a second start of one name does nothing."""
-        values = {**self._settings, **run.parameters, "cause": run.text}
         with self._asking() as kubeflow:
             version = kubeflow.version()
+            values = {**self._given(kubeflow), **run.parameters, "cause": run.text}
             try:
                 self._ids[run.name] = kubeflow.start(run.name, version, values)
             except RefusedError as error:
@@ -133,16 +140,30 @@ class KfpRuns:
         Args:
             cron: when, in UTC; empty for no recurring run.
         """
-        values = {**self._settings, "cause": Cause.SCHEDULE.told(RECURRING)}
         with self._asking() as kubeflow:
             if not cron:
                 kubeflow.unschedule(RECURRING)
-            elif kubeflow.schedule(RECURRING, cron, kubeflow.version(), values):
+                return
+            values = {**self._given(kubeflow), "cause": _RECURS}
+            if kubeflow.schedule(RECURRING, cron, kubeflow.version(), values):
                 _log.info("the recurring run is set to the newest version, %s UTC", cron)
 
     def has_trained(self, digest: str) -> bool:  # noqa: ARG002
         """Return False: what a run has read is in its lineage, not in Kubeflow's list."""
         return False
+
+    def _given(self, kubeflow: Kubeflow) -> dict[str, Any]:
+        """Return what a run is given that says nothing of its own: the site's recordings, say."""
+        succeeded = [run for run in kubeflow.runs() if run.state == SUCCEEDED]
+        for run in sorted(succeeded, key=_is_ours):  # stable: the newest of each first
+            known = run.parameters.keys() & _INHERITED
+            try:
+                last = RunParameters(**{name: run.parameters[name] for name in known})
+            except ValidationError as error:
+                _log.warning("the parameters of the run %s are not taken over: %s", run.name, error)
+                continue
+            return {name: getattr(last, name) for name in known} | self._settings
+        return dict(self._settings)
 
     def _id(self, kubeflow: Kubeflow, name: str) -> str | None:
         if not is_run_name(name):  # one of the others, known by its id
@@ -163,6 +184,11 @@ class KfpRuns:
         except (KubeflowDownError, ToolwearError) as error:
             # No version yet, or another token: a person mends that, and the causes wait.
             raise BackendDownError(str(error)) from error
+
+
+def _is_ours(run: RunState) -> bool:
+    cause = str(run.parameters.get("cause", ""))
+    return cause == _RECURS or is_numbered(cause)
 
 
 def _state(run: RunState) -> State:

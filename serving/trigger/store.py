@@ -7,6 +7,7 @@ and that no two runs are at work at once, are rules of the database.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from components.core.states import State
 
 _FILE = "trigger.db"
 _TEXT = 200  # characters that the cause on a run may have
+_NUMBERED = re.compile(r"[ (]trigger \d+\)?$")  # how `text_of` ends it
 _TABLES = """
 CREATE TABLE IF NOT EXISTS causes (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -394,6 +396,11 @@ def text_of(cause: Cause, detail: str, cause_id: int) -> str:
         return cause.told(number)
     room = _TEXT - len(cause.told(f" ({number})"))
     return cause.told(f"{detail[:room]} ({number})")
+
+
+def is_numbered(text: str) -> bool:
+    """Tell whether a run's cause was written by `text_of`: the run is one of a trigger's."""
+    return _NUMBERED.search(text) is not None
 
 
 def _add_run(sql: sqlite3.Connection, cause_id: int, name: str, attempt: int, now: float) -> None:

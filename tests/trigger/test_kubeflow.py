@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from components.cli.graph import compile_training
 from components.core import kubeflow as client
 from components.core.kubeflow import Origin
 from tests.kubeflow.stub import Kubeflow, serving
-from tests.trigger.service import Service, wait_for
+from tests.trigger.service import HTTP, Service, wait_for
 
 Over = Callable[..., Service]
 
@@ -68,6 +69,42 @@ def test_a_cause_becomes_a_run_of_the_newest_version(
     (attempt,) = failed["attempts"]
     assert attempt["reason"] == ("Kubeflow Pipelines says FAILED: Read the recordings: exit code 2")
     assert service.metric('toolwear_runs_total{outcome="failed"}') == 1
+
+
+def test_a_run_takes_the_recordings_of_the_last_that_succeeded(
+    over: Over, kubeflow: Kubeflow
+) -> None:
+    by_hand = client.Kubeflow(kubeflow.url)
+
+    def given(**parameters: Any) -> None:
+        kubeflow.plan = [parameters.pop("ends", "SUCCEEDED")]
+        made = by_hand.start(f"by hand {len(kubeflow.runs)}", by_hand.version(), parameters)
+        by_hand.look(made)
+
+    given(data="/mnt/site", window=60, seed=4, accept_runs="run_01", cause="on_demand: the site")
+    given(data="/mnt/broken", ends="FAILED")
+    kubeflow.plan = ["SUCCEEDED"]
+    service = over("--schedule=0 3 * * *", settings=("seed=5",))
+    service.ends(service.ask(parameters={"window": 70}))
+    wait_for(lambda: kubeflow.recurring)
+    taken = kubeflow.runs[-1]["runtime_config"]["parameters"]
+    assert (taken["data"], taken["window"], taken["seed"]) == ("/mnt/site", 70, 5)
+    assert "accept_runs" not in taken
+    # What one request said is its own: the next run is as the last of a person's again.
+    service.ends(service.ask())
+    assert kubeflow.runs[-1]["runtime_config"]["parameters"]["window"] == 60
+    (recurring,) = kubeflow.recurring
+    assert recurring["runtime_config"]["parameters"]["data"] == "/mnt/site"
+    assert HTTP.get(f"{service.url}/retrain").json()["parameters"]["data"] == "/mnt/site"
+    # Where only ours are left in the list, one of ours tells it.
+    for run in kubeflow.runs[:2]:
+        run["state"] = "FAILED"
+    service.ends(service.ask(parameters={"data": "/mnt/other"}))
+    service.ends(service.ask())
+    assert kubeflow.runs[-1]["runtime_config"]["parameters"]["data"] == "/mnt/other"
+    kubeflow.away = True
+    assert HTTP.get(f"{service.url}/retrain").status_code == 503
+    kubeflow.away = False
 
 
 def test_killed_or_cut_off_at_any_moment_it_starts_one_run(over: Over, kubeflow: Kubeflow) -> None:
