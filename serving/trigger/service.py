@@ -30,6 +30,7 @@ from serving.trigger.backend import Backend
 from serving.trigger.bucket import LATEST, BucketWatch, is_bucket
 from serving.trigger.dispatcher import Dispatcher
 from serving.trigger.embedded import TOOLWEAR_RUN, Embedded
+from serving.trigger.libraries import import_for_threads
 from serving.trigger.operations import Operations
 from serving.trigger.schedule import Clock, Recurring, Schedule, check
 from serving.trigger.store import Store
@@ -97,9 +98,13 @@ def serve(options: Options) -> None:
         token = operator_token(options.home)
         store = Store(options.home.trigger)
         metrics.prepare(store, options.home)
-        operations = Operations(
-            options.home, options.mlflow_uri, options.model_name, served_by(options.home)
+        served = served_by(options.home)
+        import_for_threads(
+            kubeflow=bool(options.kfp_host),
+            cluster=served is not None,
+            bucket=bool(options.watch) and is_bucket(options.watch),
         )
+        operations = Operations(options.home, options.mlflow_uri, options.model_name, served)
         dispatcher = _dispatcher(options, settings, store)
         app = application(dispatcher, operations, token)
         server = http_server(app, options.host, options.http_port, access_log=options.access_log)
