@@ -29,16 +29,9 @@ SETTINGS_MAP = "toolwear-settings"  # ConfigMap beside the tasks, manifests/kube
 # The object store's key as Kubeflow Pipelines keeps it.
 STORE_SECRET = "mlpipeline-minio-artifact"  # noqa: S105 - a name, not a secret
 STORE_KEYS = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS_KEY"}
-ENVIRONMENT = (
-    "TOOLWEAR_HOME",
-    "TOOLWEAR_MLFLOW",
-    "TOOLWEAR_NAMESPACE",
-    "AWS_ENDPOINT_URL",
-    "AWS_DEFAULT_REGION",
-    "MLFLOW_DISABLE_TELEMETRY",
-    "DO_NOT_TRACK",
-    "HOME",
-)
+# What a task is told of it; the images know the rest. Each name is in every node of a workflow.
+ENVIRONMENT = ("TOOLWEAR_HOME", "TOOLWEAR_MLFLOW")
+STORE_ENVIRONMENT = ("TOOLWEAR_NAMESPACE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
 SITE_VARIABLE = "TOOLWEAR_TASKS"  # names a TOML file, read when the graph is compiled
 SITE_KEYS = ("cpu", "memory", "minutes", "retries", "node", "accelerator")
 _RETRY_AFTER, _RETRY_LONGEST = "10s", "120s"
@@ -56,7 +49,7 @@ class TaskSettings:
         lock: the requirements that its code digest holds.
         minutes: after which it is ended.
         retries: how often it is tried again; of use where another server may be away.
-        store: whether it gets the object store's key.
+        store: whether it deploys, and so gets the object store's key and the models' namespace.
         node: labels of the nodes that it may run on; all if empty.
         accelerator: resource of which it gets one, such as "nvidia.com/gpu".
     """
@@ -157,7 +150,8 @@ def _on_kubernetes(task: PipelineTask, step: str, settings: TaskSettings) -> Non
     if settings.accelerator:
         task.set_accelerator_type(settings.accelerator).set_accelerator_limit(1)
     kubernetes.mount_pvc(task, HOME_CLAIM, HOME_PATH)
-    kubernetes.use_config_map_as_env(task, SETTINGS_MAP, {name: name for name in ENVIRONMENT})
+    told = (*ENVIRONMENT, *(STORE_ENVIRONMENT if settings.store else ()))
+    kubernetes.use_config_map_as_env(task, SETTINGS_MAP, {name: name for name in told})
     if settings.store:
         kubernetes.use_secret_as_env(task, STORE_SECRET, STORE_KEYS)
 

@@ -21,6 +21,7 @@ from components.split.component import split
 from components.train.component import train
 from components.validate.component import validate
 from pipelines.settings import apply, described
+from pipelines.weight import lighten
 
 _DEFAULT = RunParameters()
 
@@ -236,3 +237,6 @@ def training(
             ),
             "report",
         )
+
+
+lighten(training.pipeline_spec)

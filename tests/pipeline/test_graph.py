@@ -15,6 +15,7 @@ from components.core import fingerprint
 from components.core.config import RunParameters
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
+from pipelines import weight
 from pipelines.settings import (
     CODE_DIGEST,
     ENVIRONMENT,
@@ -25,6 +26,7 @@ from pipelines.settings import (
     SETTINGS_MAP,
     SITE_VARIABLE,
     STEP_LABEL,
+    STORE_ENVIRONMENT,
     STORE_SECRET,
     settings_of,
 )
@@ -120,6 +122,8 @@ def test_every_task_has_its_place_on_a_cluster(compiled: Path) -> None:
         assert (mount["constant"], mount["mountPath"]) == (HOME_CLAIM, HOME_PATH)
         (settings,) = task["configMapAsEnv"]
         assert settings["configMapName"] == SETTINGS_MAP
+        told = {item["envVar"] for item in settings["keyToEnv"]}
+        assert told == {*ENVIRONMENT, *(STORE_ENVIRONMENT if SETTINGS[step].store else ())}
         # The object store's key goes to the one step that writes there.
         secrets = [item["secretName"] for item in task.get("secretAsEnv", [])]
         assert secrets == ([STORE_SECRET] if step == "deploy" else []), label
@@ -155,8 +159,31 @@ def test_a_site_may_say_where_a_step_runs_and_what_it_gets(
 
 def test_what_a_task_is_told_stands_in_the_cluster_s_settings() -> None:
     lines = (ROOT / "manifests" / "kubeflow" / "settings.env").read_text().splitlines()
-    assert [line.partition("=")[0] for line in lines] == list(ENVIRONMENT)
+    told = [*ENVIRONMENT, *STORE_ENVIRONMENT]
+    assert [line.partition("=")[0] for line in lines] == told
     assert f"TOOLWEAR_HOME={HOME_PATH}" in lines
+
+
+def test_a_run_s_workflow_stays_below_what_argo_compresses(compiled: Path) -> None:
+    spec, platform = yaml.safe_load_all(compiled.read_text())
+    assert weight.weight(spec, platform) <= weight.BUDGET_BYTES < weight.LIMIT_BYTES
+    # What nobody reads there would take it past the budget again.
+    for executor in spec["deploymentSpec"]["executors"].values():
+        source = executor["container"]["command"][-1]
+        assert '"""' not in source
+        executor["container"]["command"][-1] = source + '    """Says what it does."""\n' * 20
+    assert weight.weight(spec, platform) > weight.BUDGET_BYTES
+
+
+def test_a_component_s_code_loses_its_docstring_alone() -> None:
+    head, said, body = (
+        "import kfp\n\ndef step(a: int) -> int:\n",
+        '    """Does it.\n\n    Twice.\n    """\n',
+        "    return 2 * a\n",
+    )
+    light = weight.without_docstring(head + said + body)
+    assert light == head + body
+    assert weight.without_docstring(light) == light
 
 
 def test_the_form_of_a_run_has_a_type_a_default_and_a_description_for_each_parameter(
