@@ -72,6 +72,11 @@ class Home:
         return self.root / "asked.parquet"
 
     @property
+    def deployments(self) -> Path:
+        """What a deployment to a cluster that is at work has begun, one file a colour."""
+        return self.root / "deployments"
+
+    @property
     def servers(self) -> Path:
         """Where the servers that are at work answer, one file a process that started some."""
         return self.root / "servers"

@@ -17,8 +17,6 @@ COLOURS = ("blue", "green")
 COMPONENTS = ("predictor", "transformer", "explainer")
 DIGEST_VARIABLE = "MODEL_SHA256"  # the servers read it and refuse to start on another package
 NO_DIGEST = "0" * 64  # stands in the templates where the package's digest has to be
-# On a manifest that is not settled yet: the one to put back if we are killed; empty for none.
-PREVIOUS = "toolwear/previous"
 _KUBECTL_S = "kubectl.kubernetes.io/last-applied-configuration"
 
 Manifest = dict[str, Any]
@@ -68,25 +66,11 @@ def variable(environment: Iterable[Mapping[str, Any]]) -> str:
     return next((str(x.get("value", "")) for x in environment if x["name"] == DIGEST_VARIABLE), "")
 
 
-def unsettled(manifest: Manifest, previous: Manifest | None) -> Manifest:
-    """Return the manifest with a note of what has to be put back if it does not hold."""
-    note = "" if previous is None else json.dumps(applicable(previous), sort_keys=True)
-    return _annotated(manifest, {PREVIOUS: note})
-
-
-def previous_of(service: Manifest) -> tuple[bool, Manifest | None]:
-    """Tell whether a manifest is not settled, and return what has to be put back, if anything."""
-    note = service["metadata"].get("annotations", {}).get(PREVIOUS)
-    return note is not None, json.loads(note) if note else None
-
-
 def applicable(service: Manifest) -> Manifest:
-    """Return what was applied of an object: without what the cluster keeps of it, and our note."""
+    """Return what was applied of an object: without what the cluster keeps of it."""
     metadata = service["metadata"]
     annotations = {
-        key: value
-        for key, value in metadata.get("annotations", {}).items()
-        if key not in (PREVIOUS, _KUBECTL_S)
+        key: value for key, value in metadata.get("annotations", {}).items() if key != _KUBECTL_S
     }
     kept = {key: metadata[key] for key in ("name", "namespace", "labels") if key in metadata}
     return {
@@ -129,9 +113,3 @@ def in_service(weights: Mapping[str, int], there: Sequence[str]) -> str | None:
 
 def _colour(backend: str) -> str:
     return next(colour for colour in COLOURS if backend.startswith(f"{name_of(colour)}-"))
-
-
-def _annotated(manifest: Manifest, annotations: Mapping[str, str]) -> Manifest:
-    metadata = manifest["metadata"]
-    both = {**metadata.get("annotations", {}), **annotations}
-    return {**manifest, "metadata": {**metadata, "annotations": both}}

@@ -12,6 +12,7 @@ import httpx
 
 from components.deploy import colours
 from components.deploy.cluster import Cluster
+from components.deploy.notes import Notes
 from components.deploy.progress import Progress, progress
 from components.deploy.questions import Answer
 
@@ -60,6 +61,7 @@ class Deployment:
 
     Attributes:
         cluster: where.
+        notes: of what has to be put back.
         digest: of the package, which is in the bucket already.
         ask: asks the model of a colour all questions.
         steps: percent of the traffic that it gets, one step after the other; the last is 100.
@@ -68,6 +70,7 @@ class Deployment:
     """
 
     cluster: Cluster
+    notes: Notes
     digest: str
     ask: Callable[[str], Sequence[Answer]]
     steps: Sequence[int]
@@ -82,7 +85,7 @@ class Deployment:
             ClusterDownError: the Kubernetes API fails for long.
         """
         templates = self.cluster.templates()
-        mend(self.cluster, self.tell)
+        mend(self.cluster, self.notes, self.tell)
         services = {colour: self.cluster.service(colour) for colour in colours.COLOURS}
         there = [colour for colour, service in services.items() if service is not None]
         weights = colours.weights_of(self.cluster.route())
@@ -96,15 +99,20 @@ class Deployment:
         target = colours.other(live)
         manifest = colours.filled(templates.services[target], self.digest)
         with ExitStack() as undo:
-            undo.callback(_put_back, self.cluster, target, services[target], self.tell)
+            undo.callback(self._put_back, target, services[target])
             self.tell(f"putting up the package {self.digest[:12]} as {target}")
-            self.cluster.apply_service(colours.unsettled(manifest, services[target]))
+            self.notes.write(target, services[target])
+            self.cluster.apply_service(manifest)
             self._wait(target)
             answers = self._checked(target)
             self._move(undo, templates.route, target, weights if live is not None else None)
             undo.pop_all()
-        self.cluster.apply_service(manifest)  # settled: the note of what was before goes
+        self.notes.drop(target)
         return Deployed(target, True, before, answers)
+
+    def _put_back(self, target: str, previous: colours.Manifest | None) -> None:
+        _put_back(self.cluster, target, previous, self.tell)
+        self.notes.drop(target)  # not if that failed: the next deployment then does it
 
     def _move(
         self,
@@ -170,22 +178,23 @@ class Deployment:
         return answers
 
 
-def mend(cluster: Cluster, tell: Callable[[str], None]) -> None:
+def mend(cluster: Cluster, notes: Notes, tell: Callable[[str], None]) -> None:
     """Settle what a deployment that was killed has left; needs that none is at work."""
     weights = colours.weights_of(cluster.route())
     for colour in colours.COLOURS:
-        service = cluster.service(colour)
-        if service is None or not colours.previous_of(service)[0]:
+        begun, previous = notes.read(colour)
+        if not begun:
             continue
         if weights[colour] == ALL:  # it had been asked everything and got the traffic
-            cluster.apply_service(colours.applicable(service))
+            notes.drop(colour)
             continue
         tell(f"a deployment to {colour} was cut off: putting back what was there")
         if weights[colour]:
             route = cluster.templates().route
             parts = {colour: 0, colours.other(colour): ALL}
             cluster.apply_route(colours.weighted(route, parts))
-        _put_back(cluster, colour, colours.previous_of(service)[1], tell)
+        _put_back(cluster, colour, previous, tell)
+        notes.drop(colour)
 
 
 def _put_back(

@@ -21,6 +21,7 @@ from components.deploy import store
 from components.deploy.cluster import Cluster, ClusterDownError
 from components.deploy.colours import name_of
 from components.deploy.logic import ALL, Deployment, NotDeployedError, Pace, record
+from components.deploy.notes import Notes
 from components.deploy.questions import Address, Answer, Known, ask, keep_rows, known_rows
 from components.promote import audit_log
 from components.promote.moves import locked
@@ -155,7 +156,8 @@ def bring(
 
     sent = store.upload(package)
     report(f"{store.uri(package.digest)}: {sent} files brought, the others were there")
-    deployment = Deployment(cluster, package.digest, asked, steps, target.pace, report)
+    notes = Notes(target.home)
+    deployment = Deployment(cluster, notes, package.digest, asked, steps, target.pace, report)
     try:
         done = deployment.run()
     except (NotDeployedError, ClusterDownError) as error:

@@ -42,7 +42,8 @@ def upload(package: Package) -> int:
     except (BotoCoreError, ClientError, S3UploadFailedError, ValueError) as error:
         raise ToolwearError(
             f"The package cannot be brought to {uri(package.digest)} ({error}); see to the bucket, "
-            "AWS_ENDPOINT_URL and the credentials."
+            "AWS_ENDPOINT_URL and the credentials, and whether the store has disk left: a full one "
+            "does not answer."
         ) from None
     return sent
 

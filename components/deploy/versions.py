@@ -16,6 +16,7 @@ from components.core.registry import Version
 from components.core.steps import report
 from components.deploy.cluster import Cluster, ClusterDownError
 from components.deploy.logic import NotDeployedError, mend
+from components.deploy.notes import Notes
 from components.deploy.questions import kept_rows, known_among
 from components.deploy.step import Said, Target, bring, traffic_steps
 
@@ -78,6 +79,6 @@ class Versions:
         """
         with self.target.alone(_LOCK_SECONDS) as cluster:
             try:
-                mend(cluster, report)
+                mend(cluster, Notes(self.target.home), report)
             except ClusterDownError as error:
                 raise ToolwearError(str(error)) from error

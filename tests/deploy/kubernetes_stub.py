@@ -36,6 +36,7 @@ class Api:
         fate: returns what becomes of the pods of (name, digest) when they are looked at.
         answer: an HTTP status with which every request is refused, if it returns one.
         applied: (plural, name, spec) of every apply, in order.
+        rolled: names of the InferenceServices whose pods were made or made anew, in order.
     """
 
     objects: dict[tuple[str, str], Object] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Api:
     fate: Callable[[str, str], str] = lambda name, digest: UP
     answer: Callable[[str], int | None] = lambda method: None
     applied: list[tuple[str, str, Object]] = field(default_factory=list)
+    rolled: list[str] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     url: str = ""
 
@@ -60,6 +62,8 @@ class Api:
         new["metadata"]["managedFields"] = [{"manager": "toolwear-deploy"}]
         self.objects[key], self.owned[key] = new, copy.deepcopy(body)
         self.applied.append((plural, name, copy.deepcopy(new)))
+        if plural == "inferenceservices" and (live is None or _template(new) != _template(live)):
+            self.rolled.append(name)
         return new
 
     def service(self, colour: str) -> Object | None:
@@ -81,18 +85,21 @@ class Api:
             return None
         digest = _digest(service)
         fate = self.fate(service_name, digest)
-        count = 1 if fate == UP else 0
+        count, generation = (1 if fate == UP else 0), self.rolled.count(service_name)
         return {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": name, "generation": service["metadata"]["generation"]},
+            "metadata": {"name": name, "generation": generation},
             "spec": {
                 "replicas": 1,
                 "selector": {"matchLabels": {"app": name}},
-                "template": {"metadata": {}, "spec": _pod_spec(part, digest)},
+                "template": {
+                    "metadata": {"annotations": service["metadata"].get("annotations", {})},
+                    "spec": _pod_spec(part, digest),
+                },
             },
             "status": {
-                "observedGeneration": service["metadata"]["generation"],
+                "observedGeneration": generation,
                 "replicas": 1,
                 "updatedReplicas": 1,
                 "availableReplicas": count,
@@ -122,6 +129,13 @@ class Api:
         }
         spec = _pod_spec(part, digest)
         return [{"metadata": {"name": f"{name}-{part}-1"}, "spec": spec, "status": status}]
+
+
+def _template(service: Object) -> Object:
+    """Return what KServe makes pods of: it copies labels and annotations too."""
+    metadata = service["metadata"]
+    copied = {key: metadata.get(key) for key in ("labels", "annotations")}
+    return {**copied, "spec": service["spec"]}
 
 
 def _digest(service: Object) -> str:

@@ -24,8 +24,9 @@ from components.core.home import Home
 from components.core.package import Package, load_package
 from components.deploy import store
 from components.deploy.cluster import Cluster, ClusterDownError, retries
-from components.deploy.colours import PREVIOUS, filled
+from components.deploy.colours import filled
 from components.deploy.logic import NotDeployedError, Pace
+from components.deploy.notes import Notes
 from components.deploy.step import DEPLOYMENT_FILE, Request, Target, deploy, traffic_steps
 from components.promote import audit_log
 from manifests.rendered import Object
@@ -79,9 +80,8 @@ def log_of(home: Path) -> list[tuple[str, str]]:
     return [(x["action"], x["package"]) for x in audit_log.entries(home / "home" / "audit.jsonl")]
 
 
-def settled(service: Object | None) -> bool:
-    assert service is not None
-    return PREVIOUS not in service["metadata"].get("annotations", {})
+def settled(folder: Path) -> bool:
+    return not any((folder / "home" / "deployments").glob("*.json"))
 
 
 def spec_of(api: Api, colour: str) -> Any:
@@ -113,18 +113,14 @@ def test_the_first_model_gets_all_traffic_once_it_has_answered(
     # The manifest is the template's with the digest in its place, and nothing else is left on it.
     service = api.service("blue")
     assert service is not None
-    assert settled(service)
+    assert settled(tmp_path)
     template = yaml.safe_load(config_map["data"]["blue.yaml"])
     assert service["spec"] == filled(template, digest)["spec"]
     assert service["spec"]["predictor"]["model"]["storageUri"] == store.uri(digest)
     assert api.service("green") is None
-    # No backend that is not there; and the traffic came last but for the settling.
+    # No backend that is not there; and the traffic came last.
     assert api.weights() == [{"blue": 100}, {"blue": 100}]
-    assert [plural for plural, _, _ in api.applied] == [
-        "inferenceservices",
-        "httproutes",
-        "inferenceservices",
-    ]
+    assert [plural for plural, _, _ in api.applied] == ["inferenceservices", "httproutes"]
     # What KServe will fetch is the package, byte for byte.
     with fetched(store.uri(digest)) as folder:
         assert load_package(folder, digest).digest == digest
@@ -132,14 +128,15 @@ def test_the_first_model_gets_all_traffic_once_it_has_answered(
 
 
 def test_the_next_model_goes_beside_and_the_one_before_stays_to_go_back_to(
-    run: Run, api: Api, blue: str, answering: Answering
+    run: Run, api: Api, blue: str, answering: Answering, tmp_path: Path
 ) -> None:
     before = spec_of(api, "blue")
     done = run()
     assert (done["colour"], done["before"], done["changed"]) == ("green", blue, True)
     assert api.weights() == [{"green": 100}, {"green": 100}]
     assert spec_of(api, "blue") == before
-    assert settled(api.service("green"))
+    assert settled(tmp_path)
+    assert api.rolled == ["toolwear-blue", "toolwear-green"], "each once"
     # Once more: nothing to do but to ask.
     applied = len(api.applied)
     again = run()
@@ -197,7 +194,7 @@ def test_a_model_that_answers_wrongly_gets_no_traffic(
     assert "It serves the package" in str(raised.value)
     assert "422" in str(raised.value), "the explainer says that it explains another model"
     assert {colour: spec_of(api, colour) for colour in ("blue", "green")} == before
-    assert settled(api.service("green"))
+    assert settled(tmp_path)
     assert api.weights() == [{"blue": 100}, {"blue": 100}]
     written = json.loads((tmp_path / "deployment" / DEPLOYMENT_FILE).read_text())
     assert not written["deployed"]
@@ -244,24 +241,29 @@ def test_a_model_that_fails_under_traffic_loses_it(
 
 
 def test_an_api_that_goes_away_for_good_is_told_and_mended_by_the_next_deployment(
-    run: Run, api: Api, blue: str, config_map: Object, monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    api: Api,
+    blue: str,
+    config_map: Object,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("components.deploy.cluster._ATTEMPTS", 1)
     put(api, config_map, "green", "c" * 64)
     before = spec_of(api, "green")
 
     def gone_once_green_is_there(method: str) -> int | None:
-        return 500 if not settled(api.service("green")) else None
+        return 500 if spec_of(api, "green") != before else None
 
     api.answer = gone_once_green_is_there
     with pytest.raises(ClusterDownError, match="answered 500"):
         run()
-    assert not settled(api.service("green"))
+    assert not settled(tmp_path)
     api.answer = lambda method: None
     assert run()["colour"] == "green"
     specs = [item["spec"] for plural, name, item in api.applied if name == "toolwear-green"]
     assert before in specs[2:], "what was there before was put back first"
-    assert settled(api.service("green"))
+    assert settled(tmp_path)
 
 
 # --- killed in the middle -----------------------------------------------------------------------
@@ -316,7 +318,7 @@ def test_a_run_that_is_cancelled_puts_back_what_was(
     assert process.returncode == 128 + signal.SIGTERM
     assert "putting back what was green before" in said
     assert spec_of(api, "green") == before
-    assert settled(api.service("green"))
+    assert settled(tmp_path)
     assert api.weights() == [{"blue": 100}, {"blue": 100}]
 
 
@@ -327,11 +329,11 @@ def test_a_run_that_is_killed_is_mended_by_the_next(
     process = begin(api, answering.package, telemetry, tmp_path / "home")
     process.kill()
     process.communicate(timeout=30)
-    assert not settled(api.service("green"))
+    assert not settled(tmp_path)
     assert api.weights() == [{"blue": 100}, {"blue": 100}], "clients have not noticed"
     api.fate = lambda name, digest: UP
     assert run()["colour"] == "green"
-    assert settled(api.service("green"))
+    assert settled(tmp_path)
     assert api.weights() == [{"green": 100}, {"green": 100}]
 
 
@@ -342,14 +344,13 @@ def test_killed_while_the_traffic_moved(
     blue: str,
     config_map: Object,
     answering: Answering,
+    tmp_path: Path,
     percent: int,
     stays: bool,
 ) -> None:
     """At 100 % it had passed everything; before that it had not."""
     put(api, config_map, "green", "d" * 64)
-    service = api.service("green")
-    assert service is not None
-    service["metadata"].setdefault("annotations", {})[PREVIOUS] = ""
+    Notes(Home(tmp_path / "home")).write("green", None)
     route = yaml.safe_load(config_map["data"]["route.yaml"])
     for rule in route["spec"]["rules"]:
         for backend, weight in zip(rule["backendRefs"], (100 - percent, percent), strict=True):
@@ -358,7 +359,7 @@ def test_killed_while_the_traffic_moved(
     done = run()
     assert done["before"] == ("d" * 64 if stays else blue)
     assert done["colour"] == ("blue" if stays else "green")
-    assert settled(api.service(done["colour"]))
+    assert settled(tmp_path)
 
 
 # --- refused before anything is touched ---------------------------------------------------------

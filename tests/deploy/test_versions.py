@@ -23,8 +23,9 @@ from components.core.registry import CHAMPION, Registry
 from components.deploy import versions as deployed
 from components.deploy.__main__ import main as serve_champion
 from components.deploy.cluster import NAMESPACE_VARIABLE, Cluster, retries
-from components.deploy.colours import PREVIOUS, digest_of
+from components.deploy.colours import digest_of
 from components.deploy.logic import Pace
+from components.deploy.notes import Notes
 from components.deploy.questions import keep_rows
 from components.deploy.step import Target
 from components.deploy.versions import Versions
@@ -161,7 +162,7 @@ def test_a_held_version_is_served_then_becomes_champion_and_is_gone_back_from(
     # Served first, and no canary of one machine, which nobody would judge here.
     assert site.log()[2:] == [("deploy", first, "2"), ("allow", "1", "2"), ("promote", "1", "2")]
 
-    applied = len(site.api.applied)
+    applied, rolled = len(site.api.applied), list(site.api.rolled)
     assert site.roll_back() | {"when": "", "chain": ""} == {
         **audit_log.entries(site.home.audit_log)[-1],
         "when": "",
@@ -173,6 +174,7 @@ def test_a_held_version_is_served_then_becomes_champion_and_is_gone_back_from(
     assert {name for _, name, _ in site.api.applied[applied:]} == {"toolwear-blue", "toolwear"}, (
         "what is gone back from stays up"
     )
+    assert site.api.rolled == rolled, "what was up was not started anew"
 
 
 def test_what_the_cluster_does_not_serve_waits_again_and_may_be_refused(
@@ -311,9 +313,7 @@ def test_a_champion_that_was_moved_meanwhile_is_served(
 def test_what_a_killed_deployment_has_left_is_mended(site: Site, packages: list[Package]) -> None:
     first, _ = digests(packages)
     put(site.api, site.config_map, "green", "d" * 64)
-    green = site.api.service("green")
-    assert green is not None
-    green["metadata"].setdefault("annotations", {})[PREVIOUS] = ""
+    Notes(site.home).write("green", None)
     route = yaml.safe_load(site.config_map["data"]["route.yaml"])
     for rule in route["spec"]["rules"]:
         for backend, weight in zip(rule["backendRefs"], (90, 10), strict=True):
