@@ -65,8 +65,7 @@ def schedule(
 def unschedule(server: Server, name: str, console: Console) -> None:
     """Take a schedule away, if it is there."""
     with _connected(server, console) as kubeflow:
-        there = kubeflow.unschedule(name)
-        console.print(f"schedule {name}: {'taken away' if there else 'there is none'}")
+        console.print(f"schedule {name}: {kubeflow.unschedule(name)}")
 
 
 def run(

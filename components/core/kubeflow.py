@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,14 @@ class RunState:
     def final(self) -> bool:
         """Whether the run has ended."""
         return self.state in FINAL
+
+
+class Unscheduled(StrEnum):
+    """What became of a schedule that is not wanted any more."""
+
+    GONE = "taken away"
+    OFF = "switched off, for its run goes on; say it again once that has ended"
+    ABSENT = "there is none"
 
 
 class Kubeflow:
@@ -231,17 +240,17 @@ class Kubeflow:
                     version_id=version.version_id,
                 )
             extra = [run for run in old if run not in same[:1]]
-            for run in extra:
-                self._client.delete_recurring_run(run.recurring_run_id)
+            self._take_away(extra, experiment)
         return bool(extra) or not same
 
-    def unschedule(self, name: str) -> bool:
-        """Take a schedule away; tell whether it was there."""
+    def unschedule(self, name: str) -> Unscheduled:
+        """Take a schedule away; one whose run is at work is only switched off."""
         with self._asking():
-            found = self._recurring(name, self._experiment())
-            for run in found:
-                self._client.delete_recurring_run(run.recurring_run_id)
-        return bool(found)
+            experiment = self._experiment()
+            found = self._recurring(name, experiment)
+            if not found:
+                return Unscheduled.ABSENT
+            return Unscheduled.OFF if self._take_away(found, experiment) else Unscheduled.GONE
 
     def start(self, name: str, version: Version, parameters: Mapping[str, Any]) -> str:
         """Start a run and return its id; a run of that name that is there is the run."""
@@ -346,6 +355,24 @@ class Kubeflow:
             ).recurring_runs
             or []
         )
+
+    def _take_away(self, recurring: list[Any], experiment: str) -> bool:
+        """Delete schedules but those whose run is at work; tell whether one is.
+
+        With a schedule its run would go: these are switched off, and deleted the next time.
+        """
+        if not recurring:
+            return False
+        runs = self._client.list_runs(
+            page_size=_PAGE, experiment_id=experiment, sort_by="created_at desc"
+        ).runs
+        at_work = {run.recurring_run_id for run in runs or [] if str(run.state) not in FINAL}
+        for one in recurring:
+            if one.recurring_run_id not in at_work:
+                self._client.delete_recurring_run(one.recurring_run_id)
+            elif one.mode == "ENABLE":
+                self._client.disable_recurring_run(one.recurring_run_id)
+        return any(one.recurring_run_id in at_work for one in recurring)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

@@ -252,8 +252,11 @@ def test_the_databases_of_kubeflow_come_back(copies: Copies, tmp_path: Path) -> 
         for query in (
             "CREATE DATABASE mlpipeline",
             "CREATE DATABASE metadb",
-            "CREATE TABLE mlpipeline.run_details (UUID varchar(64) PRIMARY KEY, Spec longtext)",
-            "INSERT INTO mlpipeline.run_details VALUES ('a', REPEAT('x', 100000)), ('b', 'é')",
+            """CREATE TABLE mlpipeline.run_details (UUID varchar(64) PRIMARY KEY, Spec longtext,
+            State varchar(64), Conditions varchar(64), FinishedAtInSec bigint)""",
+            """INSERT INTO mlpipeline.run_details VALUES
+            ('a', REPEAT('x', 100000), 'SUCCEEDED', 'Succeeded', 7),
+            ('b', 'é', 'CANCELED', '', 8)""",
             "CREATE TABLE metadb.Artifact (id int PRIMARY KEY AUTO_INCREMENT, uri text)",
             "INSERT INTO metadb.Artifact (uri) VALUES ('minio://one'), ('minio://two')",
         ):
@@ -261,10 +264,16 @@ def test_the_databases_of_kubeflow_come_back(copies: Copies, tmp_path: Path) -> 
         checked = "CHECKSUM TABLE mlpipeline.run_details, metadb.Artifact"
         before = ask_mysql(there, checked)
         assert "NULL" not in before
+        at_work = "INSERT INTO mlpipeline.run_details VALUES ('c', 'c', 'RUNNING', 'Running', 0)"
+        ask_mysql(there, at_work)
         copies.backup("kubeflow", there)
         ask_mysql(there, "DROP DATABASE mlpipeline")
         ask_mysql(there, "DELETE FROM metadb.Artifact")
         copies.run("kubeflow", "restore", given=there)
+        # What was at work when it was copied has ended: its workflow is gone.
+        ended = "SELECT State, Conditions, FinishedAtInSec > 0 FROM mlpipeline.run_details"
+        assert ask_mysql(there, f"{ended} WHERE UUID = 'c'").split() == ["FAILED", "Failed", "1"]
+        ask_mysql(there, "DELETE FROM mlpipeline.run_details WHERE UUID = 'c'")
         assert ask_mysql(there, checked) == before
         ask_mysql(there, "INSERT INTO metadb.Artifact (uri) VALUES ('minio://three')")
         assert ask_mysql(there, "SELECT MAX(id) FROM metadb.Artifact") == "3"

@@ -107,7 +107,7 @@ class Kubeflow:
         cron = body.get("trigger", {}).get("cron_schedule", {}).get("cron", "")
         if len(cron.split()) != 6:
             raise FaultError(400, f"Invalid input error: cron string {cron}")
-        _add(self.recurring, "recurring_run_id", {"status": "ENABLED", **body})
+        _add(self.recurring, "recurring_run_id", {"status": "ENABLED", "mode": "ENABLE", **body})
         return self.recurring[-1]
 
     def check(self, body: Item) -> None:
@@ -163,6 +163,14 @@ class Kubeflow:
 
     def delete_recurring(self, recurring_run_id: str) -> Item:
         self.recurring.remove(self.one(self.recurring, "recurring_run_id", recurring_run_id))
+        for run in self.runs:  # their workflows belong to the schedule's object, and go with it
+            if run.get("recurring_run_id") == recurring_run_id and run["state"] not in FINAL:
+                self.become(run, "FAILED")
+        return {}
+
+    def disable_recurring(self, recurring_run_id: str) -> Item:
+        found = self.one(self.recurring, "recurring_run_id", recurring_run_id)
+        found.update(mode="DISABLE", status="DISABLED")
         return {}
 
     @staticmethod
@@ -263,6 +271,7 @@ class Handler(BaseHTTPRequestHandler):
             r"POST /runs/([^/:]+):terminate": state.terminate,
             r"GET /recurringruns": lambda: _listed(state.recurring, "recurringRuns", query),
             r"POST /recurringruns": lambda: state.create_recurring(json.loads(body)),
+            r"POST /recurringruns/([^/:]+):disable": state.disable_recurring,
             r"DELETE /recurringruns/([^/:]+)": state.delete_recurring,
         }
         for pattern, answer in routes.items():

@@ -120,6 +120,14 @@ def test_a_schedule_is_set_once_and_replaced_by_another(kubeflow: Kubeflow, kfp:
     bad = kfp("schedule", "at night", "--version=v1")
     assert isinstance(bad.exception, ToolwearError)
     assert "no cron expression in UTC" in str(bad.exception)
+    # With a schedule Kubeflow would end its run, too.
+    kubeflow.plan = ["RUNNING"]
+    fired = kubeflow.fire(recurring)
+    assert "switched off, for its run goes on" in kfp("unschedule").output
+    assert (recurring["mode"], fired["state"]) == ("DISABLE", "PENDING")
+    assert kfp("schedule", "15 4 * * *", "--version=v1").exit_code == 0
+    assert [item["mode"] for item in kubeflow.recurring] == ["DISABLE", "ENABLE"]
+    kubeflow.become(fired, "SUCCEEDED")
     assert "taken away" in kfp("unschedule").output
     assert "there is none" in kfp("unschedule").output
     assert kubeflow.recurring == []

@@ -30,6 +30,14 @@ restore)
   choose "${2:-}"
   # shellcheck disable=SC2086
   gzip -dc "$copy/databases.sql.gz" | mysql $where
+  # What was at work then has no workflow any more, and nobody else would tell its end. One that goes on
+  # is told again by Kubeflow itself.
+  # shellcheck disable=SC2086
+  if [ -n "$(mysql $where --execute="SHOW TABLES FROM mlpipeline LIKE 'run_details'")" ]; then
+    mysql $where --database=mlpipeline --execute="
+      UPDATE run_details SET State = 'FAILED', Conditions = 'Failed', FinishedAtInSec = UNIX_TIMESTAMP()
+      WHERE State NOT IN ('SUCCEEDED', 'FAILED', 'SKIPPED', 'CANCELED')"
+  fi
   echo "$part: the databases are back"
   ;;
 *) usage ;;

@@ -13,6 +13,8 @@ backup)
   ;;
 list) stamps ;;
 restore)
+  # Else it tells of each table that goes with the schema.
+  export PGOPTIONS="${PGOPTIONS:-} --client-min-messages=warning"
   choose "${2:-}"
   work="$(mktemp -d)"
   trap 'rm -rf "$work"' EXIT
