@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from components.core.errors import ToolwearError
 
 _STOP_SECONDS = 5.0
 _FORWARD_SECONDS = 60.0
+_LOOK_SECONDS = 1.0  # between two looks at a forwarded port's process
 _WHERE = {
     "docker": "https://docs.docker.com/engine/install/",
     "helm": "https://helm.sh/docs/intro/install/",
@@ -49,23 +51,33 @@ class Programs:
 
     @contextmanager
     def forwarded(self, namespace: str, target: str, port: int) -> Iterator[str]:
-        """Make a port of a Service reachable from here; give its address."""
+        """Make a port of a Service reachable from here; give its address.
+
+        When kubectl loses the pod it ends, and is started again on the same port.
+        """
         local = _free_port()
         where = ["--context", self.context] if self.context else []
         forward = ["port-forward", target, f"{local}:{port}"]
-        process = subprocess.Popen(
-            ["kubectl", *where, "--namespace", namespace, *forward], stdout=subprocess.DEVNULL
-        )
+        command = ["kubectl", *where, "--namespace", namespace, *forward]
+        running = [subprocess.Popen(command, stdout=subprocess.DEVNULL)]
+        closed = threading.Event()
+
+        def renew() -> None:
+            while not closed.wait(_LOOK_SECONDS):
+                if running[0].poll() is not None:
+                    print(f"  the way to {target} was cut; opening it again", flush=True)
+                    running[0] = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+        keeper = threading.Thread(target=renew, daemon=True)
         try:
-            _wait_for(local, process, target)
+            _wait_for(local, running[0], target)
+            keeper.start()
             yield f"http://127.0.0.1:{local}"
         finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            closed.set()
+            if keeper.ident is not None:
+                keeper.join()
+            _end(running[0])
 
 
 def call(command: Sequence[str], *, given: str | None = None, quiet: bool = False) -> str:
@@ -97,6 +109,15 @@ def require(*names: str) -> None:
 def is_set(variable: str) -> bool:
     """Tell whether an environment variable says something."""
     return bool(os.environ.get(variable))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _free_port() -> int:

@@ -13,7 +13,9 @@ from pathlib import Path
 from components.core import images
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
+from components.promote import audit_log
 from manifests import secrets, versions
+from manifests.kind.needs import see_what_is_there
 from manifests.kind.programs import CommandFailedError, Programs, call, require
 from manifests.kind.smoke import smoke
 from manifests.rendered import of_kind, render
@@ -46,6 +48,7 @@ _KFP_WAITS = (
 )
 _WAIT = "15m"
 _RUN_SECONDS = 3 * 3600
+_EVALUATIONS = 8  # of each search: twice the kinds of models that there are
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,9 @@ Step = Callable[[Settings], None]
 
 
 def cluster(_settings: Settings) -> None:
-    """Create the kind cluster."""
+    """See that the machine has what it takes, and create the kind cluster."""
     require("docker", "kind", "kubectl", "helm")
+    see_what_is_there()
     if CLUSTER not in call(["kind", "get", "clusters"]).split():
         config, image = str(ROOT / "kind-config.yaml"), f"kindest/node:{versions.KUBERNETES}"
         call(["kind", "create", "cluster", "--config", config, "--image", image, "--wait", "5m"])
@@ -112,7 +116,15 @@ def kubeflow(settings: Settings) -> None:
     kubectl("wait", "--for", "condition=established", "--timeout=60s", crd)
     # env/dev would take images of the day.
     kubectl("apply", "-k", f"{_KFP}/env/platform-agnostic?ref={versions.KFP}")
-    kubectl("--namespace", "kubeflow", "scale", "deployment", *_ONLY_VERSION_1, "--replicas=0")
+    where = ("--namespace", "kubeflow")
+    kubectl(*where, "scale", "deployment", *_ONLY_VERSION_1, "--replicas=0")
+    # A workflow that passes Argo's limit is compressed, and then a failed run names no step.
+    size = f"MAX_WORKFLOW_SIZE={versions.WORKFLOW_BYTES}"
+    kubectl(*where, "set", "env", "deployment/workflow-controller", size)
+    if settings.overlay == "kind":
+        for name, mebibytes in versions.KFP_ON_KIND.items():
+            request = f"--requests=memory={mebibytes}Mi"
+            kubectl(*where, "set", "resources", f"deployment/{name}", request)
     for name in _KFP_WAITS:
         _rolled_out(settings, "kubeflow", f"deployment/{name}")
 
@@ -135,6 +147,8 @@ def kserve(settings: Settings) -> None:
         *_release("kserve", f"{charts}/kserve-resources", versions.KSERVE, "kserve"),
         "--set=kserve.controller.deploymentMode=Standard",
         "--set=kserve.controller.gateway.disableIngressCreation=true",
+        # Else each InferenceService warns that there is no Istio.
+        "--set=kserve.controller.gateway.disableIstioVirtualHost=true",
     )
 
 
@@ -199,6 +213,8 @@ def pipeline(settings: Settings) -> None:
     with settings.programs.forwarded("kubeflow", "svc/ml-pipeline", 8888) as host:
         command = [sys.executable, "-m", "components.cli", "kfp", "run", "--kfp-host", host]
         command += ["--name", settings.run_name, "--fast", "--wait", str(_RUN_SECONDS), *data]
+        # By number: a busy node would try too few models in the time of `--fast`.
+        command += ["--set", f"search_evaluations={_EVALUATIONS}"]
         command += ["--set", "deploy_model=true", "--version", settings.version]
         print(f"  $ {' '.join(command[2:])}", flush=True)
         # Its own lines tell the progress of an hour.
@@ -207,6 +223,24 @@ def pipeline(settings: Settings) -> None:
         raise CommandFailedError(
             f"the run {settings.run_name} did not succeed; its tasks' logs are in the UI, and in: "
             "kubectl --namespace kubeflow logs --selector toolwear/step=NAME --container main"
+        )
+    _see_that_a_model_serves(settings)
+
+
+def _see_that_a_model_serves(settings: Settings) -> None:
+    """Tell if the run was declined, which is no failure of it, but leaves a new cluster empty."""
+    kubectl = settings.programs.kubectl
+    where = ("--namespace", secrets.NAMESPACE)
+    log = f"{HOME_PATH}/audit.jsonl"
+    last = kubectl(*where, "exec", "deploy/trigger", "--", "tail", "-n", "1", log, quiet=True)
+    entry = json.loads(last)
+    if entry["action"] != audit_log.DECLINE:
+        return
+    print(f"  declined: {entry['why']}", flush=True)
+    if not kubectl(*where, "get", "httproutes", "--output", "name", quiet=True).split():
+        raise CommandFailedError(
+            f"declined: {entry['why']} So no model serves. Give a run of another name other "
+            "recordings or larger budgets: toolwear kfp run --name NAME"
         )
 
 

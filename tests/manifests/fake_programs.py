@@ -31,6 +31,8 @@ def main(words: list[str]) -> int:
         return _kustomize(words[2], state["path"])
     if words[0] == "kind":
         _kind(words[1], state)
+    elif words[:2] == ["docker", "info"]:
+        print(json.dumps(state["docker"]))
     elif words[0] == "kubectl":
         _kubectl(words, state)
     return 0
@@ -59,6 +61,10 @@ def _kubectl(words: list[str], state: dict[str, Any]) -> None:
     elif "create" in words:
         made = json.loads(sys.stdin.read())["items"]
         _keep(state, secrets=state["secrets"] + [item["metadata"]["name"] for item in made])
+    elif "tail" in words:
+        print(json.dumps(state["decided"]))
+    elif "httproutes" in words:
+        print("\n".join(state["routes"]))
     elif "--selector" in words:
         print("envoy-toolwear", end="")
     elif "pods" in words:
@@ -68,26 +74,29 @@ def _kubectl(words: list[str], state: dict[str, Any]) -> None:
     elif "logs" in words:
         print("[pod/stuck] it cannot start")
     elif "port-forward" in words:
-        _forward(words[-1].split(":")[0], state["forwards"][words[-2]])
+        _forward(words[-1].split(":")[0], state["forwards"][words[-2]], state["cut"])
 
 
 def _keep(state: dict[str, Any], **changes: object) -> None:
     (HERE / "state.json").write_text(json.dumps({**state, **changes}))
 
 
-def _forward(port: str, address: str) -> None:
+def _forward(port: str, address: str, cut: bool) -> None:
+    """Lead connections on; end once one says something, if the pod is to be lost."""
     host, _, there = address.removeprefix("http://").partition(":")
     listener = socket.create_server(("127.0.0.1", int(port)))
     while True:
         client, _ = listener.accept()
         server = socket.create_connection((host, int(there)))
         for one, other in ((client, server), (server, client)):
-            threading.Thread(target=_copy, args=(one, other), daemon=True).start()
+            threading.Thread(target=_copy, args=(one, other, cut), daemon=True).start()
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket, cut: bool) -> None:
     try:
         while data := source.recv(65536):
+            if cut:
+                os._exit(1)
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
     except OSError:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -23,6 +27,7 @@ from components.core.errors import EXIT_FAILURE, EXIT_USAGE
 from components.core.fingerprint import ROOT
 from manifests import secrets, versions
 from manifests.kind.__main__ import main
+from manifests.kind.programs import Programs
 from manifests.kind.steps import STEPS
 from tests.kubeflow.stub import Kubeflow, serving
 
@@ -104,7 +109,18 @@ def machine(
             "svc/ml-pipeline": kubeflow.url,
             "svc/envoy-toolwear": f"http://127.0.0.1:{server.server_address[1]}",
         }
-        state = {"clusters": [], "secrets": [], "fails": [], "forwards": forwards, "path": path}
+        docker = {"NCPU": 4, "MemTotal": 12 << 30, "DockerRootDir": str(tmp_path / "elsewhere")}
+        state = {
+            "clusters": [],
+            "secrets": [],
+            "fails": [],
+            "forwards": forwards,
+            "path": path,
+            "docker": docker,
+            "decided": {"action": "promote", "why": "promote_first: it won"},
+            "routes": [],
+            "cut": False,
+        }
         (tmp_path / "state.json").write_text(json.dumps(state))
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{path}")
         monkeypatch.setenv("FAKE_PROGRAMS", str(tmp_path))
@@ -177,13 +193,21 @@ def test_from_nothing_to_an_answer_and_once_more(
         "port-forward svc/ml-pipeline",
         "port-forward svc/envoy-toolwear",
     )
+    requests = [call.partition("set resources ")[2] for call in calls if "set resources" in call]
+    assert requests == [
+        f"deployment/{name} --requests=memory={mebibytes}Mi"
+        for name, mebibytes in versions.KFP_ON_KIND.items()
+    ]
+    assert any(f"MAX_WORKFLOW_SIZE={versions.WORKFLOW_BYTES}" in call for call in calls)
     kserve = next(call for call in calls if "kserve-resources" in call)
+    assert "disableIstioVirtualHost=true" in kserve
     assert f"--version {versions.KSERVE}" in kserve
     assert "deploymentMode=Standard" in kserve
     assert machine.state("secrets") == [one.name for one in secrets.SECRETS]
     (run,) = machine.kubeflow.runs
     parameters = run["runtime_config"]["parameters"]
     assert parameters["deploy_model"] is True
+    assert parameters["search_evaluations"] >= 4, "not by the clock, which a busy node outruns"
     assert parameters["data"] == "", "not this machine's folder"
     shown = capfd.readouterr().out
     assert "a row without a column: 400" in shown
@@ -213,6 +237,53 @@ def test_images_have_to_be_there(machine: Machine, capsys: pytest.CaptureFixture
     machine.tell(fails=["image inspect --format {{.Id}} toolwear/automl:dev"])
     assert main(["up", "--steps", "images"]) == EXIT_USAGE
     assert "make images" in capsys.readouterr().err
+
+
+def test_what_a_machine_lacks_is_said_before_anything_is_made(
+    machine: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.tell(docker={"NCPU": 2, "MemTotal": 8 << 30, "DockerRootDir": str(machine.folder)})
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=20 << 30))
+    assert main(["up", "--steps", "cluster"]) == EXIT_USAGE
+    told = capsys.readouterr()
+    assert "it takes 4 CPUs, 12 GiB of memory and 60 GiB of free disk" in told.out
+    assert "CPUs: 2 CPUs, and it takes 4" in told.err
+    assert "memory: 8 GiB, and it takes 12" in told.err
+    assert "disk: 20 GiB, and it takes 60" in told.err
+    assert not any("kind create" in call for call in machine.calls())
+
+
+def test_a_run_that_is_declined_ends_in_failure_where_no_model_serves(
+    machine: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    declined = {"action": "decline", "why": "refuse_threshold: 64 % are too few."}
+    machine.tell(decided=declined)
+    assert main(["up", "--steps", "pipeline", "ask", "--version", "v"]) == EXIT_FAILURE
+    assert "declined: refuse_threshold: 64 % are too few. So no model serves." in (
+        capfd.readouterr().err
+    )
+    assert not any("svc/envoy-toolwear" in call for call in machine.calls())
+    machine.tell(routes=["httproute.gateway.networking.k8s.io/toolwear"])
+    assert main(["up", "--steps", "pipeline", "ask", "--version", "v"]) == 0
+    assert "declined: refuse_threshold" in capfd.readouterr().out
+
+
+def test_a_forwarded_port_that_is_cut_is_opened_again(
+    machine: Machine, model: type[Model], capfd: pytest.CaptureFixture[str]
+) -> None:
+    machine.tell(cut=True)
+    with Programs("").forwarded("envoy-gateway-system", "svc/envoy-toolwear", 80) as address:
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{address}/metrics", trust_env=False)
+        machine.tell(cut=False)
+        while True:  # pytest's time limit is its end
+            try:
+                answer = httpx.get(f"{address}/metrics", trust_env=False)
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+    assert answer.status_code == 404
+    assert "the way to svc/envoy-toolwear was cut; opening it again" in capfd.readouterr().out
 
 
 def test_a_pipeline_that_fails_fails_the_command(machine: Machine) -> None:
