@@ -14,7 +14,8 @@ from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.ingest.sources import run_table_file
 from manifests.kind.diagnosis import diagnose
 from manifests.kind.programs import CommandFailedError, Programs, call, is_set, require
-from manifests.kind.steps import CLUSTER, CONTEXT, INSTALLS, STEPS, TRIES, Settings, print_pages
+from manifests.kind.steps import CLUSTER, CONTEXT, INSTALLS, STEPS, TRIES, print_pages
+from manifests.kind.tries import Settings
 from manifests.rendered import OVERLAYS
 
 UP, E2E = "make kind-up", "make e2e"

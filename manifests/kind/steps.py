@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 from components.core import images
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
-from components.promote import audit_log
 from manifests import secrets, versions
 from manifests.kind.needs import see_what_is_there
-from manifests.kind.programs import CommandFailedError, Programs, call, require
-from manifests.kind.smoke import smoke
+from manifests.kind.programs import CommandFailedError, call, require
+from manifests.kind.tries import Settings, ask, pipeline
 from manifests.rendered import of_kind, render
 from pipelines.settings import HOME_PATH, STORE_KEYS, STORE_SECRET, USER
 from serving.common import ports
@@ -47,27 +42,6 @@ _KFP_WAITS = (
     "ml-pipeline-ui",
 )
 _WAIT = "15m"
-_RUN_SECONDS = 3 * 3600
-_EVALUATIONS = 8  # of each search: twice the kinds of models that there are
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the steps are told.
-
-    Attributes:
-        programs: talk to the cluster.
-        overlay: folder below manifests/overlays.
-        data: folder of recordings to bring to the node; None for Kaggle's or the simulator's.
-        run_name: of the pipeline's run: the same name is not run twice.
-        version: of the pipeline; empty for the commit.
-    """
-
-    programs: Programs
-    overlay: str = "kind"
-    data: Path | None = None
-    run_name: str = "kind-up"
-    version: str = ""
 
 
 Step = Callable[[Settings], None]
@@ -207,58 +181,6 @@ def recordings(settings: Settings) -> None:
     call(["docker", "exec", _NODE, "chown", "-R", f"{USER}:{USER}", folder])
 
 
-def pipeline(settings: Settings) -> None:
-    """Upload the pipeline and run it once with small budgets; it trains, deploys and promotes."""
-    data = [] if settings.data is None else ["--data", f"{HOME_PATH}/recordings"]
-    with settings.programs.forwarded("kubeflow", "svc/ml-pipeline", 8888) as host:
-        command = [sys.executable, "-m", "components.cli", "kfp", "run", "--kfp-host", host]
-        command += ["--name", settings.run_name, "--fast", "--wait", str(_RUN_SECONDS), *data]
-        # By number: a busy node would try too few models in the time of `--fast`.
-        command += ["--set", f"search_evaluations={_EVALUATIONS}"]
-        command += ["--set", "deploy_model=true", "--version", settings.version]
-        print(f"  $ {' '.join(command[2:])}", flush=True)
-        # Its own lines tell the progress of an hour.
-        ended = subprocess.run(command, cwd=ROOT, check=False, env=_environment())
-    if ended.returncode:
-        raise CommandFailedError(
-            f"the run {settings.run_name} did not succeed; its tasks' logs are in the UI, and in: "
-            "kubectl --namespace kubeflow logs --selector toolwear/step=NAME --container main"
-        )
-    _see_that_a_model_serves(settings)
-
-
-def _see_that_a_model_serves(settings: Settings) -> None:
-    """Tell if the run was declined, which is no failure of it, but leaves a new cluster empty."""
-    kubectl = settings.programs.kubectl
-    where = ("--namespace", secrets.NAMESPACE)
-    log = f"{HOME_PATH}/audit.jsonl"
-    last = kubectl(*where, "exec", "deploy/trigger", "--", "tail", "-n", "1", log, quiet=True)
-    entry = json.loads(last)
-    if entry["action"] != audit_log.DECLINE:
-        return
-    print(f"  declined: {entry['why']}", flush=True)
-    if not kubectl(*where, "get", "httproutes", "--output", "name", quiet=True).split():
-        raise CommandFailedError(
-            f"declined: {entry['why']} So no model serves. Give a run of another name other "
-            "recordings or larger budgets: toolwear kfp run --name NAME"
-        )
-
-
-def ask(settings: Settings) -> None:
-    """Ask the model through the gateway, rightly and wrongly."""
-    service = "gateway.envoyproxy.io/owning-gateway-name=toolwear"
-    namespace = "envoy-gateway-system"
-    found = settings.programs.kubectl(
-        *("--namespace", namespace, "get", "service", "--selector", service),
-        *("--output", "jsonpath={.items[0].metadata.name}"),
-    )
-    if not found:
-        raise CommandFailedError("the gateway has no Service yet; see: kubectl get gateways -A")
-    with settings.programs.forwarded(namespace, f"svc/{found}", 80) as address:
-        for line in smoke(address):
-            print(f"  {line}", flush=True)
-
-
 STEPS: dict[str, Step] = {
     "cluster": cluster,
     "network": network,
@@ -331,9 +253,3 @@ def _make_secrets(settings: Settings) -> None:
     made = [secrets.manifest(one, one.make(access, secret)) for one in missing]
     listed = {"apiVersion": "v1", "kind": "List", "items": made}
     kubectl("create", "--filename", "-", given=json.dumps(listed))
-
-
-def _environment() -> dict[str, str]:
-    """Return ours, without a folder of recordings that the cluster does not have."""
-    kept = {name: value for name, value in os.environ.items() if name != "TOOLWEAR_DATA"}
-    return {**kept, "PYTHONPATH": str(ROOT)}

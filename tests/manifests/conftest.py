@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from manifests.rendered import OVERLAYS, Object, everything
+from tests.manifests.kind_machine import machine, model
 from tests.programs import renders
+
+__all__ = ["machine", "model"]
 
 
 @pytest.fixture(scope="session")

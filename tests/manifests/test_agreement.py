@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from components.core.errors import EXIT_FAILURE, EXIT_USAGE
+from components.core.errors import EXIT_USAGE
 from components.core.fingerprint import ROOT
 from components.core.thresholds import thresholds
 from manifests import budget, secrets
 from manifests.rendered import KSERVE_PORT, OVERLAYS, Object, of_kind, workloads
-from pipelines.settings import SETTINGS
 from serving.common import ports
 from tests.manifests.listening import named_ports
 from tests.manifests.traffic import Pods, refusals
@@ -258,82 +257,3 @@ def test_secrets_are_printed_once_the_object_store_has_a_key(
     data = [{item["metadata"]["name"]: item["data"] for item in items} for items in (first, second)]
     assert data[0]["toolwear-s3"] == data[1]["toolwear-s3"]
     assert data[0]["toolwear-redis"] != data[1]["toolwear-redis"]
-
-
-@pytest.mark.usefixtures("rendered")
-def test_the_kind_overlay_fits_a_laptop(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert budget.main() == 0
-    shown = capsys.readouterr().out
-    assert "toolwear-green transformer" in shown
-    assert "it fits" in shown
-    assert "(automl, train)" in shown, "the tasks that may be at work at the same time"
-    monkeypatch.setattr(budget, "STANDING_GIB", 4)
-    assert budget.main() == EXIT_FAILURE
-    assert "NOT fit" in capsys.readouterr().out
-
-
-# The working set at its peak, MiB, as seen on a cluster (docs/kubernetes.md).
-PEAKS = {
-    "predictor": 230,
-    "transformer": 230,
-    "explainer": 388,
-    "mlflow": 433,
-    "feast": 202,
-    "console": 202,
-    "monitor": 256,
-    "trigger": 482,
-    "postgres": 79,
-    "redis": 12,
-}
-TASK_PEAKS = {
-    "automl": 749,
-    "train": 569,
-    "evaluate": 476,
-    "explain": 454,
-    "validate": 373,
-    "guard": 344,
-    "split": 329,
-    "features": 280,
-    "register": 433,
-    "decide": 379,
-    "deploy": 321,
-    "serve_check": 209,
-    "promote": 187,
-}
-
-
-def test_requests_and_limits_have_room_above_what_was_measured(rendered: Rendered) -> None:
-    asked = {name: SETTINGS[name].memory for name in TASK_PEAKS}
-    for workload in workloads(rendered["kind"]):
-        name = workload.labels.get(APP, "")
-        if name in PEAKS:
-            (container,) = workload.containers
-            of = container["resources"]
-            asked[name] = (of["requests"]["memory"], of["limits"]["memory"])
-    assert set(asked) == set(PEAKS) | set(TASK_PEAKS)
-    table = (ROOT / "docs" / "kubernetes.md").read_text()
-    for name, peak in {**PEAKS, **TASK_PEAKS}.items():
-        request, limit = (budget.memory(text) for text in asked[name])
-        assert request >= peak * 1.15, name
-        assert limit >= peak * 1.8, name
-        assert f"| {name} | {peak} | {request:.0f} | {limit:.0f} |" in table, name
-
-
-def test_the_documents_say_what_a_laptop_needs() -> None:
-    text = (ROOT / "docs" / "kubernetes.md").read_text()
-    assert (
-        f"{budget.CPUS} CPUs, {budget.MEMORY_GIB} GiB of memory, {budget.DISK_GIB} GiB of free disk"
-    ) in text
-    assert f"{budget.STANDING_GIB} GiB by what stands" in text
-    assert f"{budget.TASKS_GIB} GiB by the tasks" in text
-
-
-def test_quantities_are_read() -> None:
-    assert (budget.cpu("250m"), budget.cpu("1.5")) == (250, 1500)
-    assert (budget.memory("1Gi"), budget.memory("512Mi"), budget.memory("1048576")) == (
-        1024,
-        512,
-        1,
-    )
