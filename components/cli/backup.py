@@ -28,6 +28,7 @@ from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.moved import follow
 from components.core.package import load_package
+from components.features.store import check_stores
 from components.promote import audit_log
 
 FORMAT = 2
@@ -212,3 +213,4 @@ def _check(file: Path, folder: Path, manifest: dict[str, Any]) -> None:
     for package in sorted((folder / "packages").glob("*/package.json")):
         load_package(package.parent)
     audit_log.entries(folder / "audit.jsonl")
+    check_stores(folder / "feast")

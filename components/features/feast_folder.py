@@ -7,17 +7,24 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from components.core.errors import ToolwearError
+from components.core.files import see_regular
 from components.core.fingerprint import ROOT
+from components.features.foreign import CONFIG_FILE, REGISTRY_FILE, foreign
+from components.features.names import LATEST_FILE
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-_CONFIG = ROOT / "feature_repo" / "feature_store.yaml"
+_CONFIG = ROOT / "feature_repo" / CONFIG_FILE
+ONLINE_FILE = "online.db"
 _MEMORY = "1500MB"
 REDIS = "FEAST_REDIS"  # environment: Feast's connection string, such as "redis:6379,password=..."
 # By default the client waits for ever, or tries again until every caller has given up.
@@ -31,15 +38,32 @@ def redis() -> str | None:
 
 
 def open_folder(folder: Path) -> FeatureStore:
-    """Open the store whose registry and data lie in `folder`: all paths are relative to it."""
-    from feast import FeatureStore, RepoConfig
+    """Open the store whose data lie in `folder`: all paths are relative to it.
 
-    config: dict[str, Any] = yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))
-    address = redis()
-    if address is not None:
-        config["online_store"] = {"type": "redis", "connection_string": address}
-    # Each needs it: the registry is found by the one, the online store by the other.
-    return FeatureStore(repo_path=str(folder), config=RepoConfig(repo_path=folder, **config))
+    Its registry is made anew from our definitions; the one that lies in the folder is for Feast's
+    own command line, and only looked at.
+
+    Raises:
+        ToolwearError: it is not of our definitions.
+    """
+    check_folder(folder)
+    return _opened(folder, Path(_own().name) / REGISTRY_FILE, redis())
+
+
+def check_folder(folder: Path) -> None:
+    """See that only our definitions describe a store; runs nothing of what it finds.
+
+    Raises:
+        ToolwearError: something else does, or a file of the store is not regular.
+    """
+    for name in (ONLINE_FILE, LATEST_FILE):
+        see_regular(folder / name)
+    found = foreign(folder, Path(_own().name))
+    if found:
+        raise ToolwearError(
+            f"The feature store {folder} has {found}, which toolwear did not write: it may be "
+            "code, and is not opened; finish a training run (toolwear run), which makes it anew."
+        )
 
 
 def apply_folder(folder: Path) -> FeatureStore:
@@ -47,12 +71,36 @@ def apply_folder(folder: Path) -> FeatureStore:
 
     The folder can be moved, and Feast's own command line works in it.
     """
+    return _applied(folder, redis())
+
+
+@cache
+def _own() -> TemporaryDirectory[str]:
+    """Return a folder of our definitions, which is there as long as this process; takes 20 ms."""
+    folder = TemporaryDirectory(prefix="toolwear-feast-")
+    _applied(Path(folder.name), None)
+    return folder
+
+
+def _applied(folder: Path, address: str | None) -> FeatureStore:
     from feature_repo.definitions import repository
 
-    shutil.copyfile(_CONFIG, folder / _CONFIG.name)
-    store = open_folder(folder)
+    shutil.copyfile(_CONFIG, folder / CONFIG_FILE)
+    (folder / REGISTRY_FILE).unlink(missing_ok=True)  # whatever somebody has put there
+    store = _opened(folder, folder / REGISTRY_FILE, address)
     store.apply([*repository(Path())])
     return store
+
+
+def _opened(folder: Path, registry: Path, address: str | None) -> FeatureStore:
+    from feast import FeatureStore, RepoConfig
+
+    config: dict[str, Any] = yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))
+    config["registry"]["path"] = str(registry.absolute())
+    if address is not None:
+        config["online_store"] = {"type": "redis", "connection_string": address}
+    # Each needs it: the registry is found by the one, the online store by the other.
+    return FeatureStore(repo_path=str(folder), config=RepoConfig(repo_path=folder, **config))
 
 
 @contextmanager

@@ -22,7 +22,13 @@ from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
 from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, VIEWS
-from components.features.feast_folder import apply_folder, bounded_duckdb, open_folder, redis
+from components.features.feast_folder import (
+    apply_folder,
+    bounded_duckdb,
+    check_folder,
+    open_folder,
+    redis,
+)
 from components.features.names import (
     FEATURES_FOLDER,
     LATEST_FILE,
@@ -72,7 +78,7 @@ def publish_online(features: Path, home: Path) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     folder = root / str(jsonfile.read(manifest)["digest"])
     with exclusive(Home(home).lock("feast"), "publishing features"):
-        if not (folder / _COMPLETE).is_file():
+        if not _is_whole(folder):
             _materialize(features, folder)
         elif redis() is not None:
             _fill(open_folder(folder), folder)  # it may be empty: its data do not lie in the folder
@@ -90,12 +96,31 @@ def open_store(home: Path) -> OnlineStore:
         home: the home of toolwear.
 
     Raises:
-        ToolwearError: nothing has been published there.
+        ToolwearError: nothing has been published there, or others than ours describe it.
     """
-    current = home.absolute() / HOME_FOLDER / _CURRENT
+    root = home.absolute() / HOME_FOLDER
+    current = root / _CURRENT
     if not current.is_dir():
         raise ToolwearError(f"No features are published in {home}; finish a training run first.")
-    return OnlineStore(current.resolve())
+    folder = current.resolve()
+    if folder.parent != root.resolve():
+        raise ToolwearError(
+            f"{current} leads out of {root}; finish a training run (toolwear run), which mends it."
+        )
+    return OnlineStore(folder)
+
+
+def check_stores(root: Path) -> None:
+    """See that only our definitions describe the stores of a home; runs nothing of what it finds.
+
+    Args:
+        root: the home's folder of stores, there or not.
+
+    Raises:
+        ToolwearError: something else describes one.
+    """
+    for folder in sorted(root.glob("*")):
+        check_folder(folder)
 
 
 class StoreDownError(Exception):
@@ -211,9 +236,20 @@ def _latest(
     return Latest(when.replace(tzinfo=UTC) if when.tzinfo is None else when, row)
 
 
+def _is_whole(folder: Path) -> bool:
+    """Tell whether a store was built to its end, and nothing of it was put there since."""
+    try:
+        check_folder(folder)
+    except ToolwearError:
+        return False
+    return (folder / _COMPLETE).is_file() and not folder.is_symlink()
+
+
 def _materialize(features: Path, folder: Path) -> None:
     """Build the store of one output; the marker comes last, so that half a store is built anew."""
-    if folder.is_dir():
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.is_dir():
         shutil.rmtree(folder)
     folder.mkdir()
     shutil.copyfile(features / LATEST_FILE, folder / LATEST_FILE)

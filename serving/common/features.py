@@ -6,6 +6,7 @@ The transformer and the explainer both use it, so that an explanation sees what 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ RAW, ENTITY, READY = "raw", "entity", "features"
 REFUSE, FLAG = "refuse", "flag"
 MAX_AGE_SECONDS = 3600.0
 STORE_SECONDS = 2.0
+_log = logging.getLogger("toolwear.serving")
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ class FeatureSource:
         try:
             # A first read imports and connects, which may take longer than a request may.
             self._current().values(("no-such-run",), next(iter(FEATURE_SETS)))
-        except StoreDownError:
+        except StoreDownError as error:
+            _log.warning("recordings can't be answered by id: %s", error)
             return False
         return True
 

@@ -30,6 +30,7 @@ from components.promote.registry_state import MODEL_NAME, champion_state, promot
 from serving.common import champion as pointer
 from serving.trigger.embedded import Embedded
 from serving.trigger.store import Request, Store
+from tests.feast_attacks import plant
 from tests.serving import stack
 from tests.serving.conftest import environment
 
@@ -315,6 +316,20 @@ def test_a_backup_that_was_cut_off_or_changed_is_refused(home: Path, tmp_path: P
     assert champion_state(home) is not None
     assert not list(home.glob("replaced-*"))
     assert not list(home.glob(".restore-*"))
+
+
+@pytest.mark.parametrize("kind", ["on-demand view", "stream view", "configuration"])
+def test_code_in_a_backup_is_named_and_neither_run_nor_restored(
+    home: Path, tmp_path: Path, kind: str
+) -> None:
+    archive, mark = tmp_path / "home.tar.gz", tmp_path / "mark"
+    said = plant(home / "feast" / "current", kind, mark)
+    toolwear("backup", archive, "--home", home)  # whose hashes are right
+    other = tmp_path / "other"
+    told = toolwear("restore", archive, "--home", other, code=2)
+    assert said in told
+    assert not mark.exists()
+    assert not (other / "feast").exists()
 
 
 def test_a_home_with_nothing_in_it_is_not_backed_up(tmp_path: Path) -> None:
