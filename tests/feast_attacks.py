@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dill
+import dill  # type: ignore[import-untyped]
 
 KINDS = (
     "on-demand view",
@@ -133,6 +133,11 @@ def _project(registry: Any, _mark: Path) -> str:
     return f"another project '{'x' * 60}...'"
 
 
+def _endless(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
 _CHANGES: dict[str, Callable[[Any, Path], str]] = {
     "on-demand view": _on_demand,
     "stream view": _stream,
@@ -153,7 +158,7 @@ _FILES: dict[str, tuple[Callable[[Path], object], str]] = {
         "registry.db can't be read: it is a link",
     ),
     "endless": (
-        lambda path: (path.touch(), os.truncate(path, 1 << 40)),
+        _endless,
         "registry.db can't be read: it is longer than 4,194,304 bytes",
     ),
 }

@@ -92,13 +92,14 @@ class Home:
 
     def tracking_uri(self, given: str = "") -> str:
         """Return the given MLflow address, else $TOOLWEAR_MLFLOW, else the local SQLite file."""
-        return given or os.environ.get(MLFLOW_VARIABLE) or self._local_registry
+        return given or os.environ.get(MLFLOW_VARIABLE) or self.local_registry
 
     def has_registry(self, given: str = "") -> bool:
         """Tell whether there is a registry to ask: the local one is made by the first run."""
-        local = self.tracking_uri(given) == self._local_registry
+        local = self.tracking_uri(given) == self.local_registry
         return not local or self.database.exists()
 
     @property
-    def _local_registry(self) -> str:
+    def local_registry(self) -> str:
+        """MLflow's address of the registry in this folder."""
         return f"sqlite:///{self.database}"

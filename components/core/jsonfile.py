@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from components.core.files import TEXT_BYTES, read_regular
+
 
 def clean(value: Any) -> Any:
     """Return `value` with NaN and infinities as None and NumPy scalars and arrays as plain ones."""
@@ -43,5 +45,14 @@ def write(path: Path, value: Any) -> None:
 
 
 def read(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file.
+
+    Raises:
+        ToolwearError: it is not a regular file, or too long.
+        ValueError: it is not JSON.
+    """
+    data = read_regular(path, TEXT_BYTES)
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None

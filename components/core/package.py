@@ -170,6 +170,11 @@ def write_package(
     return load_package(folder)
 
 
+def is_digest(text: str) -> bool:
+    """Tell whether a text can be a package's digest, and so the name of its folder."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def load_package(folder: Path, digest: str | None = None) -> Package:
     """Read a package and check every byte of it.
 
@@ -181,7 +186,7 @@ def load_package(folder: Path, digest: str | None = None) -> Package:
         ToolwearError: it is not a package, not the expected one, or was changed.
     """
     expected = digest or folder.name
-    if not _DIGEST.fullmatch(expected):
+    if not is_digest(expected):
         raise ToolwearError(
             f"'{expected}' does not say which package {folder} has to be; "
             f"give the SHA-256 (64 digits) of its {DESCRIPTION_FILE}."

@@ -6,12 +6,16 @@ pointer agree and the registry does not, it was changed by other means, such as 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from components.core import registry as tags
 from components.core.errors import ToolwearError
 from components.core.home import Home
-from components.core.package import Package
+from components.core.package import Package, load_package
 from components.core.registry import CHAMPION, Registry, Version, mlflow_module
 from components.promote import audit_log
+from components.promote.named import Named, logged
 from serving.common import champion as pointer
 from serving.common.champion import Champion
 
@@ -38,18 +42,42 @@ def disagreement(registry: Registry) -> str:
             f"serve it; `{COMMAND} --why ...` has it served."
         )
     said = _said(present, champion)
-    if not said:
-        return ""
-    return f"Version {present.version} is served, and {said}; {_mend(present, champion)}"
+    if said and _pointed(present) == logged(registry.home, registry.name):
+        return f"Version {present.version} is served, and {said}; {_mend(present, champion)}"
+    try:
+        pointer.check(registry.home, present)
+    except ToolwearError as error:
+        return str(error)
+    return ""
+
+
+def only_the_pointer_differs(registry: Registry) -> bool:
+    """Tell whether audit log and registry agree on another champion than servers are told of."""
+    present, champion = served(registry.home, registry.name), registry.at(CHAMPION)
+    if present is None or champion is None:
+        return False
+    registered = Named(champion.number, champion.tags.get(tags.PACKAGE, ""))
+    return registered == logged(registry.home, registry.name) != _pointed(present)
 
 
 def changed_by_hand(registry: Registry) -> str:
     """Return the sentence of `disagreement` unless a move of ours that was cut off explains it."""
     present = served(registry.home, registry.name)
     log = audit_log.moves_of(audit_log.entries(registry.home.audit_log), registry.name)
-    if present is None or not log or log[-1]["to"] != present.version:
+    if present is None or not log or cut_off(log, present):
         return ""
     return disagreement(registry)
+
+
+def cut_off(log: Sequence[Mapping[str, Any]], present: Champion | None) -> bool:
+    """Tell whether the log's last move is one that servers were not told of."""
+    if present is None:
+        return bool(log)
+    return bool(log) and log[-1]["to"] != present.version == log[-1]["from"]
+
+
+def _pointed(present: Champion) -> Named:
+    return Named(present.version, present.package_digest)
 
 
 def _said(present: Champion, champion: Version | None) -> str:
@@ -78,7 +106,7 @@ def keep_served(registry: Registry, present: Champion) -> Version:
     Raises:
         ToolwearError: the package that is served is gone or was changed.
     """
-    package = pointer.load(registry.home.root, present)
+    package = load_package(registry.home.packages / present.package_digest)
     _ensure_model(registry)
     version = _same(registry, present) or registry.with_package(package.digest)
     if version is None:

@@ -84,7 +84,8 @@ def _mend_pointer(registry: Registry, champion: Version) -> None:
         pointed = None
     if pointed is not None and (
         pointed.name != registry.name
-        or (pointed.version, pointed.package_digest) == (champion.number, champion.package_digest)
+        or (pointed.version, pointed.package_digest, pointed.package)
+        == (champion.number, champion.package_digest, f"packages/{champion.package_digest}")
     ):
         return
     registry.move(PREVIOUS, before(registry))

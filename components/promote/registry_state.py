@@ -7,6 +7,7 @@ from typing import Any
 
 from components.core.errors import ToolwearError
 from components.core.home import Home
+from components.core.package import load_package
 from components.core.registry import CHAMPION, Registry, Version
 from components.promote import agreement, audit_log, rollouts
 from components.promote.held import AT_ONCE, no_champion
@@ -19,7 +20,6 @@ from components.promote.moves import (
     write_entry,
 )
 from components.promote.served import Served, serve
-from serving.common import champion as pointer
 from serving.common import rollout
 from serving.common.rollout import Mode
 
@@ -244,9 +244,14 @@ def champion_state(
         champion = registry.at(CHAMPION)
         if champion is None:
             return None
-        number, package = champion.number, registry.package(champion)
+        number, digest = champion.number, champion.package_digest
     else:
-        number, package = present.version, pointer.load(at_home.root, present)
+        number, digest = present.version, present.package_digest
+    differs, use = agreement.disagreement(registry), "unknown"
+    try:
+        use = load_package(at_home.packages / digest).description["use"]
+    except ToolwearError as error:  # told beside what is served, which it does not change
+        differs = differs or str(error)
     moves = audit_log.moves_of(audit_log.entries(at_home.audit_log), name)
     last = {"when": "unknown", "why": "not on the audit log"}
     if moves and moves[-1]["to"] == number:
@@ -256,9 +261,9 @@ def champion_state(
         "version": number,
         "since": last["when"],
         "why": last["why"],
-        "package": package.digest,
-        "use": package.description["use"],
-        "differs": agreement.disagreement(registry),
+        "package": digest,
+        "use": use,
+        "differs": differs,
     }
 
 
@@ -282,7 +287,7 @@ def reconcile(
         if not agreement.disagreement(registry):
             raise ToolwearError("Registry and servers agree; there is nothing to reconcile.")
         present, champion = agreement.served(home, name), registry.at(CHAMPION)
-        if present is None or serve_registered:
+        if present is None or serve_registered or agreement.only_the_pointer_differs(registry):
             if champion is None:
                 raise ToolwearError(
                     "The registry has no champion to serve; leave out --serve-registered."

@@ -19,6 +19,7 @@ from components.core.registry import CANDIDATE, Registry, Version
 from components.core.thresholds import Rollout as Limits
 from components.core.thresholds import thresholds
 from components.promote import audit_log
+from components.promote.agreement import cut_off
 from components.promote.moves import (
     forget_candidate,
     locked,
@@ -249,9 +250,7 @@ def _cut_off_move(home: Home) -> str | None:
         pointed = pointer.read(home.root)
     except ToolwearError:
         pointed = None
-    if not moves or moves[-1]["to"] == (pointed.version if pointed else None):
-        return None
-    return str(moves[-1]["model"])
+    return str(moves[-1]["model"]) if cut_off(moves, pointed) else None
 
 
 def stop(

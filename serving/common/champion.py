@@ -16,12 +16,15 @@ from pathlib import Path
 from components.core import jsonfile
 from components.core.errors import ToolwearError
 from components.core.home import Home
-from components.core.package import Package, load_package
+from components.core.package import Package, is_digest, load_package
 from components.core.registry import CANDIDATE, CHAMPION
+from components.promote import named
 from components.promote.held import no_champion
+from components.promote.named import Named
 
 POLL_SECONDS = 0.5
 _RETRY_SECONDS = 5.0
+_SHOWN = 12  # characters of what somebody may have written
 _log = logging.getLogger("toolwear.serving")
 
 
@@ -67,22 +70,51 @@ def read(home: Path, track: str = CHAMPION) -> Champion | None:
     """
     try:
         value = jsonfile.read(path(home, track))
-        return Champion(**{item.name: str(value[item.name]) for item in fields(Champion)})
+        found = Champion(**{item.name: str(value[item.name]) for item in fields(Champion)})
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
+        found = None
+    if found is None or not is_digest(found.package_digest):
         raise ToolwearError(
             f"{path(home, track)} is broken; promote or roll back to have it written again."
-        ) from None
+        )
+    return found
 
 
 def load(home: Path, champion: Champion) -> Package:
     """Read the champion's package and check every byte of it.
 
     Raises:
-        ToolwearError: it is gone or was changed.
+        ToolwearError: it is gone or was changed, or lies elsewhere than packages do.
     """
-    return load_package(home / champion.package, champion.package_digest)
+    return load_package(_folder(home, champion), champion.package_digest)
+
+
+def _folder(home: Path, champion: Champion) -> Path:
+    """Return the package's folder: in the home, named by its digest, and reached without links."""
+    folder = Home(home).packages / champion.package_digest
+    inside = home.resolve() / folder.relative_to(home)
+    if home / champion.package != folder or folder.resolve() != inside:
+        raise ToolwearError(
+            f"Version {champion.version[:_SHOWN]} is to be served from {champion.package[:200]}, "
+            f"and its package has to be in {folder}, without a link on the way; bring that folder "
+            "back from a backup, and `toolwear reconcile --why ...` has servers told anew."
+        )
+    return folder
+
+
+def check(home: Home, champion: Champion, track: str = CHAMPION) -> None:
+    """See that audit log and registry name the same version and package, and where that is.
+
+    Raises:
+        ToolwearError: they do not, or cannot be read; or the package would come from elsewhere.
+    """
+    pointed = Named(champion.version, champion.package_digest)
+    fault = named.fault(home, champion.name, track, pointed, path(home.root, track).name)
+    if fault:
+        raise ToolwearError(fault)
+    _folder(home.root, champion)
 
 
 def read_package(home: Path, track: str = CHAMPION) -> tuple[Champion, Package]:
@@ -96,13 +128,15 @@ def read_package(home: Path, track: str = CHAMPION) -> tuple[Champion, Package]:
         raise ToolwearError(f"There is no candidate in {home}: no rollout is under way.")
     if champion is None:
         raise ToolwearError(no_champion(Home.at(home)))
+    check(Home.at(home), champion, track)
     return champion, load(home, champion)
 
 
 class Follower:
     """Watches the pointer in a thread and hands every new champion on.
 
-    A champion that cannot be loaded is logged and tried again; the old one stays in service.
+    A champion that cannot be loaded, or that audit log and registry do not name, is logged and
+    tried again; the old one stays in service.
 
     Args:
         home: the system's folder.
@@ -137,14 +171,17 @@ class Follower:
             self._thread.join()
 
     def _follow(self) -> None:
-        wait = POLL_SECONDS
+        wait, told = POLL_SECONDS, ""
         while not self._stop.wait(wait):
             wait = POLL_SECONDS
             try:
                 champion = read(self._home, self._track)
                 if champion is not None and champion != self._served:
+                    check(Home.at(self._home), champion, self._track)
+                    wait = _RETRY_SECONDS  # loading what fails again and again is dear
                     self._swap(champion)
-                    self._served = champion
+                    wait, self._served = POLL_SECONDS, champion
             except (ToolwearError, OSError) as error:
-                _log.error("the new champion cannot be served, the old one stays: %s", error)
-                wait = _RETRY_SECONDS
+                if str(error) != told:  # not again with every look
+                    _log.error("the new champion cannot be served, the old one stays: %s", error)
+                told = str(error)

@@ -20,6 +20,7 @@ from components.features import dataset
 from components.features.names import LATEST_FILE
 from components.features.store import HOME_FOLDER, publish_online
 from serving.common import champion as pointer
+from tests.champions import point
 from tests.packages import forest
 from tests.serving.stack import Place, real_package
 
@@ -37,7 +38,7 @@ def copied(home: Path, scratch: Path) -> Path:
     copy = scratch / "home"
     shutil.copytree(package.folder, copy / champion.package)
     shutil.copytree(home / HOME_FOLDER, copy / HOME_FOLDER, symlinks=True)
-    pointer.write(copy, champion)
+    point(copy, champion)
     return copy
 
 

@@ -121,13 +121,22 @@ def test_what_the_registry_says_can_be_served_instead(registry: Registry) -> Non
     assert roll_back(registry.home.root, "I did not")["to"] == "1"
 
 
+def pointed_to(registry: Registry, number: str) -> pointer.Champion:
+    package = registry.package(registry.version(number))
+    return pointer.Champion(
+        MODEL_NAME, number, package.digest, f"packages/{package.digest}", package.model_sha256, ""
+    )
+
+
 def test_the_log_the_pointer_and_the_registry_in_every_combination(registry: Registry) -> None:
-    """Whatever the three say, a state is told, and at most one command makes all agree."""
+    """Whatever the three say, a state is told, and at most one command makes all agree.
+
+    Where they differ nothing is served; two that agree name what is served afterwards.
+    """
     home = registry.home
-    first = pointer.read(home.root)
-    assert first is not None
     path = pointer.path(home.root)
     logged = home.audit_log.read_bytes()
+    second = registry.version("2").package_digest
     for log in ("1", "2", None):
         for pointed in ("1", "2", None):
             for alias in ("1", "2", None):
@@ -139,38 +148,35 @@ def test_the_log_the_pointer_and_the_registry_in_every_combination(registry: Reg
                         action="promote",
                         model=MODEL_NAME,
                         to="2",
+                        package=second,
                         why="",
                         when="",
                     )
                 registry.move(CHAMPION, registry.version(alias) if alias else None)
                 path.unlink(missing_ok=True)
                 if pointed:
-                    folder = registry.package_folder(registry.version(pointed))
-                    package = registry.package(registry.version(pointed))
-                    pointer.write(
-                        home.root,
-                        pointer.Champion(
-                            MODEL_NAME,
-                            pointed,
-                            package.digest,
-                            folder.relative_to(home.root).as_posix(),
-                            package.model_sha256,
-                            "",
-                        ),
-                    )
+                    pointer.write(home.root, pointed_to(registry, pointed))
                 state = champion_state(home.root)
                 assert (state or {}).get("version") == (pointed or alias)
                 if state is None:
                     continue
-                assert bool(state["differs"]) == (pointed != alias)
+                agree = log == pointed == alias
+                assert bool(state["differs"]) != agree
+                if pointed and not agree:
+                    with pytest.raises(ToolwearError) as refused:
+                        pointer.read_package(home.root)
+                    told_of = [f" names version {n}" if n else " names none" for n in (log, alias)]
+                    assert [words for words in told_of if words not in str(refused.value)] == []
                 if state["differs"]:
                     reconcile(home, "a test", serve_registered=False)
                 told = champion_state(home.root)
                 assert told is not None
-                assert (told["version"], told["differs"]) == (pointed or alias, "")
+                kept = alias if alias and log == alias else pointed or alias
+                assert (told["version"], told["differs"]) == (kept, "")
                 found = registry.at(CHAMPION)
                 assert found is not None
-                assert found.number == (pointed or alias)
+                assert found.number == kept
+                assert pointer.read_package(home.root)[0].version == kept
 
 
 def test_a_home_without_champion_says_so(empty_registry: Path, tmp_path: Path) -> None:

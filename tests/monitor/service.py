@@ -17,6 +17,7 @@ from serving.common import champion as pointer
 from serving.payload.log import Limits, PayloadLog
 from serving.payload.records import Scored
 from serving.replay.scenarios import SCENARIOS
+from tests.champions import point
 from tests.monitor.conftest import Mill
 from tests.ports import free_port
 from tests.serving.conftest import environment
@@ -85,7 +86,7 @@ def monitor(home: Path) -> Iterator[Process]:
 def furnished(mill: Mill, home: Path, since: str = "2026-01-01T00:00:00+00:00") -> Path:
     """Make the mill's package the champion of a home, since a time in ISO 8601."""
     copytree(mill.package.folder, home / "packages" / mill.package.digest)
-    pointer.write(
+    point(
         home,
         pointer.Champion(
             name="toolwear",

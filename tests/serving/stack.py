@@ -31,6 +31,7 @@ from components.features.definitions import PUBLISHED_WITHOUT_POSITION
 from components.features.names import LATEST_FILE
 from components.features.store import HOME_FOLDER, publish_online
 from serving.common import champion as pointer
+from tests.champions import point
 from tests.packages import forest, parts
 from tests.ports import free_port
 from tests.serving.conftest import MODEL, environment, wait_ready
@@ -91,9 +92,7 @@ class Place:
 
     def point(self, number: int) -> pointer.Champion:
         """Make package `number` the champion, as promotion does."""
-        champion = self.champion(number)
-        pointer.write(self.home, champion)
-        return champion
+        return point(self.home, self.champion(number))
 
 
 def make_place(home: Path, features: Path) -> Place:

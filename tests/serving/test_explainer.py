@@ -47,6 +47,7 @@ from serving.explainer.explained import Explained
 from serving.explainer.lane import Lane
 from serving.explainer.methods import METHODS
 from serving.explainer.model import Explainer
+from tests.champions import point
 from tests.packages import COLUMNS, forest, make_package, parts
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server, newest_features, wait_for
@@ -400,8 +401,8 @@ def test_swaps_and_bursts_leave_no_question_without_a_right_answer(
 ) -> None:
     packages = [make_package(tmp_path / "packages", seed) for seed in (0, 1)]
 
-    def point(number: int) -> None:
-        pointer.write(
+    def be_champion(number: int) -> None:
+        point(
             tmp_path,
             pointer.Champion(
                 MODEL,
@@ -413,7 +414,7 @@ def test_swaps_and_bursts_leave_no_question_without_a_right_answer(
             ),
         )
 
-    point(0)
+    be_champion(0)
     expected = {package.digest: OnnxModel(package.model).worn(rows[:1])[0] for package in packages}
     assert len(set(expected.values())) == 2
     seen: list[tuple[str, str]] = []
@@ -434,7 +435,7 @@ def test_swaps_and_bursts_leave_no_question_without_a_right_answer(
         with ThreadPoolExecutor(1) as pool:
             asking = pool.submit(ask)
             for turn, number in enumerate((1, 0)):
-                point(number)
+                be_champion(number)
                 version = str(number + 1)
                 wait_for(lambda v=version: asking.done() or (seen and seen[-1][0] == v), 30)  # type: ignore[misc]
                 assert not asking.done(), turn

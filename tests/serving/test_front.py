@@ -36,6 +36,7 @@ from serving.common.limits import BODY_BYTES
 from serving.common.rollout import Mode, Rollout
 from serving.front.bounds import enough
 from serving.payload.log import find, read
+from tests.champions import point
 from tests.ports import free_port
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server, expected, is_ready
@@ -212,7 +213,7 @@ def tracks(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     found.registry.client.create_registered_model(MODEL)
     first = found.registry.version(found.enrol(0))
     release(found.registry, first, Mode.DIRECT, "the first", CAUSE)
-    pointer.write(root, found.place.champion(1), CANDIDATE)
+    point(root, found.place.champion(1), CANDIDATE)
     with ended(*every):
         for one in every:
             one.start(ready=False)

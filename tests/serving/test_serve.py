@@ -24,11 +24,11 @@ from components.core.operator_token import operator_token
 from components.core.registry import CANDIDATE
 from components.core.thresholds import thresholds
 from serving.client import Client, RequestRefusedError, ServiceDownError
-from serving.common import champion as pointer
 from serving.common import ports
 from serving.common import rollout as state
 from serving.common.limits import ROWS
 from serving.common.rollout import Mode, Rollout
+from tests.champions import point
 from tests.ports import free_port, free_ports, is_free
 from tests.proxies import PROXIES
 from tests.serving.conftest import environment
@@ -273,7 +273,7 @@ def test_the_candidates_servers_come_with_a_rollout_and_go_with_it(
         weights=state.weights(Mode.CANARY, 50),
         thresholds=limits,
     )
-    pointer.write(place.home, place.champion(1), CANDIDATE)
+    point(place.home, place.champion(1), CANDIDATE)
     state.write(place.home, rollout)
     wait_for(lambda: "canary of version 2 begins" in served.said())
 

@@ -9,6 +9,7 @@ import httpx
 
 from serving.common import champion as pointer
 from serving.payload.log import read
+from tests.champions import point
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, expected, running, wait_for
 from tests.serving.test_transformer import under_load
@@ -67,7 +68,7 @@ def test_a_champion_that_cannot_be_served_leaves_the_old_one_in_service(
         good = pointer.read(place.home)
         assert good is not None
         broken = pointer.Champion(**{**vars(good), "package": "packages/gone", "version": "9"})
-        pointer.write(place.home, broken)
+        point(place.home, broken)
         wait_for(lambda: "the old one stays" in stack.predictor.log.read_text())
         ask = {"instances": [{"run_id": "07"}]}
         body = client.post(f"/v1/models/{MODEL}:predict", json=ask).json()
