@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from components.cli.summary import FAILURE_FILE, LATEST, REPORT_FILE
+from components.core.files import open_regular
 from components.core.moved import PLACE_FILE
 from components.core.registry import PACKAGE
 from components.core.run_folder import (
@@ -109,7 +110,7 @@ def copy_part(source: Path, target: Path) -> None:
 
 def _copy_file(source: Path, target: Path) -> None:
     try:
-        with source.open("rb") as stream:
+        with open_regular(source) as stream:
             is_database = stream.read(len(SQLITE)) == SQLITE
         if not is_database:
             shutil.copy2(source, target)

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.text import Text
 
@@ -23,6 +22,7 @@ from components.core import schema
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.home import Home
 from components.core.servers import announced
+from components.core.tables import read_table
 from components.features.names import LATEST_FILE
 from serving.common import champion as pointer
 from serving.common import ports
@@ -195,4 +195,4 @@ def _a_run(home: Path) -> str:
     path = home / "feast" / "current" / LATEST_FILE
     if not path.exists():
         return schema.run_id(1)
-    return str(min(pq.read_table(path, columns=[schema.RUN_ID])[schema.RUN_ID].to_pylist()))
+    return str(min(read_table(path, columns=[schema.RUN_ID])[schema.RUN_ID].to_pylist()))

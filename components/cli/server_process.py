@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from components.core.files import read_end
 from components.core.fingerprint import ROOT
 from components.core.processes import end_with_parent
 
@@ -19,6 +20,7 @@ HOST = "127.0.0.1"
 STOP_SECONDS = 25.0  # a little more than a server gives its requests in flight
 _BACKOFF_SECONDS = (1, 2, 4, 8, 16, 30)
 _STEADY_SECONDS = 30.0
+_LOG_BYTES = 64 << 10  # of its end, in which its last words are
 
 
 @dataclass
@@ -91,7 +93,7 @@ class Server:
 
     def last_words(self) -> str:
         """Return the last line of its log."""
-        lines = self.log.read_text(errors="replace").strip().splitlines()
+        lines = read_end(self.log, _LOG_BYTES).strip().splitlines()
         return lines[-1] if lines else "it logged nothing"
 
 

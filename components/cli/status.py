@@ -12,6 +12,7 @@ from rich.text import Text
 from components.cli.summary import number
 from components.cli.watching import print_watching
 from components.core import jsonfile, run_folder, schema, words
+from components.core.errors import ToolwearError
 from components.core.home import MLFLOW_VARIABLE, Home
 from components.core.run_folder import ARGUMENTS_FILE, SUMMARY_FILE
 from components.core.states import State
@@ -54,9 +55,8 @@ def print_status(home: Path, monitor_url: str, alertmanager_url: str, console: C
     table = Table(title="Last runs")
     for heading in ("run", "cause", "state", "decision", "known runs", "seconds"):
         table.add_column(heading)
-    folders = [path for path in home.glob("2*") if (path / ARGUMENTS_FILE).exists()]
-    for folder in sorted(folders, reverse=True)[:10]:
-        table.add_row(*_run_row(folder))
+    for folder in run_folder.folders(home)[:10]:
+        table.add_row(*_row_or_fault(folder))
     console.print(table)
 
 
@@ -79,6 +79,14 @@ def _print_rollout(home: Home, console: Console) -> None:
             f"  a later winner takes its place from {now.replaceable:%Y-%m-%d %H:%M} UTC on; "
             "`toolwear rollback` ends it",
         )
+
+
+def _row_or_fault(folder: Path) -> list[str]:
+    """Return a run's row; one broken file shall not hide the other runs."""
+    try:
+        return _run_row(folder)
+    except (ToolwearError, ValueError, KeyError, TypeError) as error:
+        return [folder.name, f"left out: {error}", "", "", "", ""]
 
 
 def _run_row(folder: Path) -> list[str]:

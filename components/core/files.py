@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from components.core.errors import ToolwearError
 
@@ -47,9 +48,41 @@ def read_regular(path: Path, limit: int) -> bytes:
         NotADirectoryError: the same.
         ToolwearError: it is a link, a device or the like, or longer than the limit.
     """
+    with open_regular(path) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise ToolwearError(f"{path} can't be read: it is longer than {limit:,} bytes.")
+    return data
+
+
+def read_end(path: Path, limit: int) -> str:
+    """Return the last bytes of a log as text, at most `limit` of them; see `read_regular`."""
+    with open_regular(path) as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - limit))
+        return stream.read(limit).decode(errors="replace")
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read, as `read_regular` does.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        NotADirectoryError: the same.
+        ToolwearError: it is a link, a device or the like.
+    """
+    return os.fdopen(_opened(path, os.O_RDONLY), "rb")
+
+
+def open_lock(path: Path, *, create: bool) -> int:
+    """Return the descriptor of a file to lock; see `open_regular`."""
+    return _opened(path, os.O_RDWR | (os.O_CREAT if create else 0))
+
+
+def _opened(path: Path, how: int) -> int:
     try:
-        # Without waiting: opening a named pipe would otherwise wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        # Without waiting: opening a named pipe would otherwise wait for its other end.
+        descriptor = os.open(path, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
@@ -57,11 +90,7 @@ def read_regular(path: Path, limit: int) -> bytes:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ToolwearError(f"{path} can't be read: it is not a regular file.")
-    with os.fdopen(descriptor, "rb") as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise ToolwearError(f"{path} can't be read: it is longer than {limit:,} bytes.")
-    return data
+    return descriptor
 
 
 def _reason(path: Path, error: OSError) -> str:

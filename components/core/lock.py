@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.core.errors import ToolwearError
+from components.core.files import open_lock
 
 _POLL_SECONDS = 0.05
 
@@ -28,7 +29,7 @@ def exclusive(path: Path, what: str, seconds: float = 60.0) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + seconds
-    with path.open("a") as stream:
+    with os.fdopen(open_lock(path, create=True), "rb") as stream:
         while True:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,7 +47,7 @@ def exclusive(path: Path, what: str, seconds: float = 60.0) -> Iterator[None]:
 def is_held(path: Path) -> bool:
     """Tell whether a process holds the lock file `path`."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = open_lock(path, create=False)
     except FileNotFoundError:
         return False
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from components.core import jsonfile
+from components.core.files import TEXT_BYTES, read_regular, see_regular
 from components.core.home import Home
 from components.core.lock import exclusive
 
@@ -88,7 +89,7 @@ def _in_registry(home: Home, before: Path) -> int:
             (own := (home.mlflow_artifacts / "0").as_uri(), own),
         ).rowcount
     for path in home.mlflow_artifacts.glob("models/*/artifacts/MLmodel"):
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, TEXT_BYTES).decode()
         jsonfile.write_text(path, text.replace(before.as_uri() + "/", home.root.as_uri() + "/"))
     return changed
 
@@ -109,11 +110,11 @@ def _in_trigger(home: Home, before: Path) -> int:
 def _drop_caches(home: Home, before: Path) -> None:
     """Let steps be done anew: the key of a cached one holds the whole paths of its inputs."""
     for path in home.root.glob(".cache*/*.json"):
-        if f"{before}/" in path.read_text(encoding="utf-8"):
+        if f"{before}/" in read_regular(path, TEXT_BYTES).decode():
             path.unlink()
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(path, timeout=60)) as database, database:
+    with closing(sqlite3.connect(see_regular(path), timeout=60)) as database, database:
         yield database

@@ -8,10 +8,12 @@ import secrets
 from pathlib import Path
 
 from components.core.errors import ToolwearError
+from components.core.files import read_regular
 from components.core.home import Home
 
 TOKEN_VARIABLE = "TOOLWEAR_OPERATOR_TOKEN"  # noqa: S105 - a name, not a token
 _BYTES = 32
+_FILE_BYTES = 4096
 _MINIMUM_LENGTH = 16
 
 
@@ -51,4 +53,4 @@ def _kept(path: Path) -> str:
             pass
         finally:
             partial.unlink()
-    return path.read_text(encoding="ascii").strip()
+    return read_regular(path, _FILE_BYTES).decode("ascii").strip()

@@ -22,6 +22,7 @@ from components.core.states import State
 SUMMARY_FILE, ARGUMENTS_FILE = "summary.json", "arguments.json"
 END_FILE, CANCEL_FILE = "end.json", "cancel.json"
 EVENTS = "events"
+_RUNS = "2*"  # a run's folder begins with its year
 _LOCK = ".lock"
 KILLED_REASON = "its process was killed, or the machine was"
 
@@ -49,6 +50,16 @@ def cancel(folder: Path, why: str) -> None:
     """Record that a person ends the run; whoever can then ends its process."""
     if folder.is_dir() and not (folder / CANCEL_FILE).exists():
         jsonfile.write(folder / CANCEL_FILE, {"why": why, "at": time.time()})
+
+
+def folders(home: Path) -> list[Path]:
+    """Return the folders of the runs of a home, the newest first; a link is none of them."""
+    found = [
+        path
+        for path in home.glob(_RUNS)
+        if (path / ARGUMENTS_FILE).exists() and not path.is_symlink()
+    ]
+    return sorted(found, reverse=True)
 
 
 def ending(folder: Path) -> Ending:

@@ -21,6 +21,7 @@ from components.core import schema
 from components.core.errors import ToolwearError
 from components.core.onnx_model import OnnxModel
 from components.core.package import Package
+from components.core.tables import read_frame
 from components.features.compute import compute
 
 TOLERANCE = 1e-9  # of a probability: the same graph on the same features
@@ -123,7 +124,7 @@ def kept_rows(path: Path) -> Iterator[pd.DataFrame]:
             f"There are no recorded rows in {path} to ask a model about; a run with "
             "deploy_model=true or approval=true leaves them there."
         )
-    for _, rows in pd.read_parquet(path).groupby(schema.RUN_ID, sort=True):
+    for _, rows in read_frame(path).groupby(schema.RUN_ID, sort=True):
         yield rows.drop(columns=schema.RUN_ID).reset_index(drop=True)
 
 

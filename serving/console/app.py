@@ -18,6 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.operator_token import operator_token
 from serving.console import metrics
@@ -105,13 +106,16 @@ def application(home: Home, addresses: Addresses) -> ASGIApp:
         # What went wrong is for the log, to which Starlette hands it on, not for the page.
         return console.page("failed.html.j2", 500)
 
+    def refused(_request: Request, error: Exception) -> Response:
+        return console.page("failed.html.j2", 503, sentence=str(error))
+
     app = Starlette(
         routes=_routes(console),
         lifespan=lifespan,
         middleware=[
             Middleware(GZipMiddleware, minimum_size=2000),
         ],
-        exception_handlers={HTTPException: unknown, Exception: failed},
+        exception_handlers={HTTPException: unknown, ToolwearError: refused, Exception: failed},
     )
     return Guarded(app)  # outermost, so that the page of a failure has the headers too
 

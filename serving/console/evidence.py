@@ -18,7 +18,6 @@ from components.promote import audit_log
 from serving.common import champion as pointer
 from serving.common import rollout
 
-_RUNS = "2*"  # a run's folder begins with its year
 # Arguments that change no artifact: why and where from a run was started.
 _IRRELEVANT = frozenset({"cause", "commit", "graph_digest", "data"})
 
@@ -96,6 +95,17 @@ class Run:
             }
         return row
 
+    @property
+    def fault(self) -> str:
+        """Why it can't be shown, "" if it can: one broken file shall not hide the other runs."""
+        try:
+            self.row()
+        except ToolwearError as error:
+            return str(error)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return f"A file in {self.folder} is broken ({type(error).__name__}: {error})."
+        return ""
+
     def steps(self) -> dict[str, Step]:
         """Return the steps that have told of themselves, by name."""
         cached = (self.summary or {}).get("cached", [])
@@ -108,9 +118,17 @@ class Run:
 
 
 def runs(home: Home) -> list[Run]:
-    """Return the runs of the home, the newest first."""
-    folders = [path for path in home.root.glob(_RUNS) if (path / ARGUMENTS_FILE).exists()]
-    return [Run(path) for path in sorted(folders, reverse=True)]
+    """Return the runs of the home that can be shown, the newest first."""
+    return [run for run in _all(home) if not run.fault]
+
+
+def left_out(home: Home) -> dict[str, str]:
+    """Return the names of the others, and why each is left out."""
+    return {run.name: run.fault for run in _all(home) if run.fault}
+
+
+def _all(home: Home) -> list[Run]:
+    return [Run(path) for path in run_folder.folders(home.root)]
 
 
 def run(home: Home, name: str) -> Run | None:
@@ -121,7 +139,10 @@ def run(home: Home, name: str) -> Run | None:
 def latest(home: Home) -> Run | None:
     """Return the run that finished last."""
     link = home.root / LATEST
-    return Run(link.resolve()) if (link / SUMMARY_FILE).exists() else None
+    folder = link.resolve()
+    # What leads elsewhere is no run of this home.
+    inside = folder.parent == home.root.resolve()
+    return Run(folder) if inside and (link / SUMMARY_FILE).exists() else None
 
 
 def of_champion(home: Home) -> Run | None:
@@ -146,7 +167,7 @@ def artifact(home: Home, run: Run, step: str, name: str) -> Path | None:
     same = [o for o in same_data if _relevant(o.arguments) == _relevant(own)]
     for candidate in (run, *same, *same_data):
         found = next(_folders(candidate, step, name), None)
-        if found is not None:
+        if found is not None and found.resolve().is_relative_to(home.root.resolve()):
             return found
     return None
 

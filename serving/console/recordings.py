@@ -22,6 +22,7 @@ from components.core.contract import DataSet
 from components.core.errors import ToolwearError
 from components.core.home import Home
 from components.core.limits import limit_columns
+from components.core.tables import read_frame, see_table
 from components.features import order
 from components.features.compute import compute
 from components.features.pieces import ORDER_COLUMNS
@@ -84,7 +85,7 @@ def table(home: Home) -> pd.DataFrame:
     folder = telemetry(home)
     if folder is None:
         return pd.DataFrame(columns=[schema.RUN_ID])
-    return pd.read_parquet(folder / "runs.parquet")
+    return read_frame(folder / "runs.parquet")
 
 
 def recorded(home: Home, run_id: str) -> Recording | None:
@@ -95,7 +96,8 @@ def recorded(home: Home, run_id: str) -> Recording | None:
     if folder is None or chosen.empty:
         return None
     about = chosen.iloc[0]
-    rows = ds.dataset(sorted(folder.glob("part-*.parquet")), format="parquet").to_table(
+    parts = [see_table(part) for part in sorted(folder.glob("part-*.parquet"))]
+    rows = ds.dataset(parts, format="parquet").to_table(
         columns=list(schema.RAW_COLUMNS), filter=ds.field(schema.RUN_ID) == run_id
     )
     return _recording(

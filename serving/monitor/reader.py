@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from components.core import schema
+from components.core.tables import read_table
 from serving.monitor.state import Position, State
 from serving.payload import segments
 from serving.payload.records import LABELS, REQUESTS, request_schema
@@ -66,7 +66,7 @@ class Reader:
         """Return the rows of these answers, as far as the log still has them."""
         wanted = [("receipt_id", "in", sorted(receipts))]
         tables = (
-            segments.tables(self._root, REQUESTS, lambda path: pq.read_table(path, filters=wanted))
+            segments.tables(self._root, REQUESTS, lambda path: read_table(path, filters=wanted))
             if receipts
             else []
         )

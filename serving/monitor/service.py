@@ -13,6 +13,7 @@ import pandas as pd
 
 from components.core import jsonfile
 from components.core.errors import ToolwearError
+from components.core.files import TEXT_BYTES, read_regular
 from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.thresholds import Monitor
@@ -97,8 +98,11 @@ class Service:
         if window_id not in {window.id for window in self.seen.state.windows}:
             return None
         try:
-            return self._report(window_id).read_text(encoding="utf-8")
+            return read_regular(self._report(window_id), TEXT_BYTES).decode()
         except FileNotFoundError:
+            return None
+        except ToolwearError as error:
+            _log.warning("a report is left out: %s", error)
             return None
 
     def _run(self) -> None:

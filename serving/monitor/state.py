@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.core import jsonfile
 from components.core.errors import ToolwearError
+from components.core.files import TEXT_BYTES, read_regular
 from serving.monitor.judge import Verdicts
 from serving.monitor.kinds import Kind, Result
 from serving.monitor.tally import LabelTally, QualityTally, RegimeTally
@@ -125,7 +126,7 @@ def read(folder: Path) -> State:
     """
     path = folder / STATE_FILE
     try:
-        return State.model_validate_json(path.read_bytes())
+        return State.model_validate_json(read_regular(path, TEXT_BYTES))
     except FileNotFoundError:
         return State()
     except ValidationError:

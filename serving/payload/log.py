@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from prometheus_client import Counter
 
+from components.core.tables import read_schema, read_table
 from serving.payload import segments
 from serving.payload.records import (
     LABEL_SCHEMA,
@@ -201,7 +201,7 @@ def newest(home: Path, rows: int) -> pd.DataFrame:
     tables = segments.tables(
         root,
         REQUESTS,
-        lambda path: pq.read_table(path) if path in recent else pq.read_schema(path).empty_table(),
+        lambda path: read_table(path) if path in recent else read_schema(path).empty_table(),
     )
     if not tables:
         return request_schema(()).empty_table().to_pandas()
@@ -231,7 +231,7 @@ def of_request(home: Path, request_id: str) -> pd.DataFrame:
 def _requests(home: Path, wanted: tuple[str, str] | None) -> pd.DataFrame:
     filters = None if wanted is None else [(wanted[0], "=", wanted[1])]
     tables = segments.tables(
-        segments.folder(home), REQUESTS, lambda path: pq.read_table(path, filters=filters)
+        segments.folder(home), REQUESTS, lambda path: read_table(path, filters=filters)
     )
     if not tables:
         return request_schema(()).empty_table().to_pandas()[list(NAMES)]
@@ -240,7 +240,7 @@ def _requests(home: Path, wanted: tuple[str, str] | None) -> pd.DataFrame:
 
 
 def _labels(home: Path) -> pd.DataFrame:
-    tables = segments.tables(segments.folder(home), LABELS, pq.read_table)
+    tables = segments.tables(segments.folder(home), LABELS, read_table)
     table = pa.concat_tables(tables) if tables else LABEL_SCHEMA.empty_table()
     frame = table.to_pandas().astype({WORN: "boolean"})
     newest = frame.sort_values("labelled_at", kind="stable")

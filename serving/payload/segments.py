@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import fcntl
 import itertools
+import logging
 import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.core.errors import ToolwearError
+from components.core.files import open_regular
+from components.core.tables import read_table
+
 UNDER_WAY = ".arrows.open"
 FINISHED = ".parquet"
 _numbers = itertools.count()
+_log = logging.getLogger("toolwear.serving")
 
 
 def folder(home: Path) -> Path:
@@ -89,7 +96,12 @@ def recover(root: Path) -> int:
     """Finish the files that a killed process left; return how many."""
     count = 0
     for path in sorted(root.glob(f"*{UNDER_WAY}")):
-        with path.open("rb") as stream:
+        try:
+            stream = open_regular(path)
+        except ToolwearError as error:
+            _leave_out(str(error))
+            continue
+        with stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -142,7 +154,7 @@ def stems(root: Path, kind: str) -> list[str]:
 
 def one(root: Path, stem: str) -> pa.Table | None:
     """Return what is in one file, finished or not; None if it is gone or has nothing yet."""
-    return _table(root / stem, pq.read_table)
+    return _table(root / stem, read_table)
 
 
 def _table(stem: Path, choose: Callable[[Path], pa.Table]) -> pa.Table | None:
@@ -153,21 +165,35 @@ def _table(stem: Path, choose: Callable[[Path], pa.Table]) -> pa.Table | None:
             return choose(path) if path == finished else read_stream(path)
         except FileNotFoundError:
             continue
+        except ToolwearError as error:
+            _leave_out(str(error))
+            return None
     return None
 
 
+@cache
+def _leave_out(sentence: str) -> None:
+    """Say once that a file is left out of the log: one that somebody put there stops no reader."""
+    _log.warning("left out of the payload log: %s", sentence)
+
+
 def read_stream(path: Path) -> pa.Table | None:
-    """Return the whole batches of a file under way, None if it has not even its schema."""
+    """Return the whole batches of a file under way, None if it has not even its schema.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ToolwearError: it is not a regular one.
+    """
     batches = []
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         try:
             reader = pa.ipc.open_stream(stream)
-        except pa.ArrowInvalid:
+        except pa.ArrowException:
             return None
         while True:
             try:
                 batches.append(reader.read_next_batch())
-            except (StopIteration, pa.ArrowInvalid, OSError):
+            except (StopIteration, pa.ArrowException, OSError):
                 return pa.Table.from_batches(batches, reader.schema)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 from components.core import jsonfile, kubeflow, run_folder
 from components.core.config import RunParameters
 from components.core.errors import ToolwearError
+from components.core.files import read_end
 from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.operator_token import TOKEN_VARIABLE
@@ -26,6 +28,8 @@ TOOLWEAR_RUN = (sys.executable, "-m", "components.cli", "run")
 _WHO = "toolwear trigger"  # on the audit log: no person has started it
 _SIGNAL = 128  # a shell's way to say that a signal ended a program
 _REASON = 300  # characters
+_log = logging.getLogger("toolwear.trigger")
+_LOG_BYTES = 64 << 10  # of its end, in which its last words are
 
 
 class Embedded:
@@ -136,9 +140,9 @@ class Embedded:
     def has_trained(self, digest: str) -> bool:
         """Tell whether a finished run of the home has had these recordings."""
         return any(
-            (path.parent / run_folder.SUMMARY_FILE).exists()
-            and jsonfile.read(path).get("data_digest") == digest
-            for path in self._home.root.glob(f"2*/{run_folder.ARGUMENTS_FILE}")
+            (folder / run_folder.SUMMARY_FILE).exists()
+            and _arguments(folder).get("data_digest") == digest
+            for folder in run_folder.folders(self._home.root)
         )
 
     def _values(self, own: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -169,7 +173,7 @@ class Embedded:
             if step["state"] == State.FAILED:
                 return f"{step['step']}: {step['reason']}"[:_REASON]
         log = self._folder(name) / launch.LOG
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        lines = read_end(log, _LOG_BYTES).split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")[:_REASON]
 
 
@@ -180,12 +184,22 @@ def _environment() -> dict[str, str]:
     return {**ours, NAME_VARIABLE: _WHO}
 
 
+def _arguments(folder: Path) -> dict[str, Any]:
+    """Return what a run was started with; nothing where its file is broken: another may do."""
+    try:
+        values = jsonfile.read(folder / run_folder.ARGUMENTS_FILE)
+    except (ToolwearError, ValueError, OSError) as error:
+        _log.warning("the run %s is left out: %s", folder.name, error)
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
 def _of_last_run(root: Path, ours: Path) -> dict[str, Any] | None:
     """Return the parameters of the last successful `toolwear run`, None without."""
-    for path in sorted(root.glob(f"2*/{run_folder.SUMMARY_FILE}"), reverse=True):
-        arguments = path.with_name(run_folder.ARGUMENTS_FILE)
-        if arguments.exists() and not (ours / path.parent.name).exists():
-            values = jsonfile.read(arguments)
+    for folder in run_folder.folders(root):
+        values = _arguments(folder)
+        ended = (folder / run_folder.SUMMARY_FILE).exists()
+        if values and ended and not (ours / folder.name).exists():
             # What a person has checked were the recordings of that run.
             known = set(RunParameters.model_fields) - {"cause", "accept_runs"}
             return {name: value for name, value in values.items() if name in known}

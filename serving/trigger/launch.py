@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.core import jsonfile
 from components.core.lock import is_held
 from components.core.processes import end_with_parent
 
@@ -53,7 +54,7 @@ def look(folder: Path) -> Seen:
     claimed = (folder / _CLAIM).exists()
     at_work = is_held(folder / _LOCK)
     try:
-        code = int(json.loads((folder / _EXIT).read_text(encoding="utf-8"))["code"])
+        code = int(jsonfile.read(folder / _EXIT)["code"])
     except FileNotFoundError:
         code = None
     return Seen(claimed, at_work, code)
@@ -63,7 +64,7 @@ def cancel(folder: Path) -> None:
     """Tell whoever runs the command of a folder, if anybody does, to end it."""
     if not is_held(folder / _LOCK) or not (folder / _CLAIM).exists():
         return
-    pid = int(json.loads((folder / _CLAIM).read_text(encoding="utf-8"))["pid"])
+    pid = int(jsonfile.read(folder / _CLAIM)["pid"])
     try:
         told = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except FileNotFoundError:  # it was killed, and its command ends by itself

@@ -16,7 +16,7 @@ import pytest
 
 from components.core.fingerprint import ROOT
 from serving.payload import segments
-from serving.payload.log import DROPPED, Limits, PayloadLog, find, read
+from serving.payload.log import DROPPED, Limits, PayloadLog, find, newest, read
 from serving.payload.records import NAMES, Labels, Scored
 from tests.serving.conftest import environment
 
@@ -110,6 +110,28 @@ def test_a_model_with_other_features_gets_a_file_of_its_own(tmp_path: Path) -> N
         "r2": True,
         "r3": False,
     }
+
+
+def test_a_file_that_somebody_put_into_the_log_is_left_out_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for a pipe, reads a device or ends over a file that is no table."""
+    log = started(tmp_path)
+    log.put(scored("r1"))
+    log.close()
+    root = segments.folder(tmp_path)
+    os.mkfifo(root / "requests-1.parquet")
+    os.mkfifo(root / "requests-2.arrows.open")
+    (root / "requests-3.parquet").symlink_to("/dev/zero")
+    (root / "requests-4.arrows.open").symlink_to("/dev/zero")
+    (root / "requests-5.parquet").write_bytes(b"no table")
+    (root / "labels-6.parquet").symlink_to(root / "requests-5.parquet")
+    assert set(read(tmp_path)["receipt_id"]) == {"r1"}
+    assert len(find(tmp_path, "r1")) == len(newest(tmp_path, 10)) == 2
+    assert segments.recover(root) == 0
+    told = " ".join(record.getMessage() for record in caplog.records)
+    for name in ("requests-1", "requests-2", "requests-3", "requests-4", "requests-5", "labels-6"):
+        assert f"left out of the payload log: {root / name}" in told
 
 
 @pytest.mark.parametrize("limit", [{"rows": 4}, {"bytes": 1}, {"seconds": 0.0}])

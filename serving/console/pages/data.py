@@ -16,6 +16,8 @@ from starlette.responses import FileResponse, Response
 
 from components.core import jsonfile, schema
 from components.core.errors import ToolwearError
+from components.core.files import TEXT_BYTES, see_regular
+from components.core.tables import see_table
 from components.features.definitions import FEATURE_COLUMNS
 from serving.common import champion as pointer
 from serving.console import evidence, recordings, svg
@@ -105,7 +107,7 @@ class DataPages:
         path = (root / request.path_params["path"]).resolve() if root else None
         if root is None or path is None or not path.is_relative_to(root) or not path.is_file():
             return self._console.page("missing.html.j2", 404)
-        return FileResponse(path)
+        return FileResponse(see_regular(path, TEXT_BYTES))
 
     def _key(self) -> str:
         folder = recordings.telemetry(self._console.home)
@@ -136,7 +138,8 @@ class DataPages:
 
 
 def _read(parts: list[Path], columns: list[str]) -> pd.DataFrame:
-    frame: pd.DataFrame = ds.dataset(parts, format="parquet").to_table(columns=columns).to_pandas()
+    seen = [see_table(part) for part in parts]
+    frame: pd.DataFrame = ds.dataset(seen, format="parquet").to_table(columns=columns).to_pandas()
     return frame
 
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from components.core import jsonfile, schema
 from components.core.errors import ToolwearError
 from components.core.package import CARD_FILE
+from components.core.tables import read_frame
 from components.evaluate.names import model_name
 from serving.common import champion as pointer
 from serving.console import evidence, svg
@@ -85,7 +86,7 @@ class ModelPages:
             ("feature_set", "==", schema.PUBLISHED),
         ]
         frames = [
-            pd.read_parquet(folder / "predictions.parquet", filters=known)
+            read_frame(folder / "predictions.parquet", filters=known)
             for folder in folders
             if folder is not None
         ]

@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from components.core.files import TEXT_BYTES, see_regular
 from serving.console import evidence
 from serving.console.evidence import Run, Step
 from serving.console.pages.base import Console
@@ -43,7 +44,12 @@ class RunPages:
     def runs(self, _request: Request) -> Response:
         """Show the table of runs."""
         rows = [run.row() for run in evidence.runs(self._console.home)]
-        return self._console.page("runs.html.j2", rows=rows, at=self._console.parts.addresses)
+        return self._console.page(
+            "runs.html.j2",
+            rows=rows,
+            left_out=evidence.left_out(self._console.home),
+            at=self._console.parts.addresses,
+        )
 
     def run(self, request: Request) -> Response:
         """Show one run."""
@@ -67,7 +73,7 @@ class RunPages:
         run = evidence.run(self._console.home, request.path_params["name"])
         if run is None or run.page is None:
             return self._console.page("missing.html.j2", 404)
-        return FileResponse(run.page)
+        return FileResponse(see_regular(run.page, TEXT_BYTES))
 
 
 def _table(steps: dict[str, Step]) -> list[Step]:
