@@ -16,6 +16,7 @@ import psutil
 
 from components.automl.request import Request
 from components.core.errors import EXIT_USAGE, ToolwearError
+from components.core.private import keep_private
 
 _PR_SET_PDEATHSIG = 1  # prctl(2): a signal when the parent ends, however it ends
 _PATIENCE = 5.0  # seconds for processes to be gone after SIGKILL
@@ -27,6 +28,7 @@ def main() -> int:
     parser.add_argument("--request", type=Path, required=True)
     parser.add_argument("--parent", type=int, required=True)
     arguments = parser.parse_args()
+    keep_private()
     request = Request.read(arguments.request)
     _end_with_parent(arguments.parent, request.scratch)
     warnings.filterwarnings("ignore")  # of libraries of 2022 about each other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,7 @@ def simulate_recordings(
     """
     from components.ingest.simulator import SimulatorSettings, simulate
 
+    os.umask(0o022)  # made-up numbers, which the user of a container may read, too
     values: dict[str, Any] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")

@@ -32,6 +32,7 @@ from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.fingerprint import ROOT
 from components.core.home import HOME_VARIABLE, Home
 from components.core.moved import follow
+from components.core.private import keep_private
 from components.core.registry import Registry
 from components.core.run_name import is_run_name, new_run_name
 from components.core.states import State
@@ -71,6 +72,7 @@ def run_locally(
         SystemExit: a step failed; the code is 2 if the user can mend it, else 1.
     """
     home = _prepared_home(home)
+    keep_private(home)
     moved = follow(Home(home))
     if moved:
         console.print(moved, soft_wrap=True)

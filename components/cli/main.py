@@ -37,6 +37,7 @@ from components.core.config import RunParameters
 from components.core.contract import DataSet
 from components.core.errors import EXIT_USAGE, ToolwearError
 from components.core.home import Home
+from components.core.private import keep_private
 from serving.common.ports import TRANSFORMER, TRIGGER
 
 app = typer.Typer(
@@ -518,6 +519,7 @@ def show_config(
 
 def main() -> None:
     """Run the command line: one sentence and exit code 2 for what the user can mend."""
+    keep_private()
     try:
         app()
     except ToolwearError as error:

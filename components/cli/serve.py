@@ -21,6 +21,7 @@ from components.cli.server_process import HOST, Server, end, watch
 from components.core import schema
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.home import Home
+from components.core.private import keep_private
 from components.core.servers import announced
 from components.core.tables import read_table
 from components.features.names import LATEST_FILE
@@ -50,6 +51,7 @@ def serve(
         SystemExit: a server did not become ready.
     """
     home = home.resolve()
+    keep_private(home)
     champion, package = pointer.read_package(home)
     candidate = CandidateServers.at_free_ports(home, champion.name, console)
     servers = _servers(home, port, champion.name, settings, trigger, candidate)

@@ -163,7 +163,6 @@ def write_package(
         try:
             for name, data in {**contents, DESCRIPTION_FILE: head}.items():
                 _write_durably(partial / name, data)
-            partial.chmod(0o755)
             _rename(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -243,4 +242,4 @@ def _write_durably(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
-    path.chmod(0o444)
+    path.chmod(0o400)

@@ -11,6 +11,7 @@ import sys
 
 from components.core.errors import EXIT_USAGE, ToolwearError
 from components.core.home import MLFLOW_VARIABLE, Home
+from components.core.private import keep_private
 from components.core.registry import CHAMPION, Registry, Version
 from components.deploy.cluster import NAMESPACE_VARIABLE
 from components.promote.held import AT_ONCE, no_champion
@@ -23,6 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="components.deploy", description=__doc__)
     parser.add_argument("--home", default="", help="the system's folder (default: $TOOLWEAR_HOME)")
     options = parser.parse_args()
+    keep_private(Home.at(options.home).root)
     try:
         champion = _serve_champion(Home.at(options.home))
     except ToolwearError as error:

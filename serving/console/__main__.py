@@ -8,6 +8,7 @@ import sys
 
 from components.core.errors import EXIT_USAGE
 from components.core.home import Home
+from components.core.private import keep_private
 from serving.common import ports
 from serving.common.arguments import LOOPBACK, add_arguments
 
@@ -16,6 +17,7 @@ def main() -> int:
     """Serve until told to stop; return the exit code."""
     options = command_line().parse_args()
     home = Home.at(options.home)
+    keep_private(home.root)
     if not home.root.is_dir():
         print(f"console: There is no folder {home.root}; give the home of a run.", file=sys.stderr)
         return EXIT_USAGE

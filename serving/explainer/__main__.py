@@ -19,6 +19,7 @@ from pathlib import Path
 
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.package import Package, load_package
+from components.core.private import keep_private
 from serving.common import champion as pointer
 from serving.common import ports
 from serving.common.arguments import add_arguments, add_follow
@@ -31,6 +32,7 @@ def main() -> int:
     """Serve until told to stop; return the exit code."""
     parser = command_line()
     options = parser.parse_args()
+    keep_private(options.home)
     if options.model_dir is None and options.home is None:
         parser.error("give --model_dir or --home")
     try:

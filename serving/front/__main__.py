@@ -14,6 +14,7 @@ import sys
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
+from components.core.private import keep_private
 from serving.common import ports
 from serving.common.arguments import LOOPBACK, add_arguments
 from serving.common.rollout import CANDIDATE, STABLE
@@ -31,6 +32,7 @@ def main() -> int:
     """Serve until told to stop; return the exit code."""
     options = _parser().parse_args()
     home = Home.at(options.home)
+    keep_private(home.root)
     if not home.root.is_dir():
         print(f"front: There is no folder {home.root}; give the home of a run.", file=sys.stderr)
         return EXIT_USAGE

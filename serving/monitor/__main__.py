@@ -11,6 +11,7 @@ from pathlib import Path
 
 from components.core.errors import EXIT_USAGE, ToolwearError
 from components.core.home import Home
+from components.core.private import keep_private
 from components.core.thresholds import thresholds
 from serving.common import champion as pointer
 from serving.common import ports
@@ -24,6 +25,7 @@ def main() -> int:
     """Serve until told to stop; return the exit code."""
     options = command_line().parse_args()
     home = Home.at(options.home).root
+    keep_private(home)
     try:
         _check(home)
     except ToolwearError as error:

@@ -197,7 +197,10 @@ def newest(home: Path, rows: int) -> pd.DataFrame:
     Reads the last finished files and those under way, not the whole log.
     """
     root = segments.folder(home)
-    recent = sorted(root.glob(f"{REQUESTS}-*{segments.FINISHED}"))[-_NEWEST_FILES:]
+    finished = sorted(root.glob(f"{REQUESTS}-*{segments.FINISHED}"))
+    recent = [path for path in finished if path.is_file() and not path.is_symlink()][
+        -_NEWEST_FILES:
+    ]
     tables = segments.tables(
         root,
         REQUESTS,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from components.core.errors import EXIT_USAGE, ToolwearError
 from components.core.package import Package, load_package
+from components.core.private import keep_private
 from serving.common import champion as pointer
 from serving.common.arguments import add_arguments, add_follow
 from serving.predictor.storage import STORAGE_URI, fetched
@@ -24,6 +25,7 @@ MODEL_SHA256 = "MODEL_SHA256"
 def main() -> int:
     """Serve until told to stop; return the exit code."""
     options = command_line().parse_args()
+    keep_private(options.home)
     try:
         champion, package = _chosen(options)
         # Imported once the package is known to be right: these take seconds.

@@ -8,6 +8,7 @@ import sys
 
 from components.core.errors import EXIT_USAGE
 from components.core.home import Home
+from components.core.private import keep_private
 from serving.common import ports
 from serving.common.arguments import LOOPBACK, add_arguments
 
@@ -18,6 +19,7 @@ def main() -> int:
     """Serve until told to stop; return the exit code."""
     options = command_line().parse_args()
     home = Home.at(options.home).root
+    keep_private(home)
     # Imported once the options are known to be right: these take seconds.
     from serving.common.features import FeatureSource, Freshness
     from serving.common.outages import SENTENCES

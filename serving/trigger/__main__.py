@@ -11,6 +11,7 @@ from components.core.config import parsed
 from components.core.errors import EXIT_USAGE, ToolwearError
 from components.core.home import MLFLOW_VARIABLE, Home
 from components.core.kubeflow import HOST_VARIABLE, TOKEN_VARIABLE
+from components.core.private import keep_private
 from serving.common.arguments import add_arguments
 from serving.common.ports import TRIGGER
 
@@ -18,6 +19,7 @@ from serving.common.ports import TRIGGER
 def main() -> int:
     """Serve until told to stop; return the exit code."""
     options = command_line().parse_args()
+    keep_private(Home.at(options.home).root)
     # Imported once the options are known to be right: these take seconds.
     from serving.trigger.service import Options, serve
 

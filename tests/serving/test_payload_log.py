@@ -124,13 +124,13 @@ def test_a_file_that_somebody_put_into_the_log_is_left_out_and_said(
     os.mkfifo(root / "requests-2.arrows.open")
     (root / "requests-3.parquet").symlink_to("/dev/zero")
     (root / "requests-4.arrows.open").symlink_to("/dev/zero")
-    (root / "requests-5.parquet").write_bytes(b"no table")
-    (root / "labels-6.parquet").symlink_to(root / "requests-5.parquet")
+    (root / "requests-10.parquet").write_bytes(b"no table")
+    (root / "labels-6.parquet").symlink_to(root / "requests-10.parquet")
     assert set(read(tmp_path)["receipt_id"]) == {"r1"}
     assert len(find(tmp_path, "r1")) == len(newest(tmp_path, 10)) == 2
     assert segments.recover(root) == 0
     told = " ".join(record.getMessage() for record in caplog.records)
-    for name in ("requests-1", "requests-2", "requests-3", "requests-4", "requests-5", "labels-6"):
+    for name in ("requests-1", "requests-2", "requests-3", "requests-4", "requests-10", "labels-6"):
         assert f"left out of the payload log: {root / name}" in told
 
 

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -308,3 +308,35 @@ def test_a_pipe_as_the_monitors_state_is_told_and_nobody_waits(own: Place) -> No
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "state.json can't be read: it is not a regular file" in done.stderr
+
+
+@pytest.fixture
+def careless() -> Iterator[None]:
+    """The umask of a user who lets everybody write everything."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("careless")
+def test_nothing_in_the_home_is_for_others_whatever_the_users_umask(
+    place: Place, tmp_path: Path
+) -> None:
+    """What was there is narrowed, and what servers write is theirs alone."""
+    home = tmp_path / "home"
+    shutil.copytree(place.home, home, symlinks=True)
+    own = replace(place, home=home)
+    own.point(0)
+    for path in home.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o777 if path.is_dir() else 0o666)
+    with running(own, tmp_path) as stack:
+        assert ask(stack).status_code == 200
+    made = {path.parent.name for path in home.rglob("*") if path.is_file()}
+    assert {"payloads", "serving"} <= made
+    others = {
+        path.relative_to(home).as_posix(): oct(path.stat().st_mode)
+        for path in home.rglob("*")
+        if not path.is_symlink() and path.stat().st_mode & 0o077
+    }
+    assert others == {}

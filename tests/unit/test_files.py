@@ -13,10 +13,13 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from components.core import jsonfile
 from components.core.errors import ToolwearError
-from components.core.files import read_regular
+from components.core.files import read_end, read_regular
+from components.core.lock import exclusive
 from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT, OnnxModel
 from components.core.package import GOLDEN_FILE, load_package
+from components.core.private import keep_private
 from tests.packages import make_package
 
 
@@ -86,3 +89,57 @@ def test_weights_outside_of_the_graph_are_not_read(
     assert session.run(None, {INPUT: np.ones((1, 2))})[0].tolist() == [[2.0, 2.0]]
     with pytest.raises(ort.capi.onnxruntime_pybind11_state.Fail, match="External data path"):
         OnnxModel(model.SerializeToString())
+
+
+def test_what_others_may_read_is_narrowed_and_links_lead_nowhere(tmp_path: Path) -> None:
+    home, outside = tmp_path / "home", tmp_path / "outside"
+    (home / "payloads").mkdir(parents=True)
+    outside.mkdir()
+    for path in (home / "audit.jsonl", home / "payloads" / "x.parquet", outside / "kept"):
+        path.write_text("x")
+        path.chmod(0o664)
+    (home / "link").symlink_to(outside)
+    (home / "tool").write_text("x")
+    (home / "tool").chmod(0o755)
+    before = os.umask(0)
+    try:
+        keep_private(home)
+        jsonfile.write(home / "new" / "file.json", {})
+        (home / "other").touch()
+    finally:
+        os.umask(before)
+    modes = {
+        path.relative_to(tmp_path).as_posix(): path.lstat().st_mode & 0o777
+        for path in (*home.rglob("*"), outside / "kept")
+        if not path.is_symlink()
+    }
+    assert modes == {
+        "home/audit.jsonl": 0o600,
+        "home/payloads": 0o700,
+        "home/payloads/x.parquet": 0o600,
+        "home/tool": 0o700,
+        "home/new": 0o700,
+        "home/new/file.json": 0o600,
+        "home/other": 0o600,
+        "outside/kept": 0o664,
+    }
+
+
+@pytest.mark.parametrize("make", [a_link, a_pipe, a_folder])
+def test_a_lock_that_is_no_file_is_told_and_nobody_waits(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "file.lock")
+    with (
+        pytest.raises(ToolwearError, match=r"file\.lock can't be read"),
+        exclusive(tmp_path / "file.lock", "the test"),
+    ):
+        pass
+
+
+def test_the_end_of_a_long_log_is_read(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"a" * 1000 + b"the end")
+    assert read_end(tmp_path / "log", 7) == "the end"
+    a_pipe(tmp_path / "pipe")
+    with pytest.raises(ToolwearError, match="not a regular file"):
+        read_end(tmp_path / "pipe", 7)
