@@ -171,6 +171,8 @@ def _set_environment(home: Path, events: Path) -> None:
     os.environ[HOME_VARIABLE] = str(home)
     os.environ[EVENTS_FOLDER] = str(events)
     os.environ["PYTHONPATH"] = str(ROOT)
+    # Nor may a step import what lies in the folder where this was called, which may be the home.
+    os.environ["PYTHONSAFEPATH"] = "1"
     # Every step is a process that imports much; without bytecode it would parse all of it anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

@@ -340,3 +340,26 @@ def test_nothing_in_the_home_is_for_others_whatever_the_users_umask(
         if not path.is_symlink() and path.stat().st_mode & 0o077
     }
     assert others == {}
+
+
+def test_modules_in_the_home_are_not_imported_by_a_run_that_is_started_there(
+    real_data: Path, tmp_path: Path
+) -> None:
+    home, mark = tmp_path / "home", tmp_path / "mark"
+    home.mkdir()
+    for name in ("kfp", "pandas", "pyarrow", "duckdb", "components", "sitecustomize"):
+        (home / f"{name}.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
+    run = subprocess.Popen(
+        [Path(sys.executable).with_name("toolwear"), "run", "--data", real_data, "--home", "."],
+        cwd=home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        # Which the step's own process writes.
+        wait_for(lambda: list(home.glob("2*/events/ingest.json")) or run.poll() is not None, 180)
+        assert run.poll() is None
+    finally:
+        run.terminate()
+        run.wait(60)
+    assert not mark.exists()
