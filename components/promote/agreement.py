@@ -51,6 +51,16 @@ def disagreement(registry: Registry) -> str:
     return ""
 
 
+def use_and_faults(registry: Registry, digest: str) -> tuple[str, str]:
+    """Return what a package is for, "unknown" if it is faulty, and the sentence on what differs."""
+    differs = disagreement(registry)
+    try:
+        package = load_package(registry.home.packages / digest)
+    except ToolwearError as error:  # told beside what is served, which it does not change
+        return "unknown", differs or str(error)
+    return str(package.description["use"]), differs
+
+
 def only_the_pointer_differs(registry: Registry) -> bool:
     """Tell whether audit log and registry agree on another champion than servers are told of."""
     present, champion = served(registry.home, registry.name), registry.at(CHAMPION)

@@ -7,7 +7,6 @@ from typing import Any
 
 from components.core.errors import ToolwearError
 from components.core.home import Home
-from components.core.package import load_package
 from components.core.registry import CHAMPION, Registry, Version
 from components.promote import agreement, audit_log, rollouts
 from components.promote.held import AT_ONCE, no_champion
@@ -247,11 +246,7 @@ def champion_state(
         number, digest = champion.number, champion.package_digest
     else:
         number, digest = present.version, present.package_digest
-    differs, use = agreement.disagreement(registry), "unknown"
-    try:
-        use = load_package(at_home.packages / digest).description["use"]
-    except ToolwearError as error:  # told beside what is served, which it does not change
-        differs = differs or str(error)
+    use, differs = agreement.use_and_faults(registry, digest)
     moves = audit_log.moves_of(audit_log.entries(at_home.audit_log), name)
     last = {"when": "unknown", "why": "not on the audit log"}
     if moves and moves[-1]["to"] == number:
