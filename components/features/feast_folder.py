@@ -47,7 +47,7 @@ def open_folder(folder: Path) -> FeatureStore:
         ToolwearError: it is not of our definitions.
     """
     check_folder(folder)
-    return _opened(folder, Path(_own().name) / REGISTRY_FILE, redis())
+    return _opened(folder, _own() / REGISTRY_FILE, redis())
 
 
 def check_folder(folder: Path) -> None:
@@ -58,7 +58,7 @@ def check_folder(folder: Path) -> None:
     """
     for name in (ONLINE_FILE, LATEST_FILE):
         see_regular(folder / name)
-    found = foreign(folder, Path(_own().name))
+    found = foreign(folder, _own())
     if found:
         raise ToolwearError(
             f"The feature store {folder} has {found}, which toolwear did not write: it may be "
@@ -74,9 +74,15 @@ def apply_folder(folder: Path) -> FeatureStore:
     return _applied(folder, redis())
 
 
-@cache
-def _own() -> TemporaryDirectory[str]:
+def _own() -> Path:
     """Return a folder of our definitions, which is there as long as this process; takes 20 ms."""
+    if not (Path(_made().name) / REGISTRY_FILE).is_file():  # somebody has tidied up
+        _made.cache_clear()
+    return Path(_made().name)
+
+
+@cache
+def _made() -> TemporaryDirectory[str]:
     folder = TemporaryDirectory(prefix="toolwear-feast-")
     _applied(Path(folder.name), None)
     return folder

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
-from components.features import store
+from components.features import feast_folder, store
 from components.features.feast_folder import apply_folder, check_folder, open_folder
 from tests.feast_attacks import KINDS, plant
 
@@ -68,3 +70,16 @@ def test_the_same_runs_in_feast(folder: Path, tmp_path: Path, kind: str) -> None
         text=True,
     )
     assert mark.exists(), run.stdout + run.stderr
+
+
+def test_a_store_opens_again_after_the_temporary_files_were_tidied_up(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    feast_folder._made.cache_clear()
+    for _ in range(2):
+        assert open_folder(folder).list_feature_views()
+        (made,) = temporary.iterdir()
+        shutil.rmtree(made)
