@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +19,13 @@ _BESIDE = ROOT.parent / "shared" / "cnc-mill"
 _AUTOML_PYTHON = ROOT / ".venv-automl" / "bin" / "python"
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Set what every process under test inherits."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        # The key that seals, and what it has sealed: not those of whoever runs the tests.
+        state = tempfile.TemporaryDirectory(prefix="toolwear-state-")
+        os.environ["XDG_STATE_HOME"] = state.name
+        config.add_cleanup(state.cleanup)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -21,8 +21,9 @@ _LAST = 10
 
 
 def print_approvals(home: Path, console: Console) -> None:
-    """Print what waits, what was decided last, and whether the registry was changed by hand."""
+    """Print what waits, what was decided last, and whether registry or log were changed by hand."""
     print_disagreement(Home.at(home), console)
+    print_log_fault(Home.at(home), console)
     held = read_all(Home.at(home))
     if not held:
         console.print("nothing was ever held; `toolwear run --set approval=true` holds a winner")
@@ -63,6 +64,13 @@ def print_disagreement(home: Home, console: Console) -> None:
         fault = disagreement(Registry(home, uri, MODEL_NAME))
         if fault:
             console.print(Text.assemble(("registry:", "red"), f" {fault}"), soft_wrap=True)
+
+
+def print_log_fault(home: Home, console: Console) -> None:
+    """Print what is wrong with the audit log, if anything is, and what mends it."""
+    fault = audit_log.sentence(home, audit_log.read(home))
+    if fault:
+        console.print(Text.assemble(("audit log:", "red"), f" {fault}"), soft_wrap=True)
 
 
 def print_reconciled(home: Path, why: str, serve_registered: bool, console: Console) -> None:

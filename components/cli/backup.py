@@ -9,39 +9,41 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from components.cli import backup_file
+from components.cli.approvals import print_log_fault
 from components.cli.backup_contents import PARTS, SQLITE, copy_part, missing, parts
-from components.core import jsonfile
+from components.cli.backup_list import Audit, Manifest, listed
+from components.core import seal
 from components.core.digest import file_digest
 from components.core.errors import EXIT_FAILURE, ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.moved import follow
 from components.core.package import load_package
+from components.core.person import who
 from components.features.store import check_stores
-from components.promote import audit_log
+from components.promote import audit_log, marks, sealed_log
 
-FORMAT = 2
-MANIFEST = "backup.json"
 _LOCKS = ("register", "feast", "promote")
+# What lies beside a database that nobody closed, and would be taken for part of the restored one.
+_BESIDE = ("-journal", "-wal", "-shm")
 
 
 def backup(home: Home, file: Path, console: Console) -> None:
-    """Write a home to one file; servers and runs may go on meanwhile.
+    """Write a home to one file, sealed; servers and runs may go on meanwhile.
 
     Raises:
-        ToolwearError: there is nothing to back up, the file is there already, or a run keeps the
-            registry to itself for too long.
+        ToolwearError: there is nothing to back up, the file is there already, the audit log was
+            changed, or a run keeps the registry to itself for too long.
         SystemExit: the registry names files that are gone; all else is in the backup.
     """
     if not home.root.is_dir() or not any((home.root / part).exists() for part in PARTS):
@@ -53,28 +55,26 @@ def backup(home: Home, file: Path, console: Console) -> None:
         copy = Path(scratch) / "home"
         copy.mkdir()
         with _still(home), console.status("copying"):
+            # A copy of a log that was changed would take the place of one that was not.
+            audit_log.entries(home)
             moved = follow(home)
             for part in parts(home.root):
                 (copy / part).parent.mkdir(exist_ok=True)
-                copy_part(home.root / part, copy / part)
-        manifest = {**_manifest(home.root, copy), "missing": missing(home.root, copy)}
-        jsonfile.write(copy / MANIFEST, manifest)
+                copy_part(home.root, home.root / part, copy / part)
+        manifest = _listed(home, copy)
         packed = Path(scratch) / "packed"
-        with console.status("packing"), tarfile.open(packed, "w:gz") as archive:
-            # First, so that a reader knows what is to follow.
-            archive.add(copy / MANIFEST, MANIFEST)
-            for path in sorted(copy.iterdir()):
-                if path.name != MANIFEST:
-                    archive.add(path, path.name)
-        packed.chmod(0o600)
+        with console.status("packing"):
+            backup_file.pack(copy, manifest, packed)
         packed.replace(file)
     console.print(
-        f"{file} holds {len(manifest['files'])} files of {home.root}, "
-        f"{file.stat().st_size / 1e6:.1f} MB, sha256 {file_digest(file)[:12]}",
+        f"{file} holds {len(manifest.files)} files of {home.root}, "
+        f"{file.stat().st_size / 1e6:.1f} MB, sha256 {file_digest(file)[:12]}, sealed with key "
+        f"{seal.own().id}",
         soft_wrap=True,
     )
     if moved:
         console.print(moved, soft_wrap=True)
+    print_log_fault(home, console)
     outside = home.tracking_uri()
     if not outside.startswith("sqlite:"):
         console.print(f"not in it: the registry at {outside}, which has a database of its own")
@@ -82,18 +82,28 @@ def backup(home: Home, file: Path, console: Console) -> None:
         sys.exit(EXIT_FAILURE)
 
 
-def restore(home: Home, file: Path, console: Console, *, overwrite: bool) -> None:
-    """Bring a home back from a file, after every byte of it was checked.
+def restore(
+    home: Home,
+    file: Path,
+    console: Console,
+    *,
+    overwrite: bool,
+    unsealed: bool = False,
+    most: int | None = None,
+) -> None:
+    """Bring a home back from a file, after its seal and every byte of it were checked.
 
     Args:
         home: where it was, or another place.
         file: what `backup` wrote.
         console: for progress.
         overwrite: whether what is there may be put aside.
+        unsealed: whether it may be one that no key which is here has sealed.
+        most: bytes that it may unpack to; None: in proportion to the file's size.
 
     Raises:
-        ToolwearError: the file is not a whole backup, something is there already, or a trigger is
-            at work in it.
+        ToolwearError: the file is not a whole backup or not sealed, something is there already, or
+            a trigger is at work in it.
     """
     there = [part for part in PARTS if os.path.lexists(home.root / part)]
     if there and not overwrite:
@@ -103,29 +113,45 @@ def restore(home: Home, file: Path, console: Console, *, overwrite: bool) -> Non
     home.root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.root, prefix=".restore-") as scratch:
         staged = Path(scratch)
-        with console.status("unpacking and checking"):
-            manifest = _unpacked(file, staged)
+        with console.status("unpacking and checking"), backup_file.opened(file) as found:
+            manifest = found.manifest
+            fault = _check_seal(file, manifest, unsealed)
+            found.unpack(staged, most)
+        with console.status("checking what it holds"):
             _check(file, staged, manifest)
         what = "running the trigger of this home"
         with exclusive(home.lock("trigger"), what, seconds=1.0), _still(home):
             aside = home.root / f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-            for part in there:
-                aside.mkdir(exist_ok=True)
-                (home.root / part).rename(aside / part)
+            known = marks.at(home)
+            _put_aside(home, there, aside)
             for path in staged.iterdir():
                 # A run's folder that is there still has all that was copied of it, and more.
-                if path.name != MANIFEST and not (home.root / path.name).is_dir():
+                if not (home.root / path.name).is_dir():
                     path.rename(home.root / path.name)
+            why = f"The backup of {manifest.when.isoformat()} {fault}." if fault else ""
+            audit_log.restored(home, why, who(), known)
         moved = follow(home)
     console.print(
-        f"{home.root} is as it was at {manifest['when']}: {len(manifest['files'])} files checked",
+        f"{home.root} is as it was at {manifest.when.isoformat()}: {len(manifest.files)} files "
+        "checked",
         soft_wrap=True,
     )
     if there:
         console.print(f"what was there is in {aside}", soft_wrap=True)
     if moved:
         console.print(moved, soft_wrap=True)
+    print_log_fault(home, console)
     _told_missing(manifest, console)
+
+
+def show_key() -> None:
+    """Print the key that seals, made if there is none, and to whom it is of use."""
+    print(seal.own().text)
+    print(
+        "toolwear: keep this key elsewhere; it tells your backups and audit logs from others. On "
+        f"another machine, put it into {seal.KEY_VARIABLE} or into {seal.key_file()}.",
+        file=sys.stderr,
+    )
 
 
 @contextmanager
@@ -137,8 +163,8 @@ def _still(home: Home) -> Iterator[None]:
         yield
 
 
-def _told_missing(manifest: dict[str, Any], console: Console) -> bool:
-    lacking = manifest["missing"]
+def _told_missing(manifest: Manifest, console: Console) -> bool:
+    lacking = manifest.missing
     if lacking:
         console.print(
             Text.assemble(
@@ -149,68 +175,58 @@ def _told_missing(manifest: dict[str, Any], console: Console) -> bool:
     return bool(lacking)
 
 
-def _manifest(root: Path, copy: Path) -> dict[str, Any]:
-    files, links = _listing(copy)
-    return {
-        "format": FORMAT,
-        "home": str(root),
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "files": files,
-        "links": links,
-    }
+def _listed(home: Home, copy: Path) -> Manifest:
+    log = sealed_log.examine(Home(copy).records, seal.known())
+    return listed(
+        copy,
+        home=str(home.root),
+        when=datetime.now(UTC).replace(microsecond=0),
+        missing=missing(home.root, copy),
+        audit=Audit(count=log.count, head=log.head),
+    ).sealed(seal.own())
 
 
-def _listing(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the digest of each file and the target of each link, by path."""
-    files, links = {}, {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            links[name] = str(path.readlink())
-        elif path.is_file() and name != MANIFEST:
-            files[name] = file_digest(path)
-    return files, links
-
-
-def _unpacked(file: Path, folder: Path) -> dict[str, Any]:
-    try:
-        with tarfile.open(file, "r:gz") as archive:
-            # Refuses what would be written outside of the folder.
-            archive.extractall(folder, filter="data")
-        manifest: dict[str, Any] = jsonfile.read(folder / MANIFEST)
-    except FileNotFoundError:
+def _check_seal(file: Path, manifest: Manifest, unsealed: bool) -> str:
+    """Return why it is not known to be ours, empty if it is."""
+    fault = manifest.unsealed(seal.known())
+    if fault and not unsealed:
         raise ToolwearError(
-            f"{file} is not there, or is no backup; give what toolwear backup wrote."
-        ) from None
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise ToolwearError(f"{file} is no whole backup: {error}; use another one.") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ToolwearError(f"{file} is a backup of another format than {FORMAT}.")
-    return manifest
+            f"{file} {fault}, so that anyone may have made it: bring the key here (--key-file, "
+            f"{seal.KEY_VARIABLE}), or, if you know where it is from, restore it with --unsealed."
+        )
+    return fault
 
 
-def _check(file: Path, folder: Path, manifest: dict[str, Any]) -> None:
-    """Check every byte against the list, then what the parts say of themselves."""
-    files, links = _listing(folder)
-    if files != manifest["files"] or links != manifest["links"]:
-        differ = sorted(
-            name
-            for name in files.keys() | manifest["files"].keys()
-            if files.get(name) != manifest["files"].get(name)
-        )
-        raise ToolwearError(
-            f"{file} was changed: {', '.join(differ[:3] or ['a link'])} is not as listed; "
-            "use another backup."
-        )
-    for name in files:
+def _put_aside(home: Home, there: list[str], aside: Path) -> None:
+    beside = [f"{part}{end}" for part in PARTS for end in _BESIDE]
+    for part in [*there, *(name for name in beside if os.path.lexists(home.root / name))]:
+        aside.mkdir(exist_ok=True)
+        (home.root / part).rename(aside / part)
+
+
+def _check(file: Path, folder: Path, manifest: Manifest) -> None:
+    """Check what the parts say of themselves."""
+    for name in manifest.files:
         with (folder / name).open("rb") as stream:
             if stream.read(len(SQLITE)) != SQLITE:
                 continue
-        with closing(sqlite3.connect(folder / name)) as database:
-            (state,) = database.execute("PRAGMA integrity_check").fetchone()
+        try:
+            with closing(sqlite3.connect(folder / name)) as database:
+                (state,) = database.execute("PRAGMA integrity_check").fetchone()
+        except sqlite3.DatabaseError as error:
+            state = str(error)
         if state != "ok":
             raise ToolwearError(f"{name} in {file} is broken ({state}); use another backup.")
     for package in sorted((folder / "packages").glob("*/package.json")):
         load_package(package.parent)
-    audit_log.entries(folder / "audit.jsonl")
     check_stores(folder / "feast")
+    log = sealed_log.examine(Home(folder).records, seal.known())
+    if log.changed:
+        raise ToolwearError(
+            f"The audit log in {file} was changed: {log.changed}; use another backup."
+        )
+    if Audit(count=log.count, head=log.head) != manifest.audit:
+        raise ToolwearError(
+            f"The audit log in {file} has {log.count} entries, and its list says another one of "
+            f"{manifest.audit.count}; use another backup."
+        )

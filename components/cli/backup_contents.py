@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import shutil
 import sqlite3
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import unquote, urlsplit
 
 from components.cli.summary import FAILURE_FILE, LATEST, REPORT_FILE
+from components.core.errors import ToolwearError
 from components.core.files import open_regular
 from components.core.moved import PLACE_FILE
 from components.core.registry import PACKAGE
@@ -28,7 +30,7 @@ PARTS = (
     "mlflow",
     "feast",
     "packages",
-    "audit.jsonl",
+    "records.db",
     "serving",
     "approvals",
     "asked.parquet",
@@ -66,6 +68,14 @@ def parts(root: Path) -> list[str]:
     return [part for part in (*PARTS, *runs) if os.path.lexists(root / part)]
 
 
+def is_part(path: PurePath) -> bool:
+    """Tell whether a path below a home is one of what a backup holds, or a run's folder."""
+    first, *rest = path.parts or ("",)
+    if first in PARTS:
+        return True
+    return fnmatch.fnmatchcase(first, _RUNS) and (not rest or rest[0] in RUN_PARTS)
+
+
 def missing(root: Path, copy: Path) -> list[str]:
     """Return what the local registry names and its copy lacks.
 
@@ -92,20 +102,37 @@ def missing(root: Path, copy: Path) -> list[str]:
     return found
 
 
-def copy_part(source: Path, target: Path) -> None:
-    """Copy a file, a folder or a database of a home."""
+def copy_part(root: Path, source: Path, target: Path, through: tuple[Path, ...] = ()) -> None:
+    """Copy a file, a folder or a database of a home.
+
+    Args:
+        root: the home.
+        source: in it.
+        target: is not there yet.
+        through: the links that led to it.
+
+    Raises:
+        ToolwearError: a link leads out of the home or in circles, or something is no file at all.
+    """
     # A link to a neighbour is kept; Feast's samples lie with the artifacts of a run.
     if source.is_symlink() and len(source.readlink().parts) == 1:
         target.symlink_to(source.readlink())
     elif source.is_symlink():
-        copy_part(source.resolve(), target)
+        aim = source.resolve()
+        if not aim.is_relative_to(root) or source.is_relative_to(aim) or aim in through:
+            raise ToolwearError(
+                f"{source} is a link to {source.readlink()}, which is not in the home; remove it."
+            )
+        copy_part(root, aim, target, (*through, aim))
     elif source.is_dir():
         target.mkdir()
         for item in sorted(source.iterdir()):
             if not item.name.startswith(".") and not item.name.endswith(_LEFT_OUT):
-                copy_part(item, target / item.name)
-    elif source.exists():
+                copy_part(root, item, target / item.name, through)
+    elif source.is_file():
         _copy_file(source, target)
+    elif source.exists():
+        raise ToolwearError(f"{source} is neither a file nor a folder; remove it.")
 
 
 def _copy_file(source: Path, target: Path) -> None:

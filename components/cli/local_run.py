@@ -41,6 +41,7 @@ from components.decide.outcomes import Outcome
 from components.finish.step import VALIDATE
 from components.ingest.sources import source_digest
 from components.promote.agreement import changed_by_hand
+from components.promote.audit_log import begin
 
 AUTOML_PYTHON = "AUTOML_PYTHON"
 _LOCAL_AUTOML = ROOT / ".venv-automl" / "bin" / "python"
@@ -76,6 +77,7 @@ def run_locally(
     moved = follow(Home(home))
     if moved:
         console.print(moved, soft_wrap=True)
+    begin(Home(home))
     _check_registry(Home(home), parameters.model_name)
     data = str(Path(parameters.data).resolve()) if parameters.data else ""
     dataset = contract.resolve(parameters.dataset, Path(data) if data else None)

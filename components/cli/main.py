@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from components.cli.audit import app as audit_app
 from components.cli.containers import Runner
 from components.cli.kfp_commands import app as kfp_app
 from components.cli.options import (
@@ -30,6 +31,7 @@ from components.cli.options import (
     VersionOption,
     WhyOption,
     console,
+    existing,
     overrides_of,
     parameters_of,
 )
@@ -49,6 +51,7 @@ app = typer.Typer(
     "`toolwear data` looks at recordings without training on them.",
 )
 app.add_typer(kfp_app, name="kfp")
+app.add_typer(audit_app, name="audit")
 
 
 def _print_version(wanted: bool) -> None:
@@ -470,16 +473,26 @@ def cancel(
 
 @app.command()
 def backup(
-    file: Annotated[Path, typer.Argument(help="The file to write, such as home.tar.gz.")],
-    home: ExistingHomeOption = DEFAULT_HOME,
+    file: Annotated[
+        Path | None, typer.Argument(help="The file to write, such as home.tar.gz.")
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    key: Annotated[
+        bool, typer.Option("--key", help="Print the key that seals, to be kept elsewhere, instead.")
+    ] = False,
 ) -> None:
-    """Back up registry, features, packages, audit log and queues to one file, online.
+    """Back up registry, features, packages, audit log and queues to one sealed file, online.
 
     Example: `toolwear backup home.tar.gz`
     """
-    from components.cli.backup import backup as work
+    from components.cli import backup as commands
 
-    work(Home.at(home), file, console)
+    if key:
+        commands.show_key()
+    elif file is None:
+        raise ToolwearError("Name the file to write, such as home.tar.gz, or ask for --key.")
+    else:
+        commands.backup(Home.at(existing(home)), file, console)
 
 
 @app.command()
@@ -489,14 +502,34 @@ def restore(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Move existing content aside instead of refusing.")
     ] = False,
+    unsealed: Annotated[
+        bool,
+        typer.Option("--unsealed", help="Restore what no key that is here has sealed, too."),
+    ] = False,
+    key_file: Annotated[
+        Path | None,
+        typer.Option("--key-file", help="A file with the key of `toolwear backup --key`."),
+    ] = None,
+    most_mb: Annotated[
+        int | None,
+        typer.Option(
+            "--most-mb",
+            min=1,
+            help="What it may unpack to, in MB; by default 20 times the file's size and 67 MB.",
+        ),
+    ] = None,
 ) -> None:
-    """Restore a home from a backup, after every byte of it was checked.
+    """Restore a home from a backup, after its seal and every byte of it were checked.
 
     Example: `toolwear restore home.tar.gz`
     """
     from components.cli.backup import restore as work
+    from components.core import seal
 
-    work(Home.at(home), file, console, overwrite=overwrite)
+    if key_file is not None:
+        seal.read_file(key_file)
+    most = None if most_mb is None else most_mb * 1_000_000
+    work(Home.at(home), file, console, overwrite=overwrite, unsealed=unsealed, most=most)
 
 
 @app.command("config")

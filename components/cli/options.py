@@ -60,7 +60,8 @@ HomeOption = Annotated[
 DEFAULT_HOME = Path("runs")
 
 
-def _existing(home: Path) -> Path:
+def existing(home: Path) -> Path:
+    """Return a home that is there."""
     if not home.is_dir():
         raise ToolwearError(f"There is no folder {home}; give a home with --home.")
     return home
@@ -71,7 +72,7 @@ ExistingHomeOption = Annotated[
     typer.Option(
         "--home",
         envvar="TOOLWEAR_HOME",
-        callback=_existing,
+        callback=existing,
         help="Folder of runs, registry, feature store and model packages.",
     ),
 ]

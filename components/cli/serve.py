@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from components.cli.approvals import print_disagreement
+from components.cli.approvals import print_disagreement, print_log_fault
 from components.cli.candidate_servers import CandidateServers
 from components.cli.server_process import HOST, Server, end, watch
 from components.core import schema
@@ -75,6 +75,7 @@ def serve(
             if not stopping:
                 _tell(servers, home, champion.name, console)
                 print_disagreement(Home.at(home), console)
+                print_log_fault(Home.at(home), console)
             while not stopping:
                 time.sleep(_POLL_SECONDS)
                 for server in servers:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components.cli.approvals import print_log_fault
 from components.cli.summary import number
 from components.cli.watching import print_watching
 from components.core import jsonfile, run_folder, schema, words
@@ -50,6 +51,7 @@ def print_status(home: Path, monitor_url: str, alertmanager_url: str, console: C
                 f"held for approval: version {item.version} since {item.since}: "
                 "`toolwear approvals`",
             )
+    print_log_fault(at_home, console)
     _print_rollout(at_home, console)
     print_watching(at_home, monitor_url, alertmanager_url, console)
     table = Table(title="Last runs")

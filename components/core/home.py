@@ -27,9 +27,9 @@ class Home:
         return self.root / "packages"
 
     @property
-    def audit_log(self) -> Path:
-        """Every move of the champion, one JSON object a line, only ever appended to."""
-        return self.root / "audit.jsonl"
+    def records(self) -> Path:
+        """The database of the audit log: every move of the champion, only ever appended to."""
+        return self.root / "records.db"
 
     @property
     def database(self) -> Path:

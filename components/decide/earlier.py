@@ -27,9 +27,7 @@ def earlier_champions(
         champion: the present one.
         columns: features that they must have in common with the challenger.
     """
-    made = audit_log.champions(
-        audit_log.moves_of(audit_log.entries(registry.home.audit_log), registry.name)
-    )
+    made = audit_log.champions(audit_log.moves_of(audit_log.entries(registry.home), registry.name))
     found: dict[str, Champion] = {}
     missing = []
     for number in dict.fromkeys(entry["to"] for entry in made if entry["to"] is not None):

@@ -33,7 +33,7 @@ def decline(
     reasons = [checked["reason"]] if not checked["passed"] else decided["reasons"]
     with exclusive(home.lock("promote"), "writing the audit log"):
         entry = audit_log.append(
-            home.audit_log,
+            home,
             who=who(),
             why=f"{outcome}: {reasons[0]}",
             cause=cause,
@@ -50,5 +50,5 @@ def decline(
 
 
 def _champion(home: Home, model: str) -> str | None:
-    moves = audit_log.moves_of(audit_log.entries(home.audit_log), model)
+    moves = audit_log.moves_of(audit_log.entries(home), model)
     return moves[-1]["to"] if moves else None

@@ -194,7 +194,7 @@ def _keep(
     report(str(result["reason"]))
     with locked(home):
         audit_log.append(
-            home.audit_log,
+            home,
             who=who(),
             why=result["reason"],
             cause=said.cause,

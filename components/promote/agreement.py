@@ -73,7 +73,7 @@ def only_the_pointer_differs(registry: Registry) -> bool:
 def changed_by_hand(registry: Registry) -> str:
     """Return the sentence of `disagreement` unless a move of ours that was cut off explains it."""
     present = served(registry.home, registry.name)
-    log = audit_log.moves_of(audit_log.entries(registry.home.audit_log), registry.name)
+    log = audit_log.moves_of(audit_log.entries(registry.home), registry.name)
     if present is None or not log or cut_off(log, present):
         return ""
     return disagreement(registry)

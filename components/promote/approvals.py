@@ -277,7 +277,7 @@ def _the(home: Home, name: str, key: str) -> Held:
 
 
 def _logged(registry: Registry, item: Held, action: str) -> dict[str, Any] | None:
-    for entry in audit_log.entries(registry.home.audit_log):
+    for entry in audit_log.entries(registry.home):
         if (entry["action"], entry.get("approval")) == (action, item.id):
             return entry
     return None
@@ -287,7 +287,7 @@ def _open(registry: Registry, version: Version, judged_against: str) -> dict[str
     """Return the entry by which this version is held already, if nobody has decided since."""
     log = [
         entry
-        for entry in audit_log.entries(registry.home.audit_log)
+        for entry in audit_log.entries(registry.home)
         if entry["model"] == registry.name
         and entry["to"] == version.number
         and entry.get("approval")

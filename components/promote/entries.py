@@ -26,7 +26,7 @@ def note(
     """
     with locked(home):
         return audit_log.append(
-            home.audit_log,
+            home,
             who=by or who(),
             why=why,
             cause=cause,

@@ -135,7 +135,7 @@ def write_entry(
 ) -> dict[str, Any]:
     """Put a move or an outcome on the audit log; needs the lock. `more` may name another `who`."""
     return audit_log.append(
-        registry.home.audit_log,
+        registry.home,
         **(
             {
                 "who": who(),
@@ -161,4 +161,4 @@ def before(registry: Registry) -> Version | None:
 
 def log_of(registry: Registry) -> list[dict[str, Any]]:
     """Return the entries that moved the champion of this model."""
-    return audit_log.moves_of(audit_log.entries(registry.home.audit_log), registry.name)
+    return audit_log.moves_of(audit_log.entries(registry.home), registry.name)

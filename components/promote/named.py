@@ -103,7 +103,7 @@ def logged(home: Home, model: str, track: str = CHAMPION) -> Named:
     Raises:
         ToolwearError: it was changed.
     """
-    log = audit_log.entries(home.audit_log)
+    log = audit_log.entries(home)
     if track == CANDIDATE:
         found = [
             entry

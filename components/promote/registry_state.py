@@ -138,7 +138,7 @@ def _withdrawn(
     if champion is None:
         return None
     found = None
-    for entry in audit_log.entries(registry.home.audit_log):
+    for entry in audit_log.entries(registry.home):
         if entry["model"] != registry.name:
             continue
         dropped = entry["action"].endswith(audit_log.ROLLED_BACK)
@@ -247,7 +247,8 @@ def champion_state(
     else:
         number, digest = present.version, present.package_digest
     use, differs = agreement.use_and_faults(registry, digest)
-    moves = audit_log.moves_of(audit_log.entries(at_home.audit_log), name)
+    # A log that was changed is told of beside this; what is served does not depend on it.
+    moves = audit_log.moves_of(audit_log.read(at_home).entries, name)
     last = {"when": "unknown", "why": "not on the audit log"}
     if moves and moves[-1]["to"] == number:
         last = moves[-1]

@@ -150,7 +150,7 @@ def advance(home: Home, rollout: Rollout, found: Mapping[str, Any]) -> bool:
         weights = state.weights(now.mode, now.thresholds["stages"][stage])
         if not _logged(home, now, audit_log.STAGE, stage=stage):
             audit_log.append(
-                home.audit_log,
+                home,
                 **_entry(now, audit_log.STAGE, f"stage {now.stage} passed"),
                 stage=stage,
                 weights=weights,
@@ -245,7 +245,7 @@ def unsettled(home: Home) -> bool:
 
 def _cut_off_move(home: Home) -> str | None:
     """Return the model whose last move the servers were not told of."""
-    moves = [e for e in audit_log.entries(home.audit_log) if e["action"] in audit_log.MOVES]
+    moves = [e for e in audit_log.entries(home) if e["action"] in audit_log.MOVES]
     try:
         pointed = pointer.read(home.root)
     except ToolwearError:
@@ -289,9 +289,7 @@ def _drop(
 ) -> dict[str, Any]:
     entry = _logged(registry.home, now, action)
     if entry is None:
-        entry = audit_log.append(
-            registry.home.audit_log, **(_entry(now, action, reason, back=True) | more)
-        )
+        entry = audit_log.append(registry.home, **(_entry(now, action, reason, back=True) | more))
     forget_candidate(registry)
     return entry
 
@@ -312,7 +310,7 @@ def _begun(registry: Registry, version: Version, mode: Mode) -> dict[str, Any] |
     """Return the entry of a start of this rollout that was cut off; end that of any other."""
     log = [
         entry
-        for entry in audit_log.entries(registry.home.audit_log)
+        for entry in audit_log.entries(registry.home)
         if entry["model"] == registry.name and entry.get("rollout")
     ]
     last = state.read(registry.home.root)
@@ -326,7 +324,7 @@ def _begun(registry: Registry, version: Version, mode: Mode) -> dict[str, Any] |
         return entry
     told = entry["action"].removesuffix(audit_log.START) + audit_log.ROLLED_BACK
     audit_log.append(
-        registry.home.audit_log,
+        registry.home,
         **{key: entry[key] for key in ("model", "cause", "package", "rollout")},
         **{"from": entry["to"], "to": entry["from"]},
         action=told,
@@ -353,7 +351,7 @@ def _entry(now: Rollout, action: str, why: str, *, back: bool = False) -> dict[s
 
 def _logged(home: Home, now: Rollout, action: str, **fields: Any) -> dict[str, Any] | None:
     wanted = {"rollout": now.id, "action": now.mode + action, **fields}
-    for entry in audit_log.entries(home.audit_log):
+    for entry in audit_log.entries(home):
         if all(entry.get(key) == value for key, value in wanted.items()):
             return entry
     return None

@@ -63,9 +63,9 @@ def _see_that_a_model_serves(settings: Settings) -> None:
     """Tell if the run was declined, which is no failure of it, but leaves a new cluster empty."""
     kubectl = settings.programs.kubectl
     where = ("--namespace", secrets.NAMESPACE)
-    log = f"{HOME_PATH}/audit.jsonl"
-    last = kubectl(*where, "exec", "deploy/trigger", "--", "tail", "-n", "1", log, quiet=True)
-    entry = json.loads(last)
+    export = ("python", "-m", "components.cli", "audit", "export")
+    log = kubectl(*where, "exec", "deploy/trigger", "--", *export, quiet=True)
+    entry = json.loads(log.splitlines()[-1])
     if entry["action"] != audit_log.DECLINE:
         return
     print(f"  declined: {entry['why']}", flush=True)

@@ -172,6 +172,15 @@ def artifact(home: Home, run: Run, step: str, name: str) -> Path | None:
     return None
 
 
+def audit_log_of(home: Home) -> tuple[list[dict[str, Any]], str]:
+    """Return the entries that can be read, and in a sentence what is wrong with the log."""
+    try:
+        log = audit_log.read(home)
+    except ToolwearError as error:
+        return [], str(error)
+    return log.entries, audit_log.sentence(home, log)
+
+
 def rollback_target(home: Home, model: str) -> str:
     """Return what a rollback would go back from or to, in words; empty if there is nothing.
 
@@ -183,7 +192,7 @@ def rollback_target(home: Home, model: str) -> str:
         now = rollout.read(home.root)
         if now is not None and now.running:
             return f"the rollout of version {now.version} ends and version {now.champion} stays"
-        moves = audit_log.moves_of(audit_log.entries(home.audit_log), model)
+        moves = audit_log.moves_of(audit_log.entries(home), model)
     except ToolwearError:  # Monitoring shows what is wrong with the log
         return ""
     known = [entry["to"] for entry in audit_log.champions(moves) if entry["to"] is not None]

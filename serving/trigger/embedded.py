@@ -159,7 +159,7 @@ class Embedded:
     def _killed(self, run: Run, reason: str) -> Look:
         """Tell of a killed run; one whose decision is on the audit log has done its work."""
         try:
-            log = audit_log.entries(self._home.audit_log)
+            log = audit_log.entries(self._home)
         except ToolwearError as error:
             return Look(State.FAILED, f"it was killed, and {error}")
         for entry in log:

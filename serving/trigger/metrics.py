@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prometheus_client import Counter, Gauge
-from prometheus_client.core import CounterMetricFamily, SummaryMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.registry import REGISTRY, Collector
 
 from components.core.causes import Cause
@@ -60,11 +60,19 @@ class Runs(Collector):
                 n, total = known.get((cause.value, state.value), (0, 0.0))
                 seconds.add_metric([cause.value, state.value], n, total)
         yield from (ended, seconds)
+        changed = GaugeMetricFamily(
+            "toolwear_audit_log_changed", "Whether the audit log is other than it was written."
+        )
         try:
-            yield _decided(audit_log.entries(self._home.audit_log))
+            decided = _decided(audit_log.entries(self._home))
         except ToolwearError as error:
             # A log that was changed must not take the other metrics away.
             _log.error("decisions cannot be counted: %s", error)
+            changed.add_metric([], isinstance(error, audit_log.LogChangedError))
+        else:
+            changed.add_metric([], 0)
+            yield decided
+        yield changed
 
 
 def _decided(log: list[dict[str, Any]]) -> CounterMetricFamily:

@@ -95,6 +95,7 @@ def serve(options: Options) -> None:
         moved = follow(options.home)
         if moved:
             _log.info(moved)
+        _begin_log(options.home)
         token = operator_token(options.home)
         store = Store(options.home.trigger)
         metrics.prepare(store, options.home)
@@ -117,6 +118,13 @@ def serve(options: Options) -> None:
         store.close()
         if dispatcher.failed:
             sys.exit(EXIT_FAILURE)
+
+
+def _begin_log(home: Home) -> None:
+    try:
+        audit_log.begin(home)
+    except ToolwearError as error:  # what acts on the log says it again
+        _log.error("%s", error)
 
 
 def _checked(options: Options) -> dict[str, Any]:
@@ -177,7 +185,7 @@ def _dispatcher(options: Options, settings: dict[str, Any], store: Store) -> Dis
 
 def _was_refused(home: Home, cause: str) -> bool:
     try:
-        return audit_log.was_refused(audit_log.entries(home.audit_log), cause)
+        return audit_log.was_refused(audit_log.entries(home), cause)
     except ToolwearError as error:  # a log that was changed must not keep runs from going on
         _log.error("whether a run was refused is not known: %s", error)
         return False

@@ -34,6 +34,7 @@ class Copies:
             "PATH": f"{python}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "BACKUPS": str(self.folder),
+            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
             "KEEP": str(self.keep),
             **self.environment,
             **(given or {}),

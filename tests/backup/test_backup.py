@@ -26,6 +26,7 @@ from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.moved import follow
 from components.core.registry import CHAMPION, COMPLETE, PACKAGE, USE, Registry
+from components.promote import audit_log
 from components.promote.registry_state import MODEL_NAME, champion_state, promote_version
 from serving.common import champion as pointer
 from serving.trigger.embedded import Embedded
@@ -130,7 +131,7 @@ def known(home: Path) -> dict[str, Any]:
         "artifacts": artifacts,
         "views": views,
         "online": online(home),
-        "log": (home / "audit.jsonl").read_text(),
+        "log": audit_log.entries(Home(home)),
     }
 
 
@@ -186,7 +187,7 @@ def test_what_was_destroyed_comes_back_as_it_was(home: Path, tmp_path: Path) -> 
     assert "is as it was at" in toolwear("restore", archive, "--home", home)
     assert known(home) == before
     kept = {name: digest for name, digest in listed.items() if not name.endswith(".log")}
-    assert {"audit.jsonl", "serving/champion.json"} <= kept.keys()
+    assert {"place.json", "serving/champion.json"} <= kept.keys()
     assert files(home) == kept
     # Written meanwhile: all up to one moment, nothing in part.
     with closing(sqlite3.connect(home / "mlflow.db")) as database:
@@ -208,17 +209,17 @@ def test_nothing_is_overwritten_unless_asked_and_then_it_is_put_aside(
     toolwear("backup", archive, "--home", home)
     assert "is there already" in toolwear("backup", archive, "--home", home, code=2)
     assert "--overwrite" in toolwear("restore", archive, "--home", home, code=2)
-    log = (home / "audit.jsonl").read_text()
-    (home / "audit.jsonl").write_text("{}\n")
+    log = audit_log.entries(Home(home))
+    (home / "records.db").write_text("{}\n")
     # Not under a trigger that is at work.
     with exclusive(Home(home).lock("trigger"), "the test"):
         told = toolwear("restore", archive, "--home", home, "--overwrite", code=2)
     assert "Another process is running the trigger of this home" in told
-    assert (home / "audit.jsonl").read_text() == "{}\n"
+    assert (home / "records.db").read_text() == "{}\n"
     toolwear("restore", archive, "--home", home, "--overwrite")
-    assert (home / "audit.jsonl").read_text() == log
+    assert audit_log.entries(Home(home)) == log
     (aside,) = home.glob("replaced-*")
-    assert (aside / "audit.jsonl").read_text() == "{}\n"
+    assert (aside / "records.db").read_text() == "{}\n"
 
 
 def of_the_registry(home: Path) -> list[str]:
@@ -302,11 +303,11 @@ def test_a_backup_that_was_cut_off_or_changed_is_refused(home: Path, tmp_path: P
     cut = tmp_path / "cut.tar.gz"
     cut.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
     changed, hostile = tmp_path / "changed.tar.gz", tmp_path / "hostile.tar.gz"
-    rewrite(archive, changed, {"audit.jsonl": b'{"chain": "made up"}\n'})
+    rewrite(archive, changed, {"place.json": b'{"home": "made up"}\n'})
     rewrite(archive, hostile, {"../outside": b"!"})
     for bad, sentence in (
         (cut, "is no whole backup"),
-        (changed, "audit.jsonl is not as listed"),
+        (changed, "place.json is not as listed"),
         (hostile, "is no whole backup"),
         (tmp_path / "nowhere", "is not there"),
     ):

@@ -106,16 +106,16 @@ def test_the_newest_copies_stay_and_one_that_was_changed_is_refused(
 ) -> None:
     home = Home(tmp_path / "home")
     package = make_package(home.packages, 0)
-    audit_log.append(home.audit_log, action="promote", model="toolwear", to="1", who="me")
+    audit_log.append(home, action="promote", model="toolwear", to="1", who="me")
     given = {"TOOLWEAR_HOME": str(home.root)}
     copies.keep = 2
     stamps = [copies.backup("home", given) for _ in range(3)]
     assert copies.stamps("home") == stamps[1:]
 
-    log = home.audit_log.read_text()
+    log = audit_log.entries(home)
     shutil.rmtree(home.root)
     copies.run("home", "restore", given=given)
-    assert home.audit_log.read_text() == log
+    assert audit_log.entries(home) == log
     assert (home.packages / package.digest / "model.onnx").is_file()
 
     newest = copies.folder / "home" / stamps[2] / "home.tar.gz"

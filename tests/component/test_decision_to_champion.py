@@ -7,6 +7,7 @@ import pytest
 from kfp import dsl, local
 
 from components.core import jsonfile
+from components.core.home import Home
 from components.decide.component import decide
 from components.decline.component import decline
 from components.promote import audit_log
@@ -77,7 +78,7 @@ def test_from_decision_to_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert state is not None
     assert (state["name"], state["version"]) == ("toolwear", "1")
     assert state["why"].startswith("promote_first: ")
-    (entry,) = audit_log.entries(home / "audit.jsonl")
+    (entry,) = audit_log.entries(Home(home))
     assert entry["cause"] == "test"
     (check,) = root.rglob("check.json")
     assert jsonfile.read(check)["passed"] is True

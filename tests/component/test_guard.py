@@ -431,14 +431,14 @@ def relabelled(telemetry: Path, features: Path, tmp_path: Path) -> tuple[Path, P
 def test_a_champion_s_own_data_passes_and_is_kept(
     home: Path, telemetry: Path, features: Path, tmp_path: Path
 ) -> None:
-    before = len(audit_log.entries(home / "audit.jsonl"))
+    before = len(audit_log.entries(Home(home)))
     assert run_guard(telemetry, features, home, tmp_path / "out") == 0
     result = jsonfile.read(tmp_path / "out" / "guard.json")
     assert result["decision"] == "passed"
     assert result["provenance"] == "Held against the 18 runs of champion version 1."
     digest = result["data_digest"]
     assert len(jsonfile.read(home / "provenance" / f"{digest}.json")["runs"]) == 18
-    assert len(audit_log.entries(home / "audit.jsonl")) == before
+    assert len(audit_log.entries(Home(home))) == before
 
 
 def test_flipped_runs_are_refused_with_evidence_and_an_entry(
@@ -449,7 +449,7 @@ def test_flipped_runs_are_refused_with_evidence_and_an_entry(
         run_guard(*relabelled, home, tmp_path / "out")
     assert "--set accept_runs=06,07" in str(told.value)
     assert not (home / "provenance" / f"{'f' * 64}.json").exists()
-    entry = audit_log.entries(home / "audit.jsonl")[-1]
+    entry = audit_log.entries(Home(home))[-1]
     assert (entry["action"], entry["cause"]) == (audit_log.DECLINE, "new_data: a test")
     assert entry["why"].startswith("refuse_poisoned: Run 06 is labelled unworn")
     assert champion_state(home) == champion
@@ -463,7 +463,7 @@ def test_accepted_labels_pass_and_leave_an_entry(
     home: Path, relabelled: tuple[Path, Path], tmp_path: Path
 ) -> None:
     assert run_guard(*relabelled, home, tmp_path / "out", accept_runs="06, 07") == 2
-    entry = audit_log.entries(home / "audit.jsonl")[-1]
+    entry = audit_log.entries(Home(home))[-1]
     assert entry["action"] == audit_log.ACCEPT
     assert "accept_runs=06, 07: Run 06 is labelled unworn" in entry["why"]
     assert "accepted by a person" in (tmp_path / "out" / "guard.html").read_text()
@@ -494,7 +494,7 @@ def test_new_runs_teach_once_a_person_has_vouched(
 
     done = vouch("17", "measured the flank")
     assert done.returncode == 0, done.stderr
-    entry = audit_log.entries(home / "audit.jsonl")[-1]
+    entry = audit_log.entries(Home(home))[-1]
     assert (entry["action"], entry["why"]) == ("vouch", "measured the flank: runs 17 (unworn)")
     refused = vouch("19", "never seen")
     assert (refused.returncode, "Run 19 is not in" in refused.stderr) == (2, True)

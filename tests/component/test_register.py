@@ -421,7 +421,7 @@ def test_the_way_of_champions(first: RunArtifacts, home: Home, tmp_path: Path) -
     assert of(home).at(PREVIOUS) is None
     with pytest.raises(ToolwearError, match="no champion of toolwear before this one"):
         roll_back(home.root, "again")
-    log = audit_log.entries(home.audit_log)
+    log = audit_log.entries(home)
     assert [(entry["action"], entry["from"], entry["to"]) for entry in log] == [
         ("promote", None, "1"),
         ("promote", "1", "3"),
@@ -638,12 +638,12 @@ def test_promote_looks_once_more(first: RunArtifacts, tmp_path: Path, home: Home
     attempt("was changed after it was registered", tmp_path / "unused.json")
     model.write_bytes(whole)
     assert of(home).at(CHAMPION) is None
-    assert not home.audit_log.exists()
+    assert not home.records.exists()
     done = promote(decision, registration, check, "test", home, "", tmp_path / "promotion")
     assert done == "promoted"
     done = promote(decision, registration, check, "test", home, "", tmp_path / "second")
     assert done == "already_champion"
-    assert len(audit_log.entries(home.audit_log)) == 1
+    assert len(audit_log.entries(home)) == 1
 
 
 def test_a_promotion_that_was_cut_off_is_found_and_logged(
@@ -664,12 +664,12 @@ def test_a_promotion_that_was_cut_off_is_found_and_logged(
         with pytest.raises(Killed):
             enthrone(newer, home, data="d5")
     # On the log, but not done; whoever asks is told the truth.
-    assert [entry["to"] for entry in audit_log.entries(home.audit_log)] == ["1", "2"]
+    assert [entry["to"] for entry in audit_log.entries(home)] == ["1", "2"]
     state = champion_state(home.root)
     assert state is not None
     assert (state["version"], state["why"]) == ("1", "not on the audit log")
     assert enthrone(newer, home, data="d5")[2] == "promoted"
-    log = audit_log.entries(home.audit_log)
+    log = audit_log.entries(home)
     assert [(entry["action"], entry["from"], entry["to"]) for entry in log] == [
         ("promote", None, "1"),
         ("promote", "1", "2"),

@@ -96,9 +96,7 @@ def champion(home: Home) -> str:
 
 
 def log(home: Home) -> list[tuple[str, str | None, str | None]]:
-    return [
-        (entry["action"], entry["from"], entry["to"]) for entry in audit_log.entries(home.audit_log)
-    ]
+    return [(entry["action"], entry["from"], entry["to"]) for entry in audit_log.entries(home)]
 
 
 def running(home: Home) -> Rollout:
@@ -156,7 +154,7 @@ def test_a_held_version_waits_and_is_released_as_its_run_asked(home: Home) -> No
     assert waiting(home) == []
     (item,) = read_all(home)
     assert (item.status, item.said) == ("allowed", "looked at every error")
-    said = [entry for entry in audit_log.entries(home.audit_log) if entry["action"] == "allow"]
+    said = [entry for entry in audit_log.entries(home) if entry["action"] == "allow"]
     assert [(entry["who"], entry["why"]) for entry in said] == [("erika", "looked at every error")]
     with pytest.raises(ToolwearError, match="'2' of toolwear was allowed before"):
         approvals.allow(home, "2", "once more")
@@ -246,7 +244,7 @@ def test_a_canary_grows_and_becomes_champion(home: Home) -> None:
         ("canary_stage", "1", "2"),
         ("promote", "1", "2"),
     ]
-    tail = audit_log.entries(home.audit_log)[1:]
+    tail = audit_log.entries(home)[1:]
     assert {entry["rollout"] for entry in tail} == {first.id}
     assert {entry["cause"] for entry in tail} == {CAUSE}
 
@@ -364,10 +362,11 @@ class Death:
     def around(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def dying(*args: Any, **more: Any) -> Any:
             self.writes += 1
-            if self.writes == self.at and not self.late:
+            own = self.writes  # what it does may write, too
+            if own == self.at and not self.late:
                 raise Killed
             done = real(*args, **more)
-            if self.writes == self.at and self.late:
+            if own == self.at and self.late:
                 raise Killed
             return done
 
@@ -581,7 +580,7 @@ def test_a_person_decides_on_the_command_line(
     assert says("allow", "2", "--why", "fine").startswith("toolwear: '2' of toolwear was allowed")
     assert {"noisy", "fine"} <= set(says("approvals").split())
     assert says("rollback", "--why", "no", "--as", "Ada") == "champion: version 2 -> version 1\n"
-    who = audit_log.entries(home.audit_log)[-1]["who"]
+    who = audit_log.entries(home)[-1]["who"]
     assert re.fullmatch(r"Ada \(\S+@\S+\)", who)
     monkeypatch.setenv(NAME_VARIABLE, "")
     assert "one line of at most 64" in says("rollback", "--why", "no", "--as", "x" * 65)

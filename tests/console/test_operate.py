@@ -104,7 +104,7 @@ def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, sta
     assert (found["explain_rows"], found["seed"]) == (2, 7)
     assert found["search_seconds"] == shown["search_seconds"]
     new = str(max(int(v.version) for v in versions.client.search_model_versions()))
-    assert new != before, audit_log.entries(Home.at(stack.home).audit_log)[-1]
+    assert new != before, audit_log.entries(Home.at(stack.home))[-1]
 
     approvals.hold(versions, versions.version(new), champion(stack), Mode.DIRECT, "it won", "test")
     held_against = champion(stack)
@@ -124,7 +124,7 @@ def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, sta
         f"rollback, from {new} to {held_against}", timeout=90_000
     )
     assert champion(stack) == held_against
-    last = audit_log.entries(Home.at(stack.home).audit_log)[-1]
+    last = audit_log.entries(Home.at(stack.home))[-1]
     assert (last["action"], last["why"]) == ("rollback", "it was noisy")
     assert last["who"] == f"{NAME} (operator, over HTTP)"
 

@@ -153,7 +153,7 @@ def test_rolling_back_is_offered_only_where_there_is_something_behind(tmp_path: 
         ("rollback", "3", "1"),
     ):
         fields = {"action": action, "model": "toolwear", "from": start, "to": end}
-        audit_log.append(home.audit_log, **fields)
+        audit_log.append(home, **fields)
         found = evidence.rollback_target(home, "toolwear")
         assert found == ("version 1 answers again instead of version 3" if end == "3" else "")
     assert evidence.rollback_target(home, "another") == ""

@@ -77,7 +77,7 @@ def request_for(package: Package, telemetry: Path, weights: str = "100") -> Requ
 
 
 def log_of(home: Path) -> list[tuple[str, str]]:
-    return [(x["action"], x["package"]) for x in audit_log.entries(home / "home" / "audit.jsonl")]
+    return [(x["action"], x["package"]) for x in audit_log.entries(Home(home / "home"))]
 
 
 def settled(folder: Path) -> bool:

@@ -73,7 +73,7 @@ class Site:
         return {digest_of(cast(Object, services[colour])): first[colour] for colour in first}
 
     def log(self) -> list[tuple[str, str | None, str | None]]:
-        entries = audit_log.entries(self.home.audit_log)
+        entries = audit_log.entries(self.home)
         return [(entry["action"], entry["from"], entry["to"]) for entry in entries]
 
     def hold(self, number: str, weights: str = "100") -> Held:
@@ -164,7 +164,7 @@ def test_a_held_version_is_served_then_becomes_champion_and_is_gone_back_from(
 
     applied, rolled = len(site.api.applied), list(site.api.rolled)
     assert site.roll_back() | {"when": "", "chain": ""} == {
-        **audit_log.entries(site.home.audit_log)[-1],
+        **audit_log.entries(site.home)[-1],
         "when": "",
         "chain": "",
     }
@@ -396,7 +396,7 @@ async def test_a_move_that_fails_after_its_answer_is_on_both_logs(
     assert last is not None
     assert (last["state"], said in last["said"]) == ("failed", True)
     assert f"allow failed: {fault}" in caplog.text
-    entry = audit_log.entries(site.home.audit_log)[-1]
+    entry = audit_log.entries(site.home)[-1]
     assert (entry["action"], entry["who"]) == ("move_failed", "operator, over HTTP")
     assert entry["why"].startswith(f"allow ({WHY}): {said}")
     assert "secret" not in entry["why"]

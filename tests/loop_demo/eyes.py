@@ -95,7 +95,7 @@ class Eyes:
 
     def log(self) -> list[dict[str, Any]]:
         """Return the audit log."""
-        return audit_log.entries(self._parts.home.audit_log)
+        return audit_log.entries(self._parts.home)
 
     def champion(self) -> str:
         """Return the version that has the alias in the registry."""

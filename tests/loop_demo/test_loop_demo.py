@@ -142,7 +142,7 @@ def test_a_shift_becomes_one_run_and_a_canary_that_ends(demo: Demo) -> None:
     assert (run["cause"], len(run["attempts"])) == (Cause.DISTRIBUTION_CHANGE, 1)
     assert seen.shares[:1] == [10]
     # The audit log.
-    first, vouched, started, *middle, ended = audit_log.entries(home.audit_log)
+    first, vouched, started, *middle, ended = audit_log.entries(home)
     assert (first["action"], vouched["action"]) == (audit_log.PROMOTE, audit_log.VOUCH)
     assert started["action"] == "canary_start"
     assert started["cause"].startswith(f"{Cause.DISTRIBUTION_CHANGE}: {DRIFT}: ")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.core import jsonfile, schema
+from components.core.home import Home
 from components.promote import audit_log
 from components.promote.registry_state import champion_state
 from tests.conftest import run_command
@@ -41,7 +42,7 @@ def test_a_flipped_run_ends_the_run_before_anything_is_trained(
     assert events["guard"] == "failed"
     assert not {"split", "train", "automl", "decide", "register", "promote"} & set(events)
     assert "refuse_poisoned" in (run / "failure.html").read_text()
-    entry = audit_log.entries(home / "audit.jsonl")[-1]
+    entry = audit_log.entries(Home(home))[-1]
     assert entry["why"].startswith("refuse_poisoned: Run 11 is labelled worn")
     assert champion_state(home) == champion
     status = subprocess.run(
@@ -71,7 +72,7 @@ def test_data_that_validation_refuses_has_its_entry(real_data: Path, tmp_path: P
         told = done.stdout + done.stderr
         assert done.returncode == 2, told
         assert "Traceback" not in told
-    entries = audit_log.entries(home / "audit.jsonl")
+    entries = audit_log.entries(Home(home))
     assert [entry["action"] for entry in entries] == [audit_log.DECLINE] * 2
     assert entries[0]["why"].startswith("refuse_data: the data is refused: ")
     assert "fewer than 100 rows in 1 of 3 runs (33.3 %): 07" in entries[0]["why"]

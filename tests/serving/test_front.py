@@ -407,7 +407,7 @@ def test_a_canary_takes_over_under_load_though_the_front_is_killed_meanwhile(
         assert part["found"]["recordings"] >= enough(QUICK["abstention_margin"], 0.1)
         assert {one["finding"] for one in part["found"]["compared"]} == {"fine"}
     assert tracks.champion() == version
-    log = audit_log.entries(tracks.home.audit_log)
+    log = audit_log.entries(tracks.home)
     assert [entry["action"] for entry in log if entry.get("rollout") == begun.id] == [
         "canary_start",
         "canary_stage",
@@ -608,6 +608,6 @@ def test_a_candidate_that_dies_is_rolled_back_and_no_client_notices(tracks: Trac
     assert done.result == "rolled_back"
     assert re.fullmatch(noticed, done.reason)
     assert tracks.champion() == before
-    last = audit_log.entries(tracks.home.audit_log)[-1]
+    last = audit_log.entries(tracks.home)[-1]
     assert (last["action"], last["from"], last["to"]) == ("canary_rolled_back", version, before)
     assert pointer.read(tracks.home.root, CANDIDATE) is None

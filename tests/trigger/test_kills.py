@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from components.core.fingerprint import ROOT
+from components.core.home import Home
 from components.promote import audit_log
 from serving.trigger import launch
 from tests.serving.conftest import environment
@@ -135,7 +136,7 @@ def test_a_run_killed_after_its_decision_is_not_repeated(service_of: ServiceOf) 
     wait_for(lambda: service.starts())
     entry = {"action": "promote", "model": "toolwear", "from": None, "to": "1"}
     text = service.run(cause)["text"]
-    audit_log.append(service.home / "audit.jsonl", cause=text, who="a", why="b", **entry)
+    audit_log.append(Home(service.home), cause=text, who="a", why="b", **entry)
     process_of(service, RUN).kill()
     told = service.ends(cause, "failed")
     assert [attempt["reason"] for attempt in told["attempts"]] == [

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import httpx
 
+from components.core.home import Home
 from components.decide.outcomes import Outcome
 from components.promote import audit_log
 from serving.trigger.metrics import decisions
@@ -44,7 +45,7 @@ def test_a_decision_counts_once_however_often_its_version_is_on_the_log() -> Non
 def test_seconds_of_runs_and_decisions_outlive_a_restart(service_of: ServiceOf) -> None:
     service = service_of()
     (attempt,) = service.ends(service.ask())["attempts"]
-    audit_log.append(service.home / "audit.jsonl", **entry("decline", "keep_tie: none", "1"))
+    audit_log.append(Home(service.home), **entry("decline", "keep_tie: none", "1"))
     service.kill()
     service.start()
     assert service.metric(SECONDS.format("count")) == 1
@@ -56,8 +57,9 @@ def test_seconds_of_runs_and_decisions_outlive_a_restart(service_of: ServiceOf) 
 
 def test_a_log_that_was_changed_takes_no_other_metric_away(service_of: ServiceOf) -> None:
     service = service_of()
-    service.home.joinpath("audit.jsonl").write_text('{"chain": "broken"}\n')
+    service.home.joinpath("records.db").write_bytes(b"broken")
     text = httpx.get(f"{service.url}/metrics").raise_for_status().text
     assert "toolwear_runs_total" in text
     assert "toolwear_decisions_total" not in text
+    assert "toolwear_audit_log_changed 1.0" in text
     assert "decisions cannot be counted" in service.log.read_text()

@@ -87,7 +87,7 @@ def test_an_operator_allows_refuses_and_goes_back(
     assert nothing.status_code == 409
     assert "There is no champion of toolwear before this one" in nothing.json()["error"]
 
-    log = audit_log.entries(Home.at(root).audit_log)
+    log = audit_log.entries(Home.at(root))
     by_http = [(e["action"], e["why"], e["who"]) for e in log if "over HTTP" in e["who"]]
     assert by_http == [
         ("allow", "the errors are known", "operator, over HTTP"),

@@ -31,7 +31,7 @@ def test_each_outcome_that_keeps_the_champion_is_on_the_log(
         ("check", {"passed": passed, "reason": "It was so."}),
     ):
         jsonfile.write(tmp_path / name / f"{name}.json", value)
-    log = tmp_path / "home" / "audit.jsonl"
+    log = Home(tmp_path / "home")
     first = {"from": None, "to": "2", "model": "toolwear"}
     audit_log.append(log, action=audit_log.PROMOTE, **first)
     told = decline(
@@ -43,7 +43,7 @@ def test_each_outcome_that_keeps_the_champion_is_on_the_log(
         tmp_path / "out",
     )
     assert told == outcome
-    _, entry = audit_log.entries(tmp_path / "home" / "audit.jsonl")
+    _, entry = audit_log.entries(Home(tmp_path / "home"))
     assert entry["action"] == audit_log.DECLINE
     assert entry["why"] == f"{outcome}: It was so."
     assert (entry["cause"], entry["from"], entry["to"]) == ("new_data: a test", "2", "3")

@@ -95,7 +95,7 @@ def test_what_others_may_read_is_narrowed_and_links_lead_nowhere(tmp_path: Path)
     home, outside = tmp_path / "home", tmp_path / "outside"
     (home / "payloads").mkdir(parents=True)
     outside.mkdir()
-    for path in (home / "audit.jsonl", home / "payloads" / "x.parquet", outside / "kept"):
+    for path in (home / "records.db", home / "payloads" / "x.parquet", outside / "kept"):
         path.write_text("x")
         path.chmod(0o664)
     (home / "link").symlink_to(outside)
@@ -114,7 +114,7 @@ def test_what_others_may_read_is_narrowed_and_links_lead_nowhere(tmp_path: Path)
         if not path.is_symlink()
     }
     assert modes == {
-        "home/audit.jsonl": 0o600,
+        "home/records.db": 0o600,
         "home/payloads": 0o700,
         "home/payloads/x.parquet": 0o600,
         "home/tool": 0o700,

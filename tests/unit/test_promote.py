@@ -2,94 +2,56 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
+import stat
 import time
 from pathlib import Path
 
 import pytest
 
 from components.core.errors import ToolwearError
+from components.core.home import Home
 from components.core.lock import exclusive
 from components.promote import audit_log
+from components.promote.moves import locked
 
 
-def log_of(path: Path, *moves: tuple[str, str | None, str]) -> list[dict[str, object]]:
+def log_of(home: Home, *moves: tuple[str, str | None, str]) -> list[dict[str, object]]:
     for action, start, end in moves:
-        audit_log.append(path, action=action, **{"from": start}, to=end, model="m")
-    return audit_log.entries(path)
+        audit_log.append(home, action=action, **{"from": start}, to=end, model="m")
+    return audit_log.entries(home)
 
 
 def test_entries_come_back_in_order_with_their_time(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    found = log_of(path, ("promote", None, "1"), ("promote", "1", "2"))
+    home = Home(tmp_path)
+    assert audit_log.entries(home) == []
+    assert not list(tmp_path.iterdir()), "whoever looks makes nothing"
+    found = log_of(home, ("promote", None, "1"), ("promote", "1", "2"))
     assert [(entry["from"], entry["to"]) for entry in found] == [(None, "1"), ("1", "2")]
     assert all(str(entry["when"]).endswith("+00:00") for entry in found)
-    assert audit_log.entries(tmp_path / "none") == []
-
-
-@pytest.mark.parametrize("line", [0, 1])
-def test_a_changed_line_is_noticed(tmp_path: Path, line: int) -> None:
-    path = tmp_path / "audit.jsonl"
-    log_of(path, ("promote", None, "1"), ("promote", "1", "2"), ("promote", "2", "3"))
-    lines = path.read_text().splitlines()
-    lines[line] = lines[line].replace('"action": "promote"', '"action": "nothing"')
-    path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(ToolwearError, match=f"Line {line + 2} of .* was changed"):
-        audit_log.entries(path)
-    with pytest.raises(ToolwearError, match="was changed"):
-        audit_log.append(path, action="promote")
-
-
-@pytest.mark.parametrize("gone", [0, 1])
-def test_a_line_that_was_taken_out_is_noticed(tmp_path: Path, gone: int) -> None:
-    path = tmp_path / "audit.jsonl"
-    log_of(path, ("promote", None, "1"), ("promote", "1", "2"), ("promote", "2", "3"))
-    lines = path.read_text().splitlines()
-    del lines[gone]
-    path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(ToolwearError, match=f"Line {gone + 1} of"):
-        audit_log.entries(path)
-
-
-def test_nonsense_is_noticed(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    path.write_text("[]\n")
-    with pytest.raises(ToolwearError, match="Line 1 of"):
-        audit_log.entries(path)
-
-
-def test_a_line_whose_writer_was_killed_never_counted(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    log_of(path, ("promote", None, "1"))
-    with path.open("a") as stream:
-        stream.write('{"action": "promote", "to": "2", "cha')
-    assert [entry["to"] for entry in audit_log.entries(path)] == ["1"]
-    assert [entry["to"] for entry in log_of(path, ("promote", "1", "3"))] == ["1", "3"]
-    assert len([json.loads(line) for line in path.read_text().splitlines()]) == 2
+    assert stat.S_IMODE(home.records.stat().st_mode) == 0o600
 
 
 def test_a_rollback_goes_back_and_never_forth(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
+    home = Home(tmp_path)
     moves = [("promote", None, "1"), ("promote", "1", "2"), ("promote", "2", "3")]
-    found = log_of(path, *moves, ("rollback", "3", "2"))
+    found = log_of(home, *moves, ("rollback", "3", "2"))
     assert [entry["to"] for entry in audit_log.champions(found)] == ["1", "2"]
-    found = log_of(path, ("rollback", "2", "1"))
+    found = log_of(home, ("rollback", "2", "1"))
     assert [entry["to"] for entry in audit_log.champions(found)] == ["1"]
-    found = log_of(path, ("promote", "1", "4"))
+    found = log_of(home, ("promote", "1", "4"))
     assert [entry["to"] for entry in audit_log.champions(found)] == ["1", "4"]
 
 
-def _append_many(path: Path, lock: Path) -> None:
+def _append_many(root: Path) -> None:
     for _ in range(20):
-        with exclusive(lock, "testing"):
-            audit_log.append(path, action="promote", to="1")
+        with locked(Home(root)):
+            audit_log.append(Home(root), action="promote", to="1")
 
 
-def test_processes_that_append_at_once_do_not_break_the_chain(tmp_path: Path) -> None:
-    path, lock = tmp_path / "audit.jsonl", tmp_path / "lock"
+def test_processes_that_append_at_once_lose_nothing(tmp_path: Path) -> None:
     processes = [
-        multiprocessing.get_context("spawn").Process(target=_append_many, args=(path, lock))
+        multiprocessing.get_context("spawn").Process(target=_append_many, args=(tmp_path,))
         for _ in range(3)
     ]
     for process in processes:
@@ -97,7 +59,7 @@ def test_processes_that_append_at_once_do_not_break_the_chain(tmp_path: Path) ->
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    assert len(audit_log.entries(path)) == 60
+    assert len(audit_log.entries(Home(tmp_path))) == 60
 
 
 def _hold(lock: Path, held: Path) -> None:

@@ -249,6 +249,7 @@ class HomePages:
             alerts=self._alerts(),
             drift=self._drift(),
             latest=latest[0].row() if latest else None,
+            log_fault=evidence.audit_log_of(console.home)[1],
         )
 
     def _alerts(self) -> dict[str, Any]:

@@ -10,10 +10,9 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
 from components.promote import audit_log
-from serving.console import svg
+from serving.console import evidence, svg
 from serving.console.pages.base import Console
 from serving.console.parts import PartDownError
 
@@ -60,14 +59,10 @@ class MonitoringPages:
 
     def monitoring(self, request: Request) -> Response:
         """Show the page; what Prometheus says follows."""
-        try:
-            entries: Any = audit_log.entries(self._console.home.audit_log)[::-1]
-            broken = ""
-        except ToolwearError as error:
-            entries, broken = [], str(error)
+        entries, broken = evidence.audit_log_of(self._console.home)
         return self._console.page(
             "monitoring.html.j2",
-            entries=entries,
+            entries=entries[::-1],
             told=audit_log.told,
             broken=broken,
             spans=list(_SPANS),
