@@ -20,6 +20,7 @@ import yaml
 from components.core.errors import EXIT_USAGE
 
 NAMESPACE = "toolwear"
+STEPS = "kubeflow"  # namespace of the pipeline's steps
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -32,12 +33,14 @@ class Secret:
         holds: what each key means, for who makes it by hand.
         make: returns the values, given those of KFP's object store (access key, secret key).
         annotations: of the object.
+        namespaces: that have it, with the same values in each.
     """
 
     name: str
     holds: Mapping[str, str]
     make: Callable[[str, str], dict[str, str]]
     annotations: Mapping[str, str] = field(default_factory=dict)
+    namespaces: tuple[str, ...] = (NAMESPACE,)
 
 
 def _s3(access: str, secret: str) -> dict[str, str]:
@@ -103,6 +106,12 @@ SECRETS = (
         {"operator-token": "who holds it may start runs, promote and roll back"},
         lambda _access, _secret: {"operator-token": secrets.token_urlsafe(32)},
     ),
+    Secret(
+        "toolwear-seal",
+        {"seal-key": "seals the audit log and backups of the home; keep a copy elsewhere"},
+        lambda _access, _secret: {"seal-key": secrets.token_urlsafe(32)},
+        namespaces=(NAMESPACE, STEPS),
+    ),
 )
 
 
@@ -111,19 +120,22 @@ def decoded(text: str) -> str:
     return base64.b64decode(text).decode()
 
 
-def manifest(secret: Secret, values: Mapping[str, str]) -> dict[str, Any]:
-    """Return the Kubernetes object of a secret with these values."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": secret.name,
-            "namespace": NAMESPACE,
-            "annotations": dict(secret.annotations),
-        },
-        "type": "Opaque",
-        "data": {key: base64.b64encode(text.encode()).decode() for key, text in values.items()},
-    }
+def manifests(secret: Secret, values: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the Kubernetes objects of a secret with these values, one for each namespace."""
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": secret.name,
+                "namespace": namespace,
+                "annotations": dict(secret.annotations),
+            },
+            "type": "Opaque",
+            "data": {key: base64.b64encode(text.encode()).decode() for key, text in values.items()},
+        }
+        for namespace in secret.namespaces
+    ]
 
 
 def main() -> int:
@@ -133,7 +145,7 @@ def main() -> int:
     except KeyError as error:
         print(f"secrets: set {error.args[0]} to the object store's key.", file=sys.stderr)
         return EXIT_USAGE
-    items = [manifest(one, one.make(access, secret)) for one in SECRETS]
+    items = [item for one in SECRETS for item in manifests(one, one.make(access, secret))]
     yaml.safe_dump_all(items, sys.stdout, sort_keys=False)
     return 0
 

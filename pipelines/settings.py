@@ -18,6 +18,7 @@ from kfp.dsl import PipelineTask
 from components.core.config import RunParameters
 from components.core.errors import ToolwearError
 from components.core.fingerprint import step_fingerprint
+from components.core.seal import KEY_VARIABLE
 
 CODE_DIGEST = "TOOLWEAR_CODE_DIGEST"
 MAIN_LOCK, AUTOML_LOCK = "main.txt", "automl.txt"
@@ -32,6 +33,8 @@ STORE_KEYS = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS_
 # What a task is told of it; the images know the rest. Each name is in every node of a workflow.
 ENVIRONMENT = ("TOOLWEAR_HOME", "TOOLWEAR_MLFLOW")
 STORE_ENVIRONMENT = ("TOOLWEAR_NAMESPACE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
+# The key that seals the audit log; a cluster without it says so, and seals with one of each pod.
+SEAL_SECRET, SEAL_KEYS = "toolwear-seal", {"seal-key": KEY_VARIABLE}
 SITE_VARIABLE = "TOOLWEAR_TASKS"  # names a TOML file, read when the graph is compiled
 SITE_KEYS = ("cpu", "memory", "minutes", "retries", "node", "accelerator")
 _RETRY_AFTER, _RETRY_LONGEST = "10s", "120s"
@@ -50,6 +53,7 @@ class TaskSettings:
         minutes: after which it is ended.
         retries: how often it is tried again; of use where another server may be away.
         store: whether it deploys, and so gets the object store's key and the models' namespace.
+        seals: whether it gets the key that seals the audit log, as it reads that or writes to it.
         node: labels of the nodes that it may run on; all if empty.
         accelerator: resource of which it gets one, such as "nvidia.com/gpu".
     """
@@ -62,6 +66,7 @@ class TaskSettings:
     minutes: int = 60
     retries: int = 0
     store: bool = False
+    seals: bool = False
     node: Mapping[str, str] = field(default_factory=dict)
     accelerator: str = ""
 
@@ -70,7 +75,9 @@ SETTINGS = {
     "ingest": TaskSettings("Read the recordings"),
     "validate": TaskSettings("Check the recordings", memory=("448Mi", "3Gi")),
     "features": TaskSettings("Compute the features and join them in time", memory=("448Mi", "3Gi")),
-    "guard": TaskSettings("Look for poison in the data", memory=("448Mi", "3Gi"), cached=False),
+    "guard": TaskSettings(
+        "Look for poison in the data", memory=("448Mi", "3Gi"), cached=False, seals=True
+    ),
     "split": TaskSettings("Split three ways and look for leaks", memory=("448Mi", "3Gi")),
     "train": TaskSettings("Train the baselines and test against chance", memory=("704Mi", "3Gi")),
     "automl": TaskSettings(
@@ -83,16 +90,24 @@ SETTINGS = {
     "evaluate": TaskSettings("Measure every model with its interval", memory=("576Mi", "3Gi")),
     "explain": TaskSettings("Explain the model six ways", memory=("576Mi", "3Gi")),
     # What decides or acts is never taken from a cache.
-    "decide": TaskSettings("Judge challenger against champion", cached=False),
+    "decide": TaskSettings("Judge challenger against champion", cached=False, seals=True),
     "register": TaskSettings("Register the challenger with its card", cached=False, retries=2),
     "serve_check": TaskSettings("Ask the served model for known answers", cached=False),
     "deploy": TaskSettings(
-        "Serve the challenger on the cluster and ask it", cached=False, minutes=120, store=True
+        "Serve the challenger on the cluster and ask it",
+        cached=False,
+        minutes=120,
+        store=True,
+        seals=True,
     ),
-    "promote": TaskSettings("Make the challenger the champion", cached=False, retries=2),
-    "decline": TaskSettings("Leave the champion as it is and say why", cached=False, retries=2),
+    "promote": TaskSettings(
+        "Make the challenger the champion", cached=False, retries=2, seals=True
+    ),
+    "decline": TaskSettings(
+        "Leave the champion as it is and say why", cached=False, retries=2, seals=True
+    ),
     "report": TaskSettings("Write the report", cached=False),
-    "finish": TaskSettings("Say how the run ended", cached=False),
+    "finish": TaskSettings("Say how the run ended", cached=False, seals=True),
 }
 
 
@@ -154,6 +169,8 @@ def _on_kubernetes(task: PipelineTask, step: str, settings: TaskSettings) -> Non
     kubernetes.use_config_map_as_env(task, SETTINGS_MAP, {name: name for name in told})
     if settings.store:
         kubernetes.use_secret_as_env(task, STORE_SECRET, STORE_KEYS)
+    if settings.seals:
+        kubernetes.use_secret_as_env(task, SEAL_SECRET, SEAL_KEYS, optional=True)
 
 
 # Parameters that whoever submits a run fills in, beside those that a person configures.

@@ -112,16 +112,20 @@ def copy_part(root: Path, source: Path, target: Path, through: tuple[Path, ...] 
         through: the links that led to it.
 
     Raises:
-        ToolwearError: a link leads out of the home or in circles, or something is no file at all.
+        ToolwearError: a link leads to what is none of the home's or in circles, or something is
+            no file at all.
     """
     # A link to a neighbour is kept; Feast's samples lie with the artifacts of a run.
     if source.is_symlink() and len(source.readlink().parts) == 1:
         target.symlink_to(source.readlink())
     elif source.is_symlink():
         aim = source.resolve()
-        if not aim.is_relative_to(root) or source.is_relative_to(aim) or aim in through:
+        if source.is_relative_to(aim) or aim in through:
+            raise ToolwearError(f"{source} is a link that leads back to itself; remove it.")
+        if not aim.is_relative_to(root) and not _only_samples(aim):
             raise ToolwearError(
-                f"{source} is a link to {source.readlink()}, which is not in the home; remove it."
+                f"{source} is a link to {source.readlink()}, which lies outside of the home and is "
+                "no folder of Parquet files; remove it."
             )
         copy_part(root, aim, target, (*through, aim))
     elif source.is_dir():
@@ -133,6 +137,14 @@ def copy_part(root: Path, source: Path, target: Path, through: tuple[Path, ...] 
         _copy_file(source, target)
     elif source.exists():
         raise ToolwearError(f"{source} is neither a file nor a folder; remove it.")
+
+
+def _only_samples(folder: Path) -> bool:
+    """Tell whether this is what Feast's samples may be of a run that was done elsewhere."""
+    return not folder.exists() or all(
+        not path.is_symlink() and (path.is_dir() or (path.is_file() and path.suffix == ".parquet"))
+        for path in (folder, *folder.rglob("*"))
+    )
 
 
 def _copy_file(source: Path, target: Path) -> None:

@@ -12,12 +12,11 @@ import gzip
 import hashlib
 import os
 import shutil
-import stat
 import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from components.cli.backup_list import Manifest, parsed
@@ -110,15 +109,21 @@ class Backup:
         rounded = manifest.bytes + members * _BLOCK
         self._stream.left = rounded + members * _BLOCKS_EACH * _BLOCK + 2 * tarfile.RECORDSIZE
         expected = {*manifest.files, *manifest.links, *manifest.folders}
+        parents = {".", *manifest.folders}
+        for name in sorted(expected):
+            if str(PurePosixPath(name).parent) not in parents:
+                raise tarfile.ReadError(f"{name} lies in no folder that is listed")
         for name in sorted(manifest.folders):
             (folder / name).mkdir(mode=0o700)
-        for member in self._archive:
+        while (member := self._archive.next()) is not None:
             if member.name not in expected:
                 raise tarfile.ReadError(f"{member.name!r} is twice in it, or not listed")
             expected.remove(member.name)
             self._take(member, folder)
         if expected:
             raise tarfile.ReadError(f"{min(expected)} is listed and not in it")
+        while self._stream.read(_CHUNK):  # to the end, where gzip has its own check
+            pass
         # Last, so that no path leads through one.
         for name, target in manifest.links.items():
             (folder / name).symlink_to(target)
@@ -163,15 +168,15 @@ def opened(file: Path) -> Iterator[Backup]:
         ToolwearError: here and in the block: it is not there, no backup, cut off or changed.
     """
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
+        if not file.exists():
+            raise ToolwearError(f"{file} is not there; give what toolwear backup wrote.")
+        if not file.is_file():
             raise ToolwearError(f"{file} is no file; give what toolwear backup wrote.")
         with (
             _Bounded(file) as stream,
             tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive,
         ):
             yield Backup(file, stream, archive)
-    except FileNotFoundError:
-        raise ToolwearError(f"{file} is not there; give what toolwear backup wrote.") from None
     except _DAMAGED as error:
         raise ToolwearError(f"{file} is no whole backup: {error}; use another one.") from None
     except OSError as error:

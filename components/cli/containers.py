@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from components.core import images
+from components.core import images, seal
 from components.core.errors import ToolwearError
 from components.core.fingerprint import code_fingerprint
 from components.core.home import HOME_VARIABLE
@@ -92,6 +92,9 @@ def docker_runner(place: Place) -> Iterator[Any]:
     if place.data:
         mounts.append(Mount(place.data, place.data, type="bind", read_only=True))
     environment = {HOME_VARIABLE: str(place.home), EVENTS_FOLDER: str(place.events)}
+    # A container has no folder of the user's: it seals with the key that is here.
+    seal.own()
+    environment[seal.KEY_VARIABLE] = " ".join(key.text for key in seal.known().values())
     environment |= {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
     root = os.getuid() == 0
     runner = local.DockerRunner(

@@ -103,9 +103,8 @@ def _held_against(home: Home, mark: marks.Mark | None, log: Log) -> Log:
     """Say of a log that is whole in itself if more was known of it."""
     if log.changed:
         return log
-    if mark is None or (mark.log != log.id and log.id):
-        moved = marks.moved_from(log.id) if log.id else None
-        mark = moved or mark
+    if mark is None and log.id:
+        mark = marks.moved_from(log.id)
     if mark is None:
         return log
     fault = ""

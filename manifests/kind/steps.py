@@ -250,6 +250,6 @@ def _make_secrets(settings: Settings) -> None:
         )
     )
     access, secret = (secrets.decoded(store["data"][key]) for key in STORE_KEYS)
-    made = [secrets.manifest(one, one.make(access, secret)) for one in missing]
+    made = [item for one in missing for item in secrets.manifests(one, one.make(access, secret))]
     listed = {"apiVersion": "v1", "kind": "List", "items": made}
     kubectl("create", "--filename", "-", given=json.dumps(listed))

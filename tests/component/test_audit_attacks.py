@@ -33,7 +33,8 @@ from components.promote import approvals, audit_log, marks, sealed_log
 from components.promote.registry_state import promote_version, roll_back
 from serving.common.rollout import Mode
 from serving.console import evidence
-from serving.console.app import Addresses, application
+from serving.console.app import application
+from serving.console.parts import Addresses
 from tests.audit import forget, sql
 from tests.serving.conftest import environment
 from tests.trigger.test_operations import stocked

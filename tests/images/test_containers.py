@@ -17,7 +17,7 @@ import yaml
 
 from components.cli import containers
 from components.cli.containers import Place, docker_runner, run_container
-from components.core import images
+from components.core import images, seal
 from components.core.errors import ToolwearError
 from components.core.fingerprint import code_fingerprint
 from tests.images.engine import engine, image
@@ -126,6 +126,7 @@ def test_runner_is_guarded_and_locked_down_while_in_use(
     assert options["environment"] == {
         "TOOLWEAR_HOME": str(tmp_path),
         "TOOLWEAR_EVENTS": str(events),
+        "TOOLWEAR_SEAL_KEY": seal.own().text,
         "OMP_NUM_THREADS": "1",
         "CODE": "of the task",
     }

@@ -15,6 +15,7 @@ from components.core.fingerprint import ROOT
 from components.core.thresholds import thresholds
 from manifests import budget, secrets
 from manifests.rendered import KSERVE_PORT, OVERLAYS, Object, of_kind, workloads
+from pipelines.settings import SEAL_SECRET
 from serving.common import ports
 from tests.manifests.listening import named_ports
 from tests.manifests.traffic import Pods, refusals
@@ -253,7 +254,11 @@ def test_secrets_are_printed_once_the_object_store_has_a_key(
     first = list(yaml.safe_load_all(capsys.readouterr().out))
     assert secrets.main() == 0
     second = list(yaml.safe_load_all(capsys.readouterr().out))
-    assert [item["metadata"]["name"] for item in first] == [one.name for one in secrets.SECRETS]
+    assert [(item["metadata"]["name"], item["metadata"]["namespace"]) for item in first] == [
+        (one.name, namespace) for one in secrets.SECRETS for namespace in one.namespaces
+    ]
+    (here, steps) = [item for item in first if item["metadata"]["name"] == SEAL_SECRET]
+    assert here["data"] == steps["data"], "steps and servers seal with one key"
     data = [{item["metadata"]["name"]: item["data"] for item in items} for items in (first, second)]
     assert data[0]["toolwear-s3"] == data[1]["toolwear-s3"]
     assert data[0]["toolwear-redis"] != data[1]["toolwear-redis"]

@@ -95,7 +95,7 @@ def test_from_nothing_to_an_answer_and_once_more(
     assert "disableIstioVirtualHost=true" in kserve
     assert f"--version {versions.KSERVE}" in kserve
     assert "deploymentMode=Standard" in kserve
-    assert machine.state("secrets") == [one.name for one in secrets.SECRETS]
+    assert machine.state("secrets") == [one.name for one in secrets.SECRETS for _ in one.namespaces]
     (run,) = machine.kubeflow.runs
     parameters = run["runtime_config"]["parameters"]
     assert parameters["deploy_model"] is True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from components.cli.graph import compile_training, graph_digest
-from components.core import fingerprint
+from components.core import fingerprint, seal
 from components.core.config import RunParameters
 from components.core.errors import ToolwearError
 from components.core.fingerprint import ROOT
@@ -22,6 +23,7 @@ from pipelines.settings import (
     HOME_CLAIM,
     HOME_PATH,
     LINEAGE,
+    SEAL_SECRET,
     SETTINGS,
     SETTINGS_MAP,
     SITE_VARIABLE,
@@ -31,6 +33,7 @@ from pipelines.settings import (
     settings_of,
 )
 
+SEALING = {"guard", "decide", "deploy", "promote", "decline", "finish"}
 NEVER_CACHED = {
     "guard",
     "decide",
@@ -124,9 +127,23 @@ def test_every_task_has_its_place_on_a_cluster(compiled: Path) -> None:
         assert settings["configMapName"] == SETTINGS_MAP
         told = {item["envVar"] for item in settings["keyToEnv"]}
         assert told == {*ENVIRONMENT, *(STORE_ENVIRONMENT if SETTINGS[step].store else ())}
-        # The object store's key goes to the one step that writes there.
-        secrets = [item["secretName"] for item in task.get("secretAsEnv", [])]
-        assert secrets == ([STORE_SECRET] if step == "deploy" else []), label
+        # The object store's key goes to the one step that writes there, and the key that seals the
+        # audit log to those that read it or write to it; without that one a step works, too.
+        secrets = {item["secretName"]: item for item in task.get("secretAsEnv", [])}
+        wanted = {STORE_SECRET: step == "deploy", SEAL_SECRET: step in SEALING}
+        assert set(secrets) == {name for name, has in wanted.items() if has}, label
+        if SEAL_SECRET in secrets:
+            assert secrets[SEAL_SECRET]["optional"] is True
+            (key,) = secrets[SEAL_SECRET]["keyToEnv"]
+            assert (key["secretKey"], key["envVar"]) == ("seal-key", seal.KEY_VARIABLE)
+
+
+def test_the_steps_that_use_the_audit_log_are_those_that_get_its_key() -> None:
+    """By what their modules import, but for helpers of `promote` that know it, too."""
+    for step in SETTINGS:
+        folder = ROOT / "components" / step
+        text = "".join(path.read_text() for path in folder.glob("*.py"))
+        assert (re.search(r"\baudit_log\b", text) is not None) == (step in SEALING), step
 
 
 def test_a_site_may_say_where_a_step_runs_and_what_it_gets(
