@@ -15,7 +15,10 @@ from serving.common.limits import CLIENT_REQUESTS, REQUESTS
 
 ANY_HOST = "*"
 # Asked by address, by kubelet and Prometheus, however busy the server is.
-_WATCHED = re.compile(r"/metrics|/healthz|/v2/health/(live|ready)|/v[12]/models/[^/:]+(/ready)?")
+# What a model takes, `/v2/models/NAME`, is for clients.
+_WATCHED = re.compile(
+    r"/metrics|/healthz|/v2/health/(live|ready)|/v1/models/[^/:]+|/v2/models/[^/:]+/ready"
+)
 _SITES = ("same-origin", "none")
 _SAFE_METHODS = ("GET", "HEAD")
 
@@ -73,7 +76,9 @@ class Admission:
 
 def _is_foreign(method: str, headers: Headers, host: str) -> bool:
     """Tell whether a browser says that it acts for a page of another site."""
-    navigates = headers.get("sec-fetch-mode") == "navigate"
+    # Not into a frame.
+    whole = headers.get("sec-fetch-dest", "document") == "document"
+    navigates = headers.get("sec-fetch-mode") == "navigate" and whole
     if method in _SAFE_METHODS and navigates:
         return False  # a link from elsewhere, which shows its reader nothing
     if headers.get("sec-fetch-site", "none") not in _SITES:

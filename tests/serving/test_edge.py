@@ -247,6 +247,23 @@ def test_a_page_of_another_site_may_not_post(server: Server, headers: dict[str, 
     assert (answer.status_code, "site" in answer.json()["error"]) == (403, True)
 
 
+def test_what_a_model_takes_is_told_to_no_other_name(server: Server) -> None:
+    for path, status in (
+        ("/v1/models/toolwear", 404),  # asked by kubelet, and not there on this server
+        ("/v2/models/toolwear/ready", 404),
+        ("/v2/models/toolwear", 400),
+    ):
+        answer = httpx.get(server.url + path, headers={"host": "attacker.example"})
+        assert answer.status_code == status, path
+
+
+def test_a_page_of_another_site_frames_nothing(server: Server) -> None:
+    frame = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    for kind, status in (("iframe", 403), ("embed", 403), ("document", 200)):
+        headers = {**frame, "sec-fetch-dest": kind}
+        assert httpx.get(server.url + "/client", headers=headers).status_code == status
+
+
 def test_a_link_and_a_page_of_ours_may(server: Server) -> None:
     link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
     assert httpx.get(server.url + "/client", headers=link).status_code == 200
