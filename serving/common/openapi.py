@@ -40,11 +40,14 @@ IDEMPOTENCY_HEADER: dict[str, Any] = {
 }
 _ERRORS = {
     400: "The request is faulty; the sentence says what to mend.",
+    401: "There is no token, or a wrong one.",
+    403: "The token is for something else.",
     404: "There is no model of this name, or version, here.",
     408: "The body did not arrive in time.",
     413: "The body is too long, or has too many rows.",
     415: "The body is not application/json in UTF-8, or is compressed.",
     422: "The request is well formed, but cannot be answered from what is known.",
+    429: "Too many such requests, or wrong tokens, came; Retry-After says when to try again.",
     500: "A defect of the server, whose log says more.",
     501: "This server does not do that; the sentence says which one does.",
     503: "The model, or a part that it needs, does not answer at the moment.",
@@ -53,6 +56,7 @@ _ERRORS = {
 BODY_ERRORS = (400, 404, 408, 413, 415, 500, 503)
 MODEL_PATH = "/v1/models/{model}"
 _V2_PATH = "/v2/models/{model}"
+_BEARER = "token"  # name of the security scheme
 PROOF: dict[str, Any] = {
     "use": STRING,
     "version": STRING,
@@ -88,6 +92,7 @@ def post(
     headers: Iterable[dict[str, Any]] = (),
     binary: bool = False,
     example: dict[str, Any] | None = None,
+    token: str = "",
 ) -> dict[str, Any]:
     """Return a POST operation.
 
@@ -99,6 +104,7 @@ def post(
         headers: that it reads.
         binary: whether tensors may stand behind the JSON, in both directions.
         example: a request that is answered.
+        token: what a token has to be for, empty if none is needed.
     """
     content: dict[str, Any] = {"application/json": {"schema": body or {"type": "object"}}}
     if example is not None:
@@ -109,6 +115,9 @@ def post(
     operation["requestBody"] = {"required": body is not None, "content": content}
     if headers:
         operation["parameters"] = list(headers)
+    if token:
+        operation["security"] = [{_BEARER: []}]
+        operation["description"] = f"Needs a token that may {token}."
     return {"post": operation}
 
 
@@ -172,6 +181,7 @@ def document(
                 "Error": record({"error": {"type": "string", "minLength": 1}}),
                 **(schemas or {}),
             },
+            "securitySchemes": {_BEARER: {"type": "http", "scheme": "bearer"}},
             "responses": {str(status): _error(text) for status, text in _ERRORS.items()},
         },
     }

@@ -131,7 +131,7 @@ def command_line() -> argparse.ArgumentParser:
         "--waiting",
         type=int,
         default=8,
-        help="explanations that may wait, quick and slow ones each; more are answered 503",
+        help="explanations that may wait, of each method; more are answered 429",
     )
     parser.add_argument("--store_timeout_seconds", type=float, default=2.0)
     parser.add_argument("--max_age_seconds", type=float, default=3600.0)

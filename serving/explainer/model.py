@@ -16,6 +16,7 @@ from components.explain.methods.subject import Envelope
 from serving.common import wire
 from serving.common.caller import Caller
 from serving.common.features import READY, Features, FeatureSource, Origin, computed
+from serving.common.lane import Lane
 from serving.common.metrics import MODEL_INFO
 from serving.common.refusal import Refusal
 from serving.common.rows import EntityKeys, RawRows
@@ -23,7 +24,6 @@ from serving.common.staged_model import StagedModel
 from serving.explainer import metrics, openapi
 from serving.explainer.deadline import Deadline, TooSlowError
 from serving.explainer.explained import Explained
-from serving.explainer.lane import Lane
 from serving.explainer.methods import DEFAULT_SEED, METHODS, QUICK, SLOW
 from serving.explainer.question import (
     Question,
@@ -68,7 +68,7 @@ class Explainer(StagedModel):
         name: of the model, as in the URL.
         explained: the package.
         source: of features; None if run ids cannot be asked about.
-        waiting: explanations that may wait, in each lane.
+        waiting: explanations that may wait, of each method.
     """
 
     def __init__(
@@ -77,7 +77,9 @@ class Explainer(StagedModel):
         super().__init__(name, server="explainer")
         self._explained = explained
         self._source = source
-        self._lanes = {lane: Lane(lane, waiting) for lane in (QUICK, SLOW)}
+        self._lanes = {
+            lane: Lane(lane, waiting, metrics.BUSY.labels(lane)) for lane in (QUICK, SLOW)
+        }
         self._method_seconds = {method: metrics.SECONDS.labels(method) for method in METHODS}
 
     def warm_up(self) -> None:
@@ -168,8 +170,9 @@ class Explainer(StagedModel):
             )
 
         try:
-            envelope = await self._lanes[question.method.lane].run(work, deadline)
-        except TooSlowError:
+            lane = self._lanes[question.method.lane]
+            envelope = await lane.run(question.name, work, deadline.left)
+        except (TimeoutError, TooSlowError):
             raise Refusal(
                 "slow",
                 f"The explanation took longer than {question.method.seconds:g} s and was given "

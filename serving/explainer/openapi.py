@@ -45,7 +45,7 @@ def document(
         "Explain a prediction, or the model as a whole",
         {"oneOf": questions},
         {"$ref": f"{_SCHEMAS}Explanation"},
-        (*BODY_ERRORS, 422, 504),
+        (*BODY_ERRORS, 422, 429, 504),
         (openapi.REQUEST_ID_HEADER,),
         example={"instances": [{schema.RUN_ID: row_schemas.EXAMPLE_RUN}], "method": SHAP},
     )
