@@ -20,6 +20,8 @@ from serving.common.caller import RECORDING_ID
 from serving.front.tracks import JSON_LENGTH, Asked
 from serving.front.verdicts import NOT_SURE
 
+# Recordings that are open, and those that have counted: clients name them as they like.
+MOST = 10_000
 FEWEST = 3  # answers of each track in a canary's recording; fewer say too little of it
 
 
@@ -172,12 +174,15 @@ class Open:
             failed: whether it was not answered well.
             slow: whether it took long.
         """
-        for name in set(names):
+        counted = self._counted(names)
+        for name in counted:
             part = self._part(name, track)
             part.requests += 1
             part.failures += failed
             part.slow += slow
         for name, verdict in zip(_each(names, len(verdicts)), verdicts, strict=True):
+            if name not in counted:
+                continue
             part = self._part(name, track)
             part.rows += 1
             part.unsure += verdict == NOT_SURE
@@ -200,13 +205,19 @@ class Open:
         names = [name for name, latest in self._latest.items() if now - latest > self.gap]
         for client in [key for key, one in self._clients.items() if now - one.latest > self.gap]:
             del self._clients[client]
-        found = {}
+        found: dict[str, Recording] = {}
         for name in names:
             del self._latest[name]
             recording = self._recordings.pop(name)
-            if name not in known:
+            if name not in known and len(known) + len(found) < MOST:
                 found[name] = recording
         return found
+
+    def _counted(self, names: tuple[str, ...]) -> set[str]:
+        """Return those that are open, and as many new ones as there is room for."""
+        known = {name for name in names if name in self._recordings}
+        new = [name for name in dict.fromkeys(names) if name not in known]
+        return known | set(new[: MOST - len(self._recordings)])
 
     def _part(self, name: str, track: str) -> Part:
         self._latest[name] = time.monotonic()

@@ -21,7 +21,7 @@ from serving.front import evidence as kept
 from serving.front.bounds import difference, wilson
 from serving.front.evidence import Evidence, Seen
 from serving.front.judge import Finding, due, look, measure, undecided
-from serving.front.recordings import Open, Part, Recording
+from serving.front.recordings import MOST, Open, Part, Recording
 from serving.front.tracks import TRANSFORMER, Asked
 from serving.front.verdicts import said
 from tests.bench_rollout.__main__ import wrongly
@@ -309,3 +309,14 @@ def test_answers_of_both_protocols_are_read_and_others_are_not() -> None:
     for other in (b"", b"[]", b"{}", b"\xff", b'{"predictions": [{}]}', v1()):
         assert said(other, None) is None
     assert said(b"{}", "many") is None
+
+
+def test_recordings_that_clients_make_up_are_bounded() -> None:
+    going = Open(gap=0.0)
+    for start in range(0, 3 * MOST, 1000):
+        names = tuple(f"made-up-{start + number}" for number in range(1000))
+        going.add(names, STABLE, ("worn",) * 1000, failed=False, slow=False)
+    assert len(going) == MOST
+    going.add(("made-up-0", "another"), STABLE, ("worn", "worn"), failed=False, slow=False)
+    found = going.over({str(number): both() for number in range(10)})
+    assert (len(found), found["made-up-0"].stable.rows, len(going)) == (MOST - 10, 2, 0)
