@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
+
+# All but line ends and tabs; also what turns the direction of writing.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class _Plain(Console):
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """Return a text without what would control the terminal: it may be another's words."""
+        return super().render_str(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text), **settings)
 
 
 def plain_console(**settings: Any) -> Console:
     """Return a console that reads no markup out of text and colours no words by itself."""
-    return Console(markup=False, highlight=False, **settings)
+    return _Plain(markup=False, highlight=False, **settings)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.table import Table
 
 from components.cli.plain import plain_console
 from components.cli.status import print_status
@@ -168,3 +169,16 @@ def test_the_help_names_the_variables_that_count() -> None:
     ):
         shown = command(name, "--help").stdout
         assert [word for word in variables if word not in shown] == []
+
+
+def test_what_is_printed_controls_no_terminal() -> None:
+    stream = io.StringIO()
+    console = plain_console(file=stream, width=100)
+    table = Table("why")
+    table.add_row("b\x1b[31mc[/]")
+    console.print("a\x1b]0;title\x07 [bold]\u202e\n")
+    console.print(table)
+    said = stream.getvalue()
+    assert not {"\x1b", "\x07", "\u202e"} & set(said)
+    assert "a\N{REPLACEMENT CHARACTER}]0;title\N{REPLACEMENT CHARACTER} [bold]" in said
+    assert "b\N{REPLACEMENT CHARACTER}[31mc[/]" in said
