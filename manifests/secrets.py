@@ -65,6 +65,11 @@ def _redis(_access: str, _secret: str) -> dict[str, str]:
     return {"password": password, "connection": f"redis:6379,password={password}"}
 
 
+def _token(name: str, key: str, holder: str) -> Secret:
+    holds = {key: f"who holds it {holder}"}
+    return Secret(name, holds, lambda _access, _secret: {key: secrets.token_urlsafe(32)})
+
+
 SECRETS = (
     Secret(
         "toolwear-s3",
@@ -101,11 +106,9 @@ SECRETS = (
         {"admin-password": "Grafana's user admin"},
         lambda _access, _secret: {"admin-password": secrets.token_urlsafe(24)},
     ),
-    Secret(
-        "toolwear-operator",
-        {"operator-token": "who holds it may start runs, promote and roll back"},
-        lambda _access, _secret: {"operator-token": secrets.token_urlsafe(32)},
-    ),
+    _token("toolwear-operator", "operator-token", "may start runs, promote and roll back"),
+    _token("toolwear-alert", "alert-token", "may tell the trigger of alerts; Alertmanager's"),
+    _token("toolwear-label", "label-token", "may label answers"),
     Secret(
         "toolwear-seal",
         {"seal-key": "seals the audit log and backups of the home; keep a copy elsewhere"},

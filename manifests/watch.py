@@ -22,9 +22,9 @@ import yaml
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.home import Home
 from components.core.jsonfile import write_text
-from components.core.operator_token import operator_token
 from components.core.processes import end_with_parent
 from components.core.servers import announced, find
+from components.core.tokens import Scope, Tokens
 from manifests.alerting import local, scraping
 from serving.common import ports
 
@@ -114,13 +114,14 @@ def programs(home: Home, port: int, prometheus: int, alertmanager: int) -> list[
     if not home.root.is_dir():
         raise ToolwearError(f"There is no home {home.root}; give the folder of the runs.")
     watcher, teller = installed(PROMETHEUS), installed(ALERTMANAGER)
-    operator_token(home)  # makes the file if there is none yet
+    tokens = Tokens(home)
+    tokens.own(Scope.ALERT)  # makes the file if there is none yet
     folder = home.root / WATCHING
     folder.mkdir(exist_ok=True)
     trigger = f"http://{_HOST}:{ports.TRIGGER - ports.TRANSFORMER + port}"
     scrape, tell = folder / "prometheus.yaml", folder / "alertmanager.yaml"
     write_text(scrape, yaml.safe_dump(scraping(_HOST, port, alertmanager), sort_keys=False))
-    write_text(tell, yaml.safe_dump(local(home.operator_token, trigger), sort_keys=False))
+    write_text(tell, yaml.safe_dump(local(tokens.own_file(Scope.ALERT), trigger), sort_keys=False))
     return [
         Program(
             "Alertmanager",

@@ -35,6 +35,7 @@ from components.cli.options import (
     overrides_of,
     parameters_of,
 )
+from components.cli.tokens import app as tokens_app
 from components.core.config import RunParameters
 from components.core.contract import DataSet
 from components.core.errors import EXIT_USAGE, ToolwearError
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 app.add_typer(kfp_app, name="kfp")
 app.add_typer(audit_app, name="audit")
+app.add_typer(tokens_app, name="tokens")
 
 
 def _print_version(wanted: bool) -> None:

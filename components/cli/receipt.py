@@ -37,7 +37,7 @@ _ROW = (
     "verdict",
     "reasons",
 )
-_LABEL = (WORN, "labelled_at", "source")
+_LABEL = (WORN, "labelled_at", "source", "labelled_by")
 _OTHER = {"receipt_id", "row_number", *_HEAD, *_ROW, *_LABEL}
 
 

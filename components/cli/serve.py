@@ -24,6 +24,7 @@ from components.core.home import Home
 from components.core.private import keep_private
 from components.core.servers import announced
 from components.core.tables import read_table
+from components.core.tokens import Scope, Tokens
 from components.features.names import LATEST_FILE
 from serving.common import champion as pointer
 from serving.common import ports
@@ -54,6 +55,9 @@ def serve(
     keep_private(home)
     champion, package = pointer.read_package(home)
     candidate = CandidateServers.at_free_ports(home, champion.name, console)
+    tokens = Tokens(Home.at(home))
+    for may in Scope:
+        tokens.own(may)
     servers = _servers(home, port, champion.name, settings, trigger, candidate)
     _check_ports([*(server.port for server in servers), _grpc_port(port)])
     stopping: list[int] = []
@@ -188,6 +192,9 @@ def _tell(servers: list[Server], home: Path, model: str, console: Console) -> No
         )
     console.print(f"\nopen {urls[CONSOLE]} in a browser")
     console.print(f"what has drifted: {urls[MONITOR]}/reports/")
+    console.print(
+        f"tokens, for labels and for the operator: {Home.at(home).secrets}", soft_wrap=True
+    )
     console.print(
         f"logs: {home / 'serving'}, metrics: /metrics of each; Ctrl-C stops all",
         soft_wrap=True,

@@ -16,10 +16,10 @@ from components.core.errors import EXIT_FAILURE, ToolwearError
 from components.core.home import Home
 from components.core.kubeflow import TOKEN_VARIABLE
 from components.core.loopback import by_proxy
-from components.core.operator_token import operator_token
 from components.core.person import name_of_user
 from components.core.servers import address
 from components.core.states import ENDED, State
+from components.core.tokens import Scope, Tokens
 
 _START = "toolwear trigger, or toolwear serve"
 _SECONDS = 10.0
@@ -82,9 +82,8 @@ def ask(
     own = dict(parameters)
     if own.get("data"):
         own["data"] = str(Path(own["data"]).resolve())  # the trigger has another working folder
-    headers = {"authorization": f"Bearer {operator_token(Home.at(home))}"}
     body = {"detail": why, "parameters": own, "by": name_of_user()}
-    told = _answer("POST", url, "/retrain", json=body, headers=headers)
+    told = _answer("POST", url, "/retrain", json=body, headers=_authorized(home))
     console.print(f"retrain request {told['id']} is {told['status']}: {url}/runs/{told['id']}")
     if wait:
         _follow(url, told["id"], console)
@@ -97,16 +96,19 @@ def cancel(url: str, home: Path, cause: str, why: str, console: Console) -> None
         ToolwearError: no trigger is at work or answers, or the run has ended.
     """
     url = address(Home.at(home), "trigger", url, _START)
-    headers = {"authorization": f"Bearer {operator_token(Home.at(home))}"}
     told = _answer(
         "POST",
         url,
         f"/runs/{cause}/cancel",
         json={"why": why, "by": name_of_user()},
-        headers=headers,
+        headers=_authorized(home),
     )
     ending = " and is being cancelled" if told["status"] == State.RUNNING else ""
     console.print(f"retrain request {told['id']} is {told['status']}{ending}")
+
+
+def _authorized(home: Path) -> dict[str, str]:
+    return {"authorization": f"Bearer {Tokens(Home.at(home)).own(Scope.OPERATE)}"}
 
 
 def _follow(url: str, cause: str, console: Console) -> None:

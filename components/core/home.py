@@ -82,9 +82,9 @@ class Home:
         return self.root / "servers"
 
     @property
-    def operator_token(self) -> Path:
-        """The secret of whoever may change what is served; read by its owner only."""
-        return self.root / "secrets" / "operator-token"
+    def secrets(self) -> Path:
+        """Tokens and their digests; for the owner only, and in no backup."""
+        return self.root / "secrets"
 
     def lock(self, name: str) -> Path:
         """Return the lock file of this name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -10,13 +11,18 @@ from typing import Any, Literal, Protocol, Self
 import httpx
 
 from components.core.loopback import by_proxy
+from components.core.tokens import VARIABLES, Scope
 from serving.client.answers import Answer, Explanation, Metadata
 from serving.client.errors import RequestRefusedError, ServiceDownError, ServiceFailedError
 from serving.common.limits import ROWS
 from serving.common.ports import EXPLAINER, TRANSFORMER
 
 _HOST = "http://127.0.0.1"
-_DOWN = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
+_LATER = (
+    httpx.codes.TOO_MANY_REQUESTS,
+    httpx.codes.SERVICE_UNAVAILABLE,
+    httpx.codes.GATEWAY_TIMEOUT,
+)
 Row = Mapping[str, float | str]
 
 
@@ -34,14 +40,15 @@ class Client:
     """Talks to the service; use it as a context manager, or close it.
 
     Every call raises `RequestRefusedError` if the request is faulty, `ServiceDownError` if the
-    service does not answer now, and `ServiceFailedError` if it failed.
+    service cannot answer now, and `ServiceFailedError` if it failed.
 
     Args:
         url: of the transformer.
         explainer_url: of the explainer; on a cluster both are behind one address.
         model: name of the model.
         seconds: how long an answer may take.
-        headers: for every request, such as a token.
+        headers: for every request.
+        label_token: for labels; by default $TOOLWEAR_LABEL_TOKEN.
     """
 
     def __init__(
@@ -51,10 +58,13 @@ class Client:
         model: str = "toolwear",
         seconds: float = 30.0,
         headers: Mapping[str, str] | None = None,
+        label_token: str = "",
     ) -> None:
         self._url = url.rstrip("/")
         self._explainer_url = explainer_url.rstrip("/")
         self._model = model
+        token = label_token or os.environ.get(VARIABLES[Scope.LABEL], "")
+        self._of_labels = {"authorization": f"Bearer {token.strip()}"} if token else {}
         self._http = httpx.Client(
             timeout=seconds,
             headers=dict(headers or {}),
@@ -155,7 +165,8 @@ class Client:
             source: a word that says who knows.
         """
         body = {"receipt": receipt_id, "worn": list(worn), "source": source}
-        return int(self._call("POST", f"{self._url}/v1/labels", json=body)["rows"])
+        url = f"{self._url}/v1/labels"
+        return int(self._call("POST", url, json=body, headers=self._of_labels)["rows"])
 
     def metadata(self) -> Metadata:
         """Return the names, types and shapes of what the V2 protocol takes and gives."""
@@ -182,7 +193,7 @@ class Client:
             body: dict[str, Any] = response.json()
             return body
         sentence, status = _sentence(response), response.status_code
-        if status in _DOWN:
+        if status in _LATER:
             raise ServiceDownError(sentence, status)
         if status < httpx.codes.INTERNAL_SERVER_ERROR:
             raise RequestRefusedError(sentence, status)

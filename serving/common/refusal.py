@@ -22,6 +22,12 @@ class Refusal(ValueError):  # noqa: N818 - the name says what is done, not what 
         self.status = status
         self.retry_after = retry_after
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of the answer."""
+        own = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
+        return own | ({"www-authenticate": "Bearer"} if self.status == 401 else {})
+
 
 def other_version(wanted: str, served: str) -> Refusal:
     """Return how to refuse what asks for a version that is not in service."""
@@ -63,5 +69,6 @@ KINDS = (
     "other_model",
     "no_store",
     "busy",
+    "token",
     "slow",
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,19 +25,38 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from components.core.tokens import Scope
 from serving.common import metrics, openapi, wire
 from serving.common.body import json_object, read_body
 from serving.common.endpoints import not_there
 from serving.common.refusal import Refusal, other_version
+from serving.http.gate import Gate
 
 _V2 = "/v2/models/{model:model}"
 _V2_VERSION = f"{_V2}/versions/{{version}}"
 LENGTH_HEADER = "inference-header-content-length"
-Work = Callable[[dict[str, Any]], Awaitable[Any]]
+Work = Callable[[dict[str, Any], str], Awaitable[Any]]
 Handler = Callable[[Request], Awaitable[Response]]
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 _log = logging.getLogger("toolwear.serving")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A POST endpoint that takes and gives a JSON object, for those with a token.
+
+    Attributes:
+        name: for the metrics.
+        work: is given the object and the name of the token.
+        gate: knows the tokens.
+        may: what a token has to be for.
+    """
+
+    name: str
+    work: Work
+    gate: Gate
+    may: Scope
 
 
 def application(
@@ -45,7 +65,7 @@ def application(
     lifespan: Lifespan | None = None,
     failures: Mapping[type[Exception], tuple[int, str]] | None = None,
     explains: bool = False,
-    documents: Mapping[str, tuple[str, Work]] | None = None,
+    written: Mapping[str, Written] | None = None,
     published: Mapping[str, dict[str, Any]] | None = None,
     described: Callable[[], dict[str, Any]] = dict,
 ) -> Starlette:
@@ -57,8 +77,7 @@ def application(
         lifespan: what else starts and ends with the application.
         failures: status and sentence for exceptions that mean that another part is down.
         explains: whether there is `:explain`.
-        documents: by path, the name for the metrics and the work of further POST endpoints that
-            take and give a JSON object.
+        written: by path, further POST endpoints, for those with a token.
         published: by path, JSON documents that anybody may read.
         described: returns the OpenAPI document; asked each time, as a swapped-in model may take
             other features.
@@ -81,7 +100,7 @@ def application(
         rest.get("/v2/health/live", "live", rest.live),
         rest.get("/", "live", rest.alive),
         Route("/metrics", _metrics, methods=["GET"]),
-        *(rest.documents(path, *about) for path, about in (documents or {}).items()),
+        *(rest.written(path, about) for path, about in (written or {}).items()),
         *(rest.published(path, partial(dict, value)) for path, value in (published or {}).items()),
         rest.published(openapi.PATH, described),
     ]
@@ -135,10 +154,7 @@ class _Rest:
     def _answer_to(self, error: Exception) -> Response:
         if isinstance(error, Refusal):
             metrics.REFUSALS.labels(self._server, error.kind).inc()
-            headers = {}
-            if error.retry_after is not None:
-                headers["retry-after"] = str(error.retry_after)
-            return _json({"error": error.reason}, error.status, headers)
+            return _json({"error": error.reason}, error.status, error.headers)
         if isinstance(error, ModelNotFound):
             return _json({"error": "There is no model of this name here."}, 404)
         if isinstance(error, ModelNotReady):
@@ -185,13 +201,14 @@ class _Rest:
         payload = json_object(await read_body(request))
         return await work(model, payload, headers=dict(request.headers))
 
-    def documents(self, path: str, endpoint: str, work: Work) -> Route:
-        """Return a counted POST route that takes and gives a JSON object."""
+    def written(self, path: str, about: Written) -> Route:
+        """Return a counted POST route for those with a token; others' bodies are not read."""
 
         async def handler(request: Request) -> Response:
-            return _json(await work(json_object(await read_body(request))))
+            token = about.gate.enter(request, about.may)
+            return _json(await about.work(json_object(await read_body(request)), token.name))
 
-        return self.post(path, endpoint, handler)
+        return self.post(path, about.name, handler)
 
     def published(self, path: str, value: Callable[[], Any]) -> Route:
         """Return a counted GET route to a JSON document."""

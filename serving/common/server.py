@@ -21,7 +21,7 @@ from serving.common import metrics
 from serving.common.arguments import LOOPBACK
 from serving.common.grpc_face import start_grpc
 from serving.common.limits import GRACE_SECONDS
-from serving.common.rest import Work, application
+from serving.common.rest import Written, application
 from serving.http.server import http_server
 
 KEEP_ALIVE_SECONDS = 65  # longer than a proxy's, so that it is never the server that hangs up
@@ -35,7 +35,7 @@ class Serving:
         server: "predictor", "transformer" or "explainer".
         failures: status and sentence for exceptions that mean that another part is down.
         explains: whether there is `:explain`.
-        documents: further POST endpoints; see `application`.
+        written: further POST endpoints; see `application`.
         published: JSON documents by path; see `application`.
         described: returns the OpenAPI document.
         around: entered in the event loop before the first request, left after the last.
@@ -48,7 +48,7 @@ class Serving:
     access_log: bool = False
     failures: Mapping[type[Exception], tuple[int, str]] = field(default_factory=dict)
     explains: bool = False
-    documents: Mapping[str, tuple[str, Work]] = field(default_factory=dict)
+    written: Mapping[str, Written] = field(default_factory=dict)
     published: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     described: Callable[[], dict[str, Any]] = dict
     around: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
@@ -98,7 +98,7 @@ def serve(models: Sequence[Model], serving: Serving) -> None:
             _with_grpc(dataplane, serving),
             serving.failures,
             serving.explains,
-            serving.documents,
+            serving.written,
             serving.published,
             serving.described,
         ),

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -20,8 +21,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.core.errors import ToolwearError
 from components.core.home import Home
-from components.core.operator_token import operator_token
+from components.core.tokens import Scope as TokenScope
+from components.core.tokens import Tokens
 from serving.console import metrics
+from serving.console.few import Few
 from serving.console.pages.actions import ActionPages
 from serving.console.pages.base import FOLDER, Console
 from serving.console.pages.data import DataPages
@@ -32,6 +35,7 @@ from serving.console.pages.runs import RunPages
 from serving.console.pages.why import WhyPages
 from serving.console.parts import Addresses, Parts
 from serving.console.session import Sessions
+from serving.http.gate import Gate
 from serving.http.server import http_server
 
 _POLICY = (
@@ -44,6 +48,9 @@ _WRITTEN = (
     "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 )
+# Of pages that take long: how many are made at once, and how many may wait for it. A page has up
+# to seven explanations.
+_COMPUTED, _EXPLAINED, _REPORTED = (4, 32), (14, 28), (2, 2)
 _WRITTEN_PATHS = ("/data-docs/", "/report/", "/drift/")
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -90,8 +97,10 @@ def application(home: Home, addresses: Addresses) -> ASGIApp:
         home: the system's folder.
         addresses: of the other parts.
     """
-    token = operator_token(home)
-    console = Console(home, Parts(addresses, token), Sessions(token))
+    tokens = Tokens(home)
+    own = partial(tokens.own, TokenScope.OPERATE)
+    own()  # before somebody looks for it
+    console = Console(home, Parts(addresses, own), Sessions(Gate(tokens)))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -124,20 +133,24 @@ def _routes(console: Console) -> list[Route | Mount]:
     data, model, why = DataPages(console), ModelPages(console), WhyPages(console)
     runs, monitoring, actions = RunPages(console), MonitoringPages(console), ActionPages(console)
     home = HomePages(console, why.ahead)
+    # Each with places of its own: what waits for the explainer shall not hold up what computes.
+    computed = partial(Few(*_COMPUTED).page, instead=console.busy)
+    explained = partial(Few(*_EXPLAINED).page, instead=console.busy)
+    reported = partial(Few(*_REPORTED).page, instead=console.busy)
     pages = {
         "/": home.home,
         "/parts/strip": home.strip,
-        "/parts/run": home.run,
+        "/parts/run": computed(home.run),
         "/data": data.data,
-        "/parts/distributions": data.distributions,
-        "/parts/correlations": data.correlations,
-        "/parts/window": data.window,
+        "/parts/distributions": computed(data.distributions),
+        "/parts/correlations": computed(data.correlations),
+        "/parts/window": computed(data.window),
         "/data-docs/{path:path}": data.docs,
         "/model": model.model,
-        "/parts/curves": model.curves,
-        "/why": why.why,
-        "/why/report": why.report,
-        "/parts/why/{method}": why.part,
+        "/parts/curves": computed(model.curves),
+        "/why": computed(why.why),
+        "/why/report": reported(why.report),
+        "/parts/why/{method}": explained(why.part),
         "/runs": runs.runs,
         "/runs/{name}": runs.run,
         "/report/{name}": runs.report,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -121,10 +121,10 @@ class Parts:
 
     Args:
         addresses: of the parts.
-        token: the operator's, for what the trigger does for nobody else.
+        token: returns the operator's, for what the trigger does for nobody else.
     """
 
-    def __init__(self, addresses: Addresses, token: str) -> None:
+    def __init__(self, addresses: Addresses, token: Callable[[], str]) -> None:
         self.addresses = addresses
         self._token = token
         self._http = httpx.Client(timeout=_ANSWER_SECONDS, trust_env=False)
@@ -306,7 +306,7 @@ class Parts:
     ) -> dict[str, Any]:
         # The first move loads the registry's client, which takes seconds.
         timeout = _STATE_SECONDS if method == "GET" else _MOVE_SECONDS
-        own = {"authorization": f"Bearer {self._token}"} if method != "GET" else {}
+        own = {"authorization": f"Bearer {self._token()}"} if method != "GET" else {}
         url = f"{self.addresses.trigger}{path}"
         more: dict[str, Any] = {"headers": {**own, **(headers or {})}, "timeout": timeout}
         if body is not None:

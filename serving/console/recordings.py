@@ -1,15 +1,16 @@
 """Recordings to look at: the recorded runs of the latest training, and uploaded files.
 
-An uploaded file is held in memory, written to a temporary folder only while it is read, and gone
-with the answer.
+An uploaded file is in a temporary folder while it is read, and gone with the answer.
 """
 
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -117,12 +118,12 @@ def dataset(home: Home) -> DataSet:
 
 
 def uploaded(
-    content: bytes, name: str, feedrate: str, clamp_pressure: str, dataset: DataSet
+    content: BinaryIO, name: str, feedrate: str, clamp_pressure: str, dataset: DataSet
 ) -> Recording:
     """Return the recording of an uploaded file.
 
     Args:
-        content: of the file, at most MOST_BYTES.
+        content: of the file.
         name: of the file, for people.
         feedrate: mm/s, as typed.
         clamp_pressure: bar, as typed.
@@ -135,7 +136,8 @@ def uploaded(
     clamp = _number(clamp_pressure, "clamp pressure", "bar")
     with tempfile.TemporaryDirectory(prefix="toolwear-") as folder:
         path = Path(folder) / _NAME
-        path.write_bytes(content)
+        with path.open("wb") as stream:
+            shutil.copyfileobj(content, stream)
         notes = FileNotes()
         # Packed files unpack to more than what was sent.
         batches, count = [], 0

@@ -1,23 +1,27 @@
-"""Who may change something: a signed cookie for those who knew the operator's token.
+"""Who may change something: a cookie for those who had an operator's token.
 
-The console keeps no sessions. The cookie holds a random word and the person's name, signed with the
-token and the time; a form holds the same, signed for forms: a CSRF token.
+The cookie and the word in a session's forms are random; what they stand for is kept in memory, so
+that a session ends when its person leaves, its token is revoked, or the console is started again.
 """
 
 from __future__ import annotations
 
-import base64
 import hmac
 import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from itsdangerous import BadSignature, Signer, TimestampSigner
 from starlette.requests import Request
 from starlette.responses import Response
 
+from components.core.tokens import Scope
+from serving.http.gate import Gate, client_of
+
 COOKIE = "toolwear_operator"
 SECONDS = 1800  # of a session; then the token is asked for anew
-_SITES = ("same-origin", "none")
+_MOST = 1000  # sessions; the oldest end first
 
 
 @dataclass(frozen=True)
@@ -27,56 +31,64 @@ class Session:
     Attributes:
         name: that the person gave.
         csrf: what each of the operator's forms has to send.
+        token: with which the person signed in, as its digest.
+        until: on the clock of `Sessions`.
     """
 
     name: str
     csrf: str
+    token: str
+    until: float
 
 
 class Sessions:
-    """Opens sessions and knows them again.
+    """Opens and ends sessions and knows them again.
 
     Args:
-        token: the operator's. A new one ends all sessions.
-        seconds: that a session lasts.
+        gate: knows the tokens.
+        clock: seconds that only grow.
     """
 
-    def __init__(self, token: str, seconds: int = SECONDS) -> None:
-        self._token = token
-        self._seconds = seconds
-        self._cookies = TimestampSigner(token, salt="toolwear.console.session")
-        self._forms = Signer(token, salt="toolwear.console.form")
+    def __init__(self, gate: Gate, clock: Callable[[], float] = time.monotonic) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._open: OrderedDict[str, Session] = OrderedDict()  # by the cookie
 
-    def open(self, given: str, name: str, answer: Response, secure: bool) -> bool:
-        """Put a session's cookie on an answer if the token given is right; tell whether it is."""
-        if not hmac.compare_digest(given.strip().encode(), self._token.encode()):
-            return False
-        who = base64.urlsafe_b64encode(name.encode()).decode()
-        word = f"{secrets.token_urlsafe(16)}:{who}"
+    def open(self, request: Request, given: str, name: str, answer: Response) -> None:
+        """Put a session's cookie on an answer if the token given is right.
+
+        Raises:
+            Refusal: it is not, or its client has to wait.
+        """
+        token = self._gate.check(given.strip(), client_of(request), Scope.OPERATE)
+        cookie, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        self._open[cookie] = Session(name, csrf, token.sha256, self._clock() + SECONDS)
+        if len(self._open) > _MOST:
+            self._open.popitem(last=False)
         answer.set_cookie(
             COOKIE,
-            self._cookies.sign(word).decode(),
-            max_age=self._seconds,
+            cookie,
+            max_age=SECONDS,
             httponly=True,
             samesite="strict",
-            secure=secure,
+            secure=request.url.scheme == "https",
         )
-        return True
 
     def of(self, request: Request) -> Session | None:
         """Return the session of a request, None if there is none or it has ended."""
-        try:
-            word = self._cookies.unsign(request.cookies.get(COOKIE, ""), max_age=self._seconds)
-        except BadSignature:
+        cookie = request.cookies.get(COOKIE, "")
+        session = self._open.get(cookie)
+        if session is None:
             return None
-        name = base64.urlsafe_b64decode(word.decode().rpartition(":")[2]).decode()
-        return Session(name, self._forms.sign(word).decode())
+        if session.until < self._clock() or not self._gate.holds(session.token, Scope.OPERATE):
+            self._open.pop(cookie, None)
+            return None
+        return session
+
+    def end(self, request: Request) -> None:
+        """End the session of a request."""
+        self._open.pop(request.cookies.get(COOKIE, ""), None)
 
     def sent_by(self, session: Session, csrf: str) -> bool:
         """Tell whether a form was made for this session."""
         return hmac.compare_digest(csrf.encode(), session.csrf.encode())
-
-
-def is_own(request: Request) -> bool:
-    """Tell whether the browser says that a page of ours has sent the request."""
-    return request.headers.get("sec-fetch-site", "same-origin") in _SITES

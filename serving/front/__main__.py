@@ -15,6 +15,7 @@ from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.private import keep_private
+from components.core.tokens import Tokens
 from serving.common import ports
 from serving.common.arguments import LOOPBACK, add_arguments
 from serving.common.rollout import CANDIDATE, STABLE
@@ -22,6 +23,7 @@ from serving.front import metrics
 from serving.front.app import application
 from serving.front.keeper import Keeper
 from serving.front.tracks import EXPLAINER, TRANSFORMER, Track
+from serving.http.gate import Gate
 from serving.http.server import http_server
 
 _KEEP_ALIVE_SECONDS = 65
@@ -61,7 +63,7 @@ def main() -> int:
         signal.raise_signal(signal.SIGTERM)
 
     server = http_server(
-        application(keeper, stable, candidate, failed),
+        application(keeper, stable, candidate, Gate(Tokens(home)), failed),
         options.host,
         options.http_port,
         access_log=options.access_log,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from components.core.tokens import Scope
 from serving.common.endpoints import not_there
 from serving.common.refusal import Refusal
 from serving.common.rollout import CANDIDATE, SHADOW, STABLE
@@ -33,6 +35,7 @@ from serving.front.tracks import (
     Track,
 )
 from serving.front.verdicts import Said, said
+from serving.http.gate import Gate
 
 RETRY_AFTER = "1"  # seconds; servers are back in a few
 TRACK_HEADER = "x-toolwear-track"
@@ -65,7 +68,7 @@ READ = (
 
 
 def application(
-    keeper: Keeper, stable: Track, candidate: Track, failed: Callable[[], None]
+    keeper: Keeper, stable: Track, candidate: Track, gate: Gate, failed: Callable[[], None]
 ) -> Starlette:
     """Return the application.
 
@@ -73,9 +76,10 @@ def application(
         keeper: knows how the traffic is divided.
         stable: the champion's servers.
         candidate: the candidate's.
+        gate: knows who may label; the servers behind see one client only, the front.
         failed: called when the rollout cannot be watched any more.
     """
-    front = _Front(keeper, stable, candidate, failed)
+    front = _Front(keeper, stable, candidate, gate, failed)
     app = Starlette(
         routes=[
             *(Route(path, front.predict, methods=["POST"]) for path in PREDICT),
@@ -105,9 +109,11 @@ class _Front:
         keeper: Keeper,
         stable: Track,
         candidate: Track,
+        gate: Gate,
         failed: Callable[[], None],
     ) -> None:
         self._failed = failed
+        self._gate = gate
         self._keeper = keeper
         self._stable = stable
         self._candidate = candidate
@@ -155,7 +161,10 @@ class _Front:
 
     async def labels(self, request: Request) -> Response:
         """Hand labels to the server that gave the answer: it may not have written it down yet."""
+        self._gate.enter(request, Scope.LABEL)
         asked = await asked_of(request, TRANSFORMER)
+        token = {"authorization": request.headers["authorization"]}
+        asked = replace(asked, headers={**asked.headers, **token})
         answer = await self._ask(self._stable, asked, _PREDICT_SECONDS)
         if answer.status == 422 and self._keeper.judging:
             other = await self._ask(self._candidate, asked, _PREDICT_SECONDS)
@@ -270,8 +279,7 @@ async def _alive(_request: Request) -> Response:
 async def _refused(_request: Request, error: Exception) -> Response:
     if not isinstance(error, Refusal):
         raise error
-    headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
-    return _json({"error": error.reason}, error.status, headers)
+    return _json({"error": error.reason}, error.status, error.headers)
 
 
 def _ended(task: asyncio.Task[None]) -> None:

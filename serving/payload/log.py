@@ -183,8 +183,8 @@ def _taken[T](waiting: deque[T], most: int) -> list[T]:
 def read(home: Path) -> pd.DataFrame:
     """Return the whole log, one row for each scored row, with its label where one is known.
 
-    Columns: those of `records.NAMES`, every feature, `worn` (nullable boolean), `labelled_at` and
-    `source` of the newest label.
+    Columns: those of `records.NAMES`, every feature, `worn` (nullable boolean), `labelled_at`,
+    `source` and `labelled_by` of the newest label.
     """
     requests = _requests(home, None)
     labels = _labels(home)
@@ -244,7 +244,8 @@ def _requests(home: Path, wanted: tuple[str, str] | None) -> pd.DataFrame:
 
 def _labels(home: Path) -> pd.DataFrame:
     tables = segments.tables(segments.folder(home), LABELS, read_table)
-    table = pa.concat_tables(tables) if tables else LABEL_SCHEMA.empty_table()
+    # Files of an earlier version do not say by whom.
+    table = pa.concat_tables([LABEL_SCHEMA.empty_table(), *tables], promote_options="default")
     frame = table.to_pandas().astype({WORN: "boolean"})
     newest = frame.sort_values("labelled_at", kind="stable")
     return newest.drop_duplicates(["receipt_id", "row_number"], keep="last")

@@ -52,6 +52,7 @@ LABEL_SCHEMA = pa.schema(
         (WORN, pa.bool_()),
         ("labelled_at", _TIME),
         ("source", pa.string()),
+        ("labelled_by", pa.string()),
     ]
 )
 
@@ -106,12 +107,21 @@ class Scored:
 
 @dataclass(frozen=True)
 class Labels:
-    """What became known later of the rows of an answer."""
+    """What became known later of the rows of an answer.
+
+    Attributes:
+        receipt_id: of the answer.
+        worn: for each of its rows.
+        labelled_at: UTC.
+        source: a word of who labels.
+        by: name of the token with which they came; empty if they came without one.
+    """
 
     receipt_id: str
     worn: tuple[bool, ...]
     labelled_at: datetime
     source: str
+    by: str = ""
 
 
 def request_schema(columns: Sequence[str]) -> pa.Schema:
@@ -167,6 +177,7 @@ def label_batch(labels: Labels) -> pa.RecordBatch:
         list(labels.worn),
         [labels.labelled_at] * n,
         [labels.source] * n,
+        [labels.by] * n,
     ]
     arrays = [pa.array(v, field.type) for v, field in zip(columns, LABEL_SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=LABEL_SCHEMA)

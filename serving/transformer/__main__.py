@@ -9,6 +9,7 @@ import sys
 from components.core.errors import EXIT_USAGE
 from components.core.home import Home
 from components.core.private import keep_private
+from components.core.tokens import Scope, Tokens
 from serving.common import ports
 from serving.common.arguments import LOOPBACK, add_arguments
 
@@ -18,12 +19,15 @@ PREDICTOR_SECONDS = 5.0
 def main() -> int:
     """Serve until told to stop; return the exit code."""
     options = command_line().parse_args()
-    home = Home.at(options.home).root
+    place = Home.at(options.home)
+    home = place.root
     keep_private(home)
     # Imported once the options are known to be right: these take seconds.
     from serving.common.features import FeatureSource, Freshness
     from serving.common.outages import SENTENCES
+    from serving.common.rest import Written
     from serving.common.server import Serving, serve
+    from serving.http.gate import Gate
     from serving.payload.log import PayloadLog
     from serving.transformer import openapi
     from serving.transformer.hop import Hop
@@ -40,6 +44,7 @@ def main() -> int:
     hop = Hop(address, options.model_name, options.predictor_request_timeout_seconds)
     log = PayloadLog(home)
     model = Transformer(options.model_name, hop, source, log, home, not options.shadow)
+    gate = Gate(Tokens(place))
     serve(
         [model],
         Serving(
@@ -49,7 +54,7 @@ def main() -> int:
             options.grpc_port,
             options.access_log,
             failures=SENTENCES,
-            documents={openapi.LABELS_PATH: ("labels", model.labels)},
+            written={openapi.LABELS_PATH: Written("labels", model.labels, gate, Scope.LABEL)},
             described=lambda: openapi.document(options.model_name),
             around=model.running,
         ),

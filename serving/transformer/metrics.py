@@ -21,6 +21,8 @@ FEATURE_SQUARES = Gauge(
     "toolwear_feature_squares", "Sum of a feature's squared values so far.", ("feature",)
 )
 
+LABELS_UNDER_WAY = Gauge("toolwear_labels_under_way", "Labels that are taken or wait for it.")
+
 
 class Counted:
     """Counts answers; keeps the labelled metrics, whose look-up costs more than the counting."""

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,9 +14,9 @@ from kserve import InferRequest, InferResponse
 
 from components.core import schema
 from serving.common import wire
-from serving.common.caller import VALID_ID, Caller
+from serving.common.caller import Caller
 from serving.common.features import FeatureSource
-from serving.common.refusal import Refusal, other_version
+from serving.common.refusal import other_version
 from serving.common.rows import (
     RAW_NUMBERS,
     TIMESTAMP,
@@ -25,10 +24,10 @@ from serving.common.rows import (
     parse_tensors,
 )
 from serving.common.staged_model import StagedModel
-from serving.payload.log import PayloadLog, find, of_request
-from serving.payload.records import Labels
+from serving.payload.log import PayloadLog
 from serving.transformer.answer import OUTPUTS, Answer, Query, Result
 from serving.transformer.hop import Hop
+from serving.transformer.labels import Labelling
 from serving.transformer.metrics import Counted
 from serving.transformer.repeats import Repeats, question
 from serving.transformer.work import Work
@@ -73,7 +72,7 @@ class Transformer(StagedModel):
         super().__init__(name, server="transformer")
         self._hop = hop
         self._log = log
-        self._home = home
+        self._labelling = Labelling(home, log)
         self._work = Work(hop, source)
         self._keeps = keeps
         self._counted = Counted()
@@ -87,6 +86,7 @@ class Transformer(StagedModel):
         try:
             yield
         finally:
+            self._labelling.close()
             self._work.close()
             await asyncio.to_thread(self._log.close)
 
@@ -169,25 +169,9 @@ class Transformer(StagedModel):
         """
         return (await asyncio.to_thread(self._hop.serves)).version
 
-    async def labels(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Take labels that became known later: `{"receipt": id, "worn": [true, ...]}`.
-
-        Raises:
-            Refusal: the log does not have the receipt, or the labels do not fit it.
-        """
-        receipt_id, worn, source = _checked_labels(body)
-        await asyncio.to_thread(self._log.flush)  # the answer may be a moment old
-        rows = len(await asyncio.to_thread(find, self._home, receipt_id))
-        if rows == 0:
-            raise await asyncio.to_thread(_unknown, self._home, receipt_id)
-        if rows != len(worn):
-            raise Refusal(
-                "shape", f"The answer {receipt_id} has {rows} rows; send a label for each.", 422
-            )
-        labels = Labels(receipt_id, worn, datetime.now(UTC), source)
-        if not await asyncio.to_thread(self._log.put_labels, labels):
-            raise OSError("the labels could not be written")
-        return {"receipt": receipt_id, "rows": rows}
+    async def labels(self, body: dict[str, Any], by: str) -> dict[str, Any]:
+        """Take labels; see `Labelling.take`."""
+        return await self._labelling.take(body, by)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Name and type the inputs: either the first two, or all the others."""
@@ -201,30 +185,3 @@ class Transformer(StagedModel):
     def get_output_types(self) -> list[dict[str, Any]]:
         """Name and type the outputs."""
         return [dict(output) for output in OUTPUTS]
-
-
-def _unknown(home: Path, receipt_id: str) -> Refusal:
-    """Return why labels fit nothing, with a hint for who sends the id of a request."""
-    answers = len(of_request(home, receipt_id))
-    if answers:
-        return Refusal(
-            "unknown_receipt",
-            f"{receipt_id} is the x-request-id of {answers} answers and no receipt; send the id in "
-            "the receipt of the answer that is meant.",
-            422,
-        )
-    return Refusal("unknown_receipt", f"There is no answer {receipt_id} in the log.", 422)
-
-
-def _checked_labels(body: dict[str, Any]) -> tuple[str, tuple[bool, ...], str]:
-    receipt_id, worn, source = body.get("receipt"), body.get("worn"), body.get("source", "api")
-    if type(receipt_id) is not str or not VALID_ID.fullmatch(receipt_id):
-        raise Refusal("request", '"receipt" has to be the id of an answer\'s receipt.')
-    if type(worn) is not list or not worn or set(map(type, worn)) != {bool}:
-        raise Refusal("request", '"worn" has to be a list of true and false, one for each row.')
-    if type(source) is not str or not VALID_ID.fullmatch(source):
-        raise Refusal("request", '"source" has to be a short word that says who labelled.')
-    unknown = sorted(body.keys() - {"receipt", "worn", "source"})
-    if unknown:
-        raise Refusal("request", f'There is no key "{unknown[0][:40]}" in labels.')
-    return receipt_id, tuple(worn), source

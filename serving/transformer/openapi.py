@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from components.core import schema
+from components.core.tokens import Scope
 from serving.common import openapi, row_schemas, tensor_schemas
 from serving.common.openapi import BODY_ERRORS, BOOLEAN, NUMBER, STRING, array, record
 from serving.common.rows import RAW_NUMBERS, TIMESTAMP
@@ -57,8 +58,9 @@ def document(model: str) -> dict[str, Any]:
                 "Tell what became known later of the rows of an answer",
                 labels,
                 taken,
-                (400, 408, 413, 415, 422, 500),
+                (400, 401, 403, 408, 413, 415, 422, 429, 500, 503),
                 example={"receipt": EXAMPLE_RECEIPT, "worn": [True], "source": "inspector"},
+                token=Scope.LABEL,
             ),
         },
     )

@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from components.core.operator_token import fits
 from components.core.states import State
+from components.core.tokens import Scope
 from serving.common.body import json_object, read_body
 from serving.common.endpoints import not_there
 from serving.common.refusal import Refusal
+from serving.http.gate import Gate
 from serving.trigger import alerts, asked, metrics
 from serving.trigger.backend import BackendDownError
 from serving.trigger.dispatcher import Dispatcher
@@ -33,21 +34,21 @@ _log = logging.getLogger("toolwear.trigger")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def application(dispatcher: Dispatcher, operations: Operations, token: str) -> Starlette:
+def application(dispatcher: Dispatcher, operations: Operations, gate: Gate) -> Starlette:
     """Return the application.
 
     Args:
         dispatcher: keeps the causes.
         operations: on the champion.
-        token: that whoever changes anything has to have.
+        gate: knows the tokens of those who may change anything.
     """
-    face = _Face(dispatcher, operations, token)
+    face = _Face(dispatcher, operations, gate)
 
     app = Starlette(
         routes=[
             Route("/retrain", face.operators(face.retrain), methods=["POST"]),
             Route("/retrain", _answered(face.defaults), methods=["GET"]),
-            Route("/alerts", face.operators(face.alerts), methods=["POST"]),
+            Route("/alerts", face.holders(Scope.ALERT, face.alerts), methods=["POST"]),
             Route("/approvals", _answered(face.approvals), methods=["GET"]),
             Route("/approvals/{id}", face.operators(face.decide), methods=["POST"]),
             Route("/rollback", face.operators(face.rollback), methods=["POST"]),
@@ -66,20 +67,20 @@ def application(dispatcher: Dispatcher, operations: Operations, token: str) -> S
 class _Face:
     """The endpoints."""
 
-    def __init__(self, dispatcher: Dispatcher, operations: Operations, token: str) -> None:
+    def __init__(self, dispatcher: Dispatcher, operations: Operations, gate: Gate) -> None:
         self._dispatcher = dispatcher
         self._operations = operations
-        self._token = token
+        self._gate = gate
 
     def operators(self, handler: Handler) -> Handler:
-        """Return the handler for those who have the token."""
+        """Return the handler for operators."""
+        return self.holders(Scope.OPERATE, handler)
+
+    def holders(self, may: Scope, handler: Handler) -> Handler:
+        """Return the handler for those with a token for it; others' bodies are not read."""
 
         async def guarded(request: Request) -> Response:
-            if not fits(self._token, request.headers.get("authorization")):
-                sentence = "Send the operator's token: 'Authorization: Bearer <token>'."
-                # The body is not read: it would be taken for the next request.
-                headers = {"www-authenticate": "Bearer", "connection": "close"}
-                return _json({"error": sentence}, 401, headers)
+            self._gate.enter(request, may)
             return await handler(request)
 
         return _answered(guarded)
@@ -193,8 +194,7 @@ def _answered(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except Refusal as error:
-            headers = {"connection": "close"} if error.kind in ("too_large", "too_slow") else {}
-            return _json({"error": error.reason}, error.status, headers)
+            return _json({"error": error.reason}, error.status, error.headers)
         except TooManyError as error:
             return _json({"error": str(error)}, 429, {"retry-after": "60"})
         except Exception as error:  # noqa: BLE001 - the last resort: an answer for everything

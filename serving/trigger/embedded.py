@@ -16,9 +16,9 @@ from components.core.errors import ToolwearError
 from components.core.files import read_end
 from components.core.fingerprint import ROOT
 from components.core.home import Home
-from components.core.operator_token import TOKEN_VARIABLE
 from components.core.person import NAME_VARIABLE
 from components.core.states import State
+from components.core.tokens import VARIABLES
 from components.promote import audit_log
 from serving.trigger import launch
 from serving.trigger.backend import Look, Other
@@ -179,7 +179,7 @@ class Embedded:
 
 def _environment() -> dict[str, str]:
     """Return ours without what only the trigger itself needs."""
-    kept_back = (TOKEN_VARIABLE, kubeflow.TOKEN_VARIABLE)
+    kept_back = (*VARIABLES.values(), kubeflow.TOKEN_VARIABLE)
     ours = {name: value for name, value in os.environ.items() if name not in kept_back}
     return {**ours, NAME_VARIABLE: _WHO}
 

@@ -16,13 +16,14 @@ from components.core.errors import EXIT_FAILURE, ToolwearError
 from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.moved import follow
-from components.core.operator_token import operator_token
 from components.core.servers import announced
 from components.core.thresholds import thresholds
+from components.core.tokens import Scope, Tokens
 from components.promote import audit_log
 from components.promote.served import served_by
 from serving.common.arguments import LOOPBACK
 from serving.common.ports import TRIGGER
+from serving.http.gate import Gate
 from serving.http.server import http_server
 from serving.trigger import metrics
 from serving.trigger.app import application
@@ -96,7 +97,9 @@ def serve(options: Options) -> None:
         if moved:
             _log.info(moved)
         _begin_log(options.home)
-        token = operator_token(options.home)
+        tokens = Tokens(options.home)
+        for may in (Scope.ALERT, Scope.OPERATE):
+            tokens.own(may)
         store = Store(options.home.trigger)
         metrics.prepare(store, options.home)
         served = served_by(options.home)
@@ -107,7 +110,7 @@ def serve(options: Options) -> None:
         )
         operations = Operations(options.home, options.mlflow_uri, options.model_name, served)
         dispatcher = _dispatcher(options, settings, store)
-        app = application(dispatcher, operations, token)
+        app = application(dispatcher, operations, Gate(tokens))
         server = http_server(app, options.host, options.http_port, access_log=options.access_log)
         here = f"http://{LOOPBACK}:{options.http_port}"
         with announced(options.home, {"trigger": here} if options.host == LOOPBACK else {}):

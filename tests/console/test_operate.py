@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import time
 from typing import Any
@@ -10,19 +9,19 @@ from typing import Any
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from itsdangerous import TimestampSigner
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from components.core import jsonfile
 from components.core.config import FAST
 from components.core.home import Home
-from components.core.operator_token import operator_token
 from components.core.registry import Registry
+from components.core.tokens import Scope, Tokens
 from components.promote import approvals, audit_log
 from components.promote.registry_state import MODEL_NAME
 from serving.common import champion as pointer
 from serving.common.rollout import Mode
-from serving.console.session import COOKIE, SECONDS
+from serving.console.session import COOKIE
+from serving.http.gate import FREE
 from tests.console.browser import fill
 from tests.console.stack import Stack
 
@@ -34,7 +33,7 @@ SIGNED = {"name": NAME}
 
 
 def token(stack: Stack) -> str:
-    return operator_token(Home.at(stack.home))
+    return Tokens(Home.at(stack.home)).own(Scope.OPERATE)
 
 
 def enter(page: Page, given: str) -> None:
@@ -151,25 +150,14 @@ def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, sta
     assert grave == [], results.generate_report()
 
 
-def expire(context: BrowserContext, stack: Stack) -> None:
-    """Put the session's cookie as it is a second after its end."""
-
-    class Then(TimestampSigner):
-        def get_timestamp(self) -> int:
-            return int(time.time()) - SECONDS - 1
-
-    word = "word:" + base64.urlsafe_b64encode(NAME.encode()).decode()
-    old = Then(token(stack), salt="toolwear.console.session").sign(word).decode()
-    context.clear_cookies()
-    context.add_cookies([{"name": COOKIE, "value": old, "url": stack.url}])
-
-
 def test_a_session_that_has_ended_is_said_and_loses_nothing(page: Page, stack: Stack) -> None:
-    sign_in(page, stack)
+    tokens = Tokens(Home.at(stack.home))
+    page.goto(stack.url + "/operate")
+    enter(page, tokens.make("grace", Scope.OPERATE))
     before = len(httpx.get(stack.of("trigger") + "/runs").json()["runs"])
     page.get_by_label("Reason").first.fill("typed before the end")
     page.get_by_label("Search, seconds", exact=True).fill("45")
-    expire(page.context, stack)
+    tokens.revoke("grace")
     page.get_by_role("button", name="Start a run").click()
     expect(page.locator("#fault")).to_contain_text("session has ended")
     enter(page, token(stack))
@@ -180,9 +168,48 @@ def test_a_session_that_has_ended_is_said_and_loses_nothing(page: Page, stack: S
 
 def test_a_person_leaves(page: Page, stack: Stack) -> None:
     sign_in(page, stack)
+    (kept,) = page.context.cookies()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     assert page.context.cookies() == []
+    again = httpx.get(stack.url + "/operate", cookies={COOKIE: kept["value"]})
+    assert "You are signed in" not in again.text
+
+
+def test_a_cookie_does_not_outlive_the_console(stack: Stack) -> None:
+    def shown() -> str:
+        return httpx.get(stack.url + "/operate", cookies={COOKIE: cookie}).text
+
+    answer = httpx.post(stack.url + "/operator", data=SIGNED | {"token": token(stack)})
+    cookie = answer.cookies[COOKIE]
+    assert "You are signed in" in shown()
+    stack.kill("console")
+    wait_up(stack.url)
+    assert "You are signed in" not in shown()
+
+
+def test_wrong_tokens_are_slowed_down(stack: Stack) -> None:
+    def sign(given: str) -> httpx.Response:
+        return httpx.post(stack.url + "/operator", data=SIGNED | {"token": given})
+
+    assert sign(token(stack)).status_code == 303
+    answers = [sign(f"wrong-{number}") for number in range(30)]
+    assert [answer.status_code for answer in answers].count(403) <= FREE + 2
+    assert (answers[-1].status_code, int(answers[-1].headers["retry-after"]) >= 1) == (429, True)
+    assert "Too many wrong tokens" in answers[-1].text
+    assert sign(token(stack)).status_code == 303, "it was right from here before"
+
+
+def wait_up(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            httpx.get(url + "/healthz")
+        except httpx.TransportError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        else:
+            return
 
 
 @pytest.mark.parametrize(

@@ -5,24 +5,30 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import httpx
 import numpy as np
+import pandas as pd
 
 from components.core.fingerprint import ROOT
 from components.core.home import Home
+from components.core.tokens import Tokens
 from components.promote import audit_log
 from serving.common.rollout import Rollout
 from serving.console import evidence, svg
 from serving.console.app import application
-from serving.console.pages.base import Console, Kept
+from serving.console.kept import Kept
+from serving.console.pages.base import Console
 from serving.console.pages.runs import STEPS
-from serving.console.parts import Addresses, Parts
+from serving.console.parts import Addresses, PartDownError, Parts
 from serving.console.session import Sessions
 from serving.front.evidence import Evidence
 from serving.front.judge import Finding, Measured
+from serving.http.gate import Gate
 
 
 async def test_pages_of_an_empty_home_say_what_to_do(tmp_path: Path) -> None:
@@ -119,11 +125,30 @@ def test_a_long_line_keeps_its_peaks() -> None:
     assert "a &lt;title&gt;" in picture
 
 
-def test_what_is_kept_is_made_once_and_bounded() -> None:
-    kept, made = Kept(), []
-    for key in [*range(200), 199, 0]:
-        kept.get(key, lambda key=key: made.append(key))  # type: ignore[misc]
-    assert made == [*range(200), 0]
+def test_what_is_kept_is_made_once_and_bounded_in_bytes() -> None:
+    kept, made = Kept(20 << 20), []
+    for key in [*range(30), 29, 0]:
+        kept.get(key, lambda key=key: made.append(key) or {"values": [np.zeros(1 << 17)]})  # type: ignore[misc,func-returns-value]
+        assert kept.bytes <= 20 << 20
+    assert made == [*range(30), 0]
+    kept.get("frame", lambda: pd.DataFrame({"name": ["x" * 50] * 300_000}))
+    assert kept.bytes <= 20 << 20
+
+
+def test_two_that_ask_at_once_share_one_and_its_fault() -> None:
+    kept, asked, go = Kept(), [], threading.Event()
+
+    def make() -> str:
+        asked.append(1)
+        go.wait(30)
+        raise PartDownError("it is down")
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(kept.get, "key", make) for _ in range(4)]
+        go.set()
+        assert all(isinstance(one.exception(30), PartDownError) for one in found)
+    assert kept.get("key", lambda: "up again") == "up again"
+    assert len(asked) <= 4
 
 
 async def test_what_was_never_judged_or_started_is_not_called_well_or_down(tmp_path: Path) -> None:
@@ -188,7 +213,7 @@ def test_the_rollout_is_shown_by_what_the_front_tells() -> None:
     }
     nobody = "http://127.0.0.1:1"
     addresses = Addresses("toolwear", nobody, nobody, nobody, nobody, nobody, nobody)
-    console = Console(Home(Path()), Parts(addresses, "t"), Sessions("t"))
+    console = Console(Home(Path()), Parts(addresses, str), Sessions(Gate(Tokens(Home(Path())))))
     text = console.render("rollout.html.j2", state=state)
     assert "Version 2 is rolled out as a canary, stage 1 since 2026-01-01 00:00" in text
     assert "<strong>Undecided:</strong> 3 recordings are too few.</p>" in text

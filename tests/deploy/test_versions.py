@@ -20,6 +20,7 @@ from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.package import Package, load_package
 from components.core.registry import CHAMPION, Registry
+from components.core.tokens import Scope, Tokens
 from components.deploy import versions as deployed
 from components.deploy.__main__ import main as serve_champion
 from components.deploy.cluster import NAMESPACE_VARIABLE, Cluster, retries
@@ -37,6 +38,7 @@ from components.promote.served import serve
 from manifests.rendered import Object
 from serving.common.refusal import Refusal
 from serving.common.rollout import Mode
+from serving.http.gate import Gate
 from serving.trigger.app import application
 from serving.trigger.operations import Operations
 from tests.deploy.conftest import Answering, put
@@ -333,8 +335,9 @@ async def test_over_http_a_move_that_takes_long_is_told_of_later(
     item = site.hold("2")
     site.api.fate = lambda name, digest: NEVER
     operations = Operations(site.home, "", NAME, site.served, answer_seconds=0.2)
-    app = application(cast(Any, None), operations, "token")
-    headers = {"authorization": "Bearer token"}
+    tokens = Tokens(site.home)
+    app = application(cast(Any, None), operations, Gate(tokens))
+    headers = {"authorization": f"Bearer {tokens.own(Scope.OPERATE)}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://trigger", headers=headers

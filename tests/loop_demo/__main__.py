@@ -18,6 +18,7 @@ from pathlib import Path
 
 from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from components.core.home import Home
+from components.core.tokens import Scope, Tokens
 from components.guard import provenance
 from components.promote.registry_state import MODEL_NAME
 from serving.replay.recordings import read
@@ -75,7 +76,8 @@ def _demonstrate(options: argparse.Namespace, folder: Path) -> int:
         parts.train(home, learnt, folder / "train.log", settings, timeline.progress)
     with parts.running(home, learnt, folder, settings, timeline.progress) as running:
         (folder / ADDRESSES).write_text(json.dumps(running.addresses(), indent=2) + "\n")
-        eyes, traffic = Eyes(running), Traffic(running.of("front"))
+        token = Tokens(Home.at(home)).own(Scope.LABEL)
+        eyes, traffic = Eyes(running), Traffic(running.of("front"), token)
 
         def vouch(runs: Sequence[str]) -> None:
             parts.command(home, "vouch", *runs, f"--data={learnt}", f"--why={_WHY}")

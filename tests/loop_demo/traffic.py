@@ -57,6 +57,7 @@ class Traffic:
 
     Attributes:
         url: of the front.
+        label_token: for labels.
         per_second: requests, at most.
         requests: sent so far.
         passes: how often the present runs were sent to their end.
@@ -64,6 +65,7 @@ class Traffic:
     """
 
     url: str
+    label_token: str
     per_second: float = 1.0
     requests: int = 0
     passes: int = 0
@@ -139,7 +141,7 @@ class Traffic:
             self.passes += 1
 
     def _run(self) -> None:
-        with Client(self.url) as client:
+        with Client(self.url, label_token=self.label_token) as client:
             while not self._stop.is_set():
                 with self._lock:
                     now = time.monotonic()

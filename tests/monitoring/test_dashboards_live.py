@@ -13,8 +13,8 @@ import pytest
 
 from components.core.causes import Cause
 from components.core.home import Home
-from components.core.operator_token import operator_token
 from components.core.states import State
+from components.core.tokens import Scope, Tokens
 from manifests.dashboards.every import boards as made
 from manifests.operator_rules import groups
 from serving.common import ports
@@ -64,10 +64,12 @@ def write_runs(home: Home) -> None:
 def traffic(stack: Stack, data: Path) -> None:
     predict = f"/v1/models/{MODEL}:predict"
     stack.traffic(10)
+    tokens = Tokens(Home(stack.home))
+    labeller = {"authorization": f"Bearer {tokens.own(Scope.LABEL)}"}
     with httpx.Client(timeout=120) as client:
 
         def post(server: str, path: str, body: object, status: int = 200) -> httpx.Response:
-            answer = client.post(stack.of(server) + path, json=body)
+            answer = client.post(stack.of(server) + path, json=body, headers=labeller)
             assert answer.status_code == status, answer.text
             return answer
 
@@ -78,7 +80,7 @@ def traffic(stack: Stack, data: Path) -> None:
             post("transformer", "/v1/labels", labels)
         post("transformer", predict, {}, 400)
         # Told before: counted, and no second run.
-        token = operator_token(Home(stack.home))
+        token = tokens.own(Scope.OPERATE)
         headers = {"authorization": f"Bearer {token}", KEY_HEADER: KEY}
         answer = client.post(f"{stack.of('trigger')}/retrain", json={}, headers=headers)
         assert answer.json()["status"] == State.SUCCEEDED, answer.text

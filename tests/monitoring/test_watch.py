@@ -15,6 +15,7 @@ import yaml
 
 from components.core.fingerprint import ROOT
 from components.core.home import Home
+from components.core.tokens import Scope, Tokens
 from manifests.alerting import CLUSTER, PROMETHEUS, scraping
 from manifests.dashboards.limits import alerts
 from serving.common import ports
@@ -93,7 +94,7 @@ def test_it_watches_the_servers_by_all_rules_and_tells_the_trigger(watch: Watch)
     wait_for(lambda: ask(url, "alertmanagers")["activeAlertmanagers"])
     config = yaml.safe_load(httpx.get(f"{told}/status").json()["config"]["original"])
     (hook,) = [hook for item in config["receivers"] for hook in item.get("webhook_configs", [])]
-    token = Home(watch.home).operator_token
+    token = Tokens(Home(watch.home)).own_file(Scope.ALERT)
     assert token.stat().st_mode & 0o077 == 0
     # Alertmanager itself shows no secret, so the file that it was given is read.
     written = yaml.safe_load((watch.home / "watching" / "alertmanager.yaml").read_text())

@@ -16,6 +16,7 @@ import pandas as pd
 
 from components.core import schema
 from components.core.fingerprint import ROOT
+from components.core.home import Home
 from components.core.onnx_model import OnnxModel
 from components.core.package import (
     GOLDEN_FILE,
@@ -26,6 +27,7 @@ from components.core.package import (
     write_package,
 )
 from components.core.reference import reference_bytes, row_keys
+from components.core.tokens import Scope, Tokens
 from components.features import dataset
 from components.features.definitions import PUBLISHED_WITHOUT_POSITION
 from components.features.names import LATEST_FILE
@@ -116,6 +118,11 @@ def newest_features(home: Path, package: Package, run_id: str) -> np.ndarray:
 def expected(home: Path, package: Package, run_id: str) -> float:
     """Return the probability that a package gives a run, computed beside the service."""
     return float(OnnxModel(package.model).worn(newest_features(home, package, run_id))[0])
+
+
+def labeller(home: Path) -> dict[str, str]:
+    """Return the header of who may label in a home."""
+    return {"authorization": f"Bearer {Tokens(Home.at(home)).own(Scope.LABEL)}"}
 
 
 @dataclass

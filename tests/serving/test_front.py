@@ -39,7 +39,7 @@ from serving.payload.log import find, read
 from tests.champions import point
 from tests.ports import free_port
 from tests.serving.conftest import MODEL
-from tests.serving.stack import Place, Server, expected, is_ready
+from tests.serving.stack import Place, Server, expected, is_ready, labeller
 from tests.serving.stack import wait_for as wait_seconds_for
 
 pytestmark = pytest.mark.timeout(900)  # all of it runs beside other work on two cores
@@ -386,7 +386,9 @@ def test_a_canary_takes_over_under_load_though_the_front_is_killed_meanwhile(
         ids = {answer.json()["receipt"]["id"] for answer in answers}
         receipt = next(iter(ids))
         labels = {"receipt": receipt, "worn": [True]}
-        assert client.post(f"{first.url}/v1/labels", json=labels).status_code == 200
+        url, own = f"{first.url}/v1/labels", labeller(tracks.home.root)
+        assert client.post(url, json=labels).status_code == 401
+        assert client.post(url, json=labels, headers=own).status_code == 200
     client.close()
     assert {answer.status_code for answer in answers} == {200}
     bodies = [answer.json() for answer in answers]

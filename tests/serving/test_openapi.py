@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,9 +23,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from components.core.home import Home
+from components.core.tokens import Scope, Tokens
 from serving.common import openapi
-from serving.common.rest import application
+from serving.common.rest import Written, application
 from serving.explainer.openapi import SCHEMA_PATH
+from serving.http.gate import Gate
 from serving.transformer.openapi import EXAMPLE_RECEIPT, LABELS_PATH
 from tests.serving import stack
 from tests.serving.conftest import MODEL
@@ -35,7 +39,7 @@ EXAMPLES = 15  # of valid and of faulty requests each, for each operation
 PREDICT, EXPLAIN = f"/v1/models/{MODEL}:predict", f"/v1/models/{MODEL}:explain"
 INFER = f"/v2/models/{MODEL}/infer"
 CONFORMANCE = [status_code_conformance, content_type_conformance, response_schema_conformance]
-REFUSED = ["400", "404", "413", "415", "422", "501"]
+REFUSED = ["400", "401", "403", "404", "413", "415", "422", "501"]
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +76,19 @@ def routes(paths: dict[str, Any]) -> set[tuple[str, str]]:
     }
 
 
-async def nothing(_body: dict[str, Any]) -> None:
+async def nothing(_body: dict[str, Any], _by: str) -> None:
     """Stand for the work behind a route."""
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_the_document_names_exactly_the_routes(urls: dict[str, str], server: str) -> None:
+def test_the_document_names_exactly_the_routes(
+    urls: dict[str, str], server: str, tmp_path: Path
+) -> None:
+    labels = Written("labels", nothing, Gate(Tokens(Home.at(tmp_path))), Scope.LABEL)
     app = application(
         DataPlane(ModelRepository()),
         server,
-        documents={LABELS_PATH: ("labels", nothing)} if server == "transformer" else {},
+        written={LABELS_PATH: labels} if server == "transformer" else {},
         published={SCHEMA_PATH: {}} if server == "explainer" else {},
     )
     there = {
@@ -110,7 +117,7 @@ def test_the_running_server_has_what_its_document_names_and_not_what_others_name
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 @pytest.mark.parametrize("server", SERVERS)
 def test_generated_requests_are_answered_as_documented(
-    urls: dict[str, str], server: str, mode: GenerationMode
+    urls: dict[str, str], place: Place, server: str, mode: GenerationMode
 ) -> None:
     load_all_checks()
     described = schemathesis.openapi.from_dict(document(urls[server]))
@@ -121,10 +128,10 @@ def test_generated_requests_are_answered_as_documented(
         operation = result.ok()
         takes = operation.method == "post" or "{model}" in operation.path
         if mode == GenerationMode.POSITIVE or takes:
-            _exercise(operation, mode)
+            _exercise(operation, mode, stack.labeller(place.home))
 
 
-def _exercise(operation: Any, mode: GenerationMode) -> None:
+def _exercise(operation: Any, mode: GenerationMode, headers: dict[str, str]) -> None:
     answers = "200" in operation.definition.raw["responses"]
     checks = [*CONFORMANCE, negative_data_rejection, *([not_a_server_error] if answers else [])]
     seen: set[int] = set()
@@ -139,7 +146,7 @@ def _exercise(operation: Any, mode: GenerationMode) -> None:
     )
     @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
     def exercise(case: Any) -> None:
-        seen.add(case.call_and_validate(checks=checks).status_code)
+        seen.add(case.call_and_validate(checks=checks, headers=headers).status_code)
 
     exercise()
     assert seen
@@ -185,7 +192,9 @@ def test_generated_rows_of_features_are_answered(urls: dict[str, str], path: str
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_every_documented_example_is_valid_and_answered(urls: dict[str, str], server: str) -> None:
+def test_every_documented_example_is_valid_and_answered(
+    urls: dict[str, str], place: Place, server: str
+) -> None:
     load_all_checks()
     found = document(urls[server])
     asked = {"instances": [{"run_id": "01"}]}
@@ -215,7 +224,8 @@ def test_every_documented_example_is_valid_and_answered(urls: dict[str, str], se
                 if f"{{{name}}}" in operation.path
             },
         )
-        response = case.call_and_validate(checks=CONFORMANCE)
+        own = stack.labeller(place.home)
+        response = case.call_and_validate(checks=CONFORMANCE, headers=own)
         assert response.status_code == 200, (operation.path, response.text)
         answered += 1
     assert answered == {"predictor": 3, "transformer": 4, "explainer": 1}[server]

@@ -20,9 +20,9 @@ import pytest
 
 from components.core.fingerprint import ROOT
 from components.core.home import Home
-from components.core.operator_token import operator_token
 from components.core.registry import CANDIDATE
 from components.core.thresholds import thresholds
+from components.core.tokens import Scope, Tokens
 from serving.client import Client, RequestRefusedError, ServiceDownError
 from serving.common import ports
 from serving.common import rollout as state
@@ -51,16 +51,18 @@ class Served:
     process: subprocess.Popen[bytes]
     output: Path
     port: int
+    home: Path
 
     def said(self) -> str:
         return self.output.read_text()
 
     def here(self, text: str) -> str:
-        """Return an example with the ports of this test."""
+        """Return an example with the ports and the home of this test."""
         shift = self.port - ports.TRANSFORMER
-        return re.sub(
+        moved = re.sub(
             r"127\.0\.0\.1:(\d+)", lambda found: f"127.0.0.1:{int(found[1]) + shift}", text
         )
+        return moved.replace("runs/secrets", str(self.home / "secrets"))
 
 
 def toolwear(*arguments: str) -> list[str]:
@@ -80,7 +82,7 @@ def served(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             stdout=stream,
             stderr=subprocess.STDOUT,
         )
-    served = Served(process, output, port)
+    served = Served(process, output, port, place.home)
     try:
         wait_for(lambda: "Ctrl-C stops all" in served.said() or process.poll() is not None, 150)
         assert process.poll() is None, served.said()
@@ -123,8 +125,14 @@ def test_the_examples_of_the_document_work(served: Served, language: str, code: 
 
 
 def test_a_receipt_is_found_again(served: Served, place: Place) -> None:
-    with Client(served.here("http://127.0.0.1:8080")) as client:
+    token = Tokens(Home.at(place.home)).own(Scope.LABEL)
+    with Client(served.here("http://127.0.0.1:8080"), label_token=token) as client:
         answer = client.predict_run("07", request_id="find-me")
+        with (
+            Client(served.here("http://127.0.0.1:8080")) as stranger,
+            pytest.raises(RequestRefusedError, match="Send a token that may label"),
+        ):
+            stranger.label(answer.receipt.id, [False])
         client.label(answer.receipt.id, [True])
     done = subprocess.run(
         toolwear("receipt", "find-me", "--home", str(place.home)),
@@ -147,7 +155,8 @@ def test_a_receipt_is_found_again(served: Served, place: Place) -> None:
     ):
         assert known in said
     assert re.search(r"worn +. True", said)
-    with Client(served.here("http://127.0.0.1:8080")) as client:
+    assert re.search(r"labelled_by +. home-label", said)
+    with Client(served.here("http://127.0.0.1:8080"), label_token=token) as client:
         other = client.predict_run("01", request_id="find-me")
         client.label(other.receipt.id, [False])
     listed = subprocess.run(
@@ -190,7 +199,8 @@ def test_the_client_takes_a_table_and_says_what_it_cannot_send(served: Served) -
 
 
 def test_the_client_tells_refusals_from_outages(served: Served, place: Place) -> None:
-    with Client(served.here("http://127.0.0.1:8080")) as client:
+    token = Tokens(Home.at(place.home)).own(Scope.LABEL)
+    with Client(served.here("http://127.0.0.1:8080"), label_token=token) as client:
         assert client.predict_run("07").predictions[0].probability == expected(
             place.home, place.packages[0], "07"
         )
@@ -243,7 +253,7 @@ def test_a_run_can_be_asked_for_and_the_answer_says_what_it_lacks(
 ) -> None:
     url = served.here(f"http://127.0.0.1:{ports.TRIGGER}")
     assert httpx.post(f"{url}/retrain", json={}).status_code == 401
-    token = operator_token(Home.at(place.home))
+    token = Tokens(Home.at(place.home)).own(Scope.OPERATE)
     answer = httpx.post(f"{url}/retrain", json={}, headers={"authorization": f"Bearer {token}"})
     assert answer.status_code == 409
     assert "give the trigger a folder with --data" in answer.json()["error"]

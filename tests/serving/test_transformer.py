@@ -43,7 +43,7 @@ from serving.transformer.repeats import Repeats
 from serving.transformer.work import Work
 from tests.ports import free_port
 from tests.serving.conftest import MODEL
-from tests.serving.stack import Place, Stack, expected, is_ready, running, wait_for
+from tests.serving.stack import Place, Stack, expected, is_ready, labeller, running, wait_for
 
 V1, V2 = f"/v1/models/{MODEL}:predict", f"/v2/models/{MODEL}/infer"
 JSON = {"content-type": "application/json"}
@@ -63,7 +63,8 @@ def stack(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 @pytest.fixture
 def client(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.transformer.url, timeout=30) as opened:
+    own = labeller(stack.place.home)
+    with httpx.Client(base_url=stack.transformer.url, timeout=30, headers=own) as opened:
         yield opened
 
 
@@ -543,6 +544,7 @@ def test_labels_are_joined_to_their_answer(client: httpx.Client, place: Place) -
     assert found["worn"].tolist() == [True, False]
     assert found["run_id"].tolist() == ["07", "01"]
     assert set(found["source"]) == {"inspector"}
+    assert set(found["labelled_by"]) == {"home-label"}
     assert found["Z1_ActualPosition"].notna().all()
     assert found[schema.IS_CUTTING].isna().all(), "the store does not say whether the tool cuts"
     for change, status, says in (

@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[])
     options = parser.parse_args()
     settings = dict(item.split("=", 1) for item in options.set)
-    assert "TOOLWEAR_OPERATOR_TOKEN" not in os.environ
+    assert not [name for name in os.environ if name.startswith("TOOLWEAR") and "TOKEN" in name]
     with (options.home / "starts").open("a") as stream:
         stream.write(json.dumps({"name": options.name, **settings}) + "\n")
     folder = options.home / options.name

@@ -15,11 +15,15 @@ import httpx
 
 from components.core.fingerprint import ROOT
 from components.core.states import ENDED
+from components.core.tokens import VARIABLES, Scope
 from tests.ports import free_port
 from tests.serving.conftest import environment
 
 TOKEN = "a-token-for-tests-only"
 OPERATOR = {"authorization": f"Bearer {TOKEN}"}
+ALERT_TOKEN = "another-token-for-tests-only"
+ALERTMANAGER = {"authorization": f"Bearer {ALERT_TOKEN}"}
+TOKENS = {VARIABLES[Scope.OPERATE]: TOKEN, VARIABLES[Scope.ALERT]: ALERT_TOKEN}
 HTTP = httpx.Client(timeout=60, trust_env=False)  # one for all: each makes a TLS context
 FAKE_RUN = f"{sys.executable} {Path(__file__).with_name('fake_run.py')}"
 
@@ -58,7 +62,7 @@ class Service:
                     *self.options,
                 ],
                 cwd=ROOT,
-                env={**bare_environment(), "TOOLWEAR_OPERATOR_TOKEN": TOKEN},
+                env={**bare_environment(), **TOKENS},
                 stdout=stream,
                 stderr=subprocess.STDOUT,
             )
@@ -83,7 +87,8 @@ class Service:
         return self.process.wait(40)
 
     def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
-        return HTTP.post(self.url + path, json=body, headers={**OPERATOR, **headers})
+        own = ALERTMANAGER if path == "/alerts" else OPERATOR
+        return HTTP.post(self.url + path, json=body, headers={**own, **headers})
 
     def ask(self, **body: Any) -> str:
         answer = self.post("/retrain", body)

@@ -19,14 +19,16 @@ from components.core.causes import Cause
 from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.states import State
+from components.core.tokens import Scope, Tokens
 from components.ingest.simulator import SimulatorSettings, simulate
 from components.promote import audit_log
 from components.promote.entries import note
 from serving.common.limits import BODY_BYTES
+from serving.http.gate import FREE
 from serving.trigger.alert_memory import AlertMemory
 from serving.trigger.store import Store
 from tests.serving.conftest import environment
-from tests.trigger.service import HTTP, OPERATOR, TOKEN, Service, wait_for
+from tests.trigger.service import ALERTMANAGER, HTTP, OPERATOR, TOKEN, Service, wait_for
 
 DOCUMENT = (ROOT / "docs" / "trigger.md").read_text()
 ServiceOf = Callable[..., Service]
@@ -159,7 +161,7 @@ def test_the_command_line_asks_and_tells_the_steps(service_of: ServiceOf) -> Non
     assert refused.stderr.count("\n") == 1
     assert "'seed' is wrong" in refused.stderr
     stranger = retrain(token="another-token-for-tests")
-    assert (stranger.returncode, "operator's token" in stranger.stderr) == (2, True)
+    assert (stranger.returncode, "a token that may operate" in stranger.stderr) == (2, True)
     assert service.stop() == 0
     nobody = retrain()
     assert (nobody.returncode, "No trigger answers at" in nobody.stderr) == (2, True)
@@ -433,6 +435,44 @@ def test_who_has_no_token_changes_nothing(service_of: ServiceOf) -> None:
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"] == "Bearer"
     assert service.runs() == []
+
+
+def test_a_token_is_for_one_thing(service_of: ServiceOf) -> None:
+    """Alertmanager may neither release nor roll back, and an operator's token is no alert."""
+    service = service_of()
+    for path in ("/retrain", "/rollback", "/approvals/1", "/runs/1/cancel"):
+        answer = HTTP.post(service.url + path, json={}, headers=ALERTMANAGER)
+        assert (answer.status_code, "may alert" in answer.json()["error"]) == (403, True)
+    told = notification(alert("A", "degradation"))
+    assert HTTP.post(service.url + "/alerts", json=told, headers=OPERATOR).status_code == 403
+    assert service.runs() == []
+
+
+def test_what_is_made_and_revoked_counts_at_once(service_of: ServiceOf) -> None:
+    service = service_of()
+    tokens = Tokens(Home(service.home))
+    own = {"authorization": f"Bearer {tokens.make('shift-lead', Scope.OPERATE)}"}
+
+    def tries() -> int:
+        return HTTP.post(service.url + "/runs/9/cancel", json={"why": "x"}, headers=own).status_code
+
+    assert [tries(), tries()] == [404, 404]
+    tokens.revoke("shift-lead")
+    assert tries() == 401
+
+
+def test_wrong_tokens_slow_down_but_not_those_with_right_ones(service_of: ServiceOf) -> None:
+    service = service_of()
+    url = service.url + "/rollback"
+    assert service.post("/rollback", {}).status_code == 400
+    answers = [
+        HTTP.post(url, json={}, headers={"authorization": f"Bearer wrong-{number}"})
+        for number in range(200)
+    ]
+    assert [answer.status_code for answer in answers].count(401) <= FREE + 1
+    assert answers[-1].status_code == 429
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert service.post("/rollback", {}).status_code == 400, "it was right from here before"
 
 
 BAD: list[tuple[str, Any, int, str]] = [

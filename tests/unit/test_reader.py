@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import subprocess
 import sys
@@ -454,10 +455,18 @@ def test_an_upload_is_read_in_any_form_and_one_recording_at_a_time(data: Path) -
     from serving.console.recordings import uploaded
 
     text = frame_of(1).to_csv(index=False, sep=";", decimal=",")
-    found = uploaded(gzip.compress(text.encode()), "a.csv.gz", "6", "4", contract.default())
+    found = uploaded(
+        io.BytesIO(gzip.compress(text.encode())), "a.csv.gz", "6", "4", contract.default()
+    )
     assert len(found.frame) == 12
     with pytest.raises(ToolwearError, match=r"more than one recording: its phases start again"):
-        uploaded(_both(data).to_csv(index=False).encode(), "b.csv", "6", "4", contract.default())
+        uploaded(
+            io.BytesIO(_both(data).to_csv(index=False).encode()),
+            "b.csv",
+            "6",
+            "4",
+            contract.default(),
+        )
 
 
 def test_phases_of_one_recording_never_go_back(real_data: Path) -> None:

@@ -19,10 +19,11 @@ from components.core.config import FAST
 from components.core.errors import ToolwearError
 from components.core.person import LENGTH, checked
 from serving.common.limits import BODY_SECONDS
+from serving.common.refusal import Refusal
 from serving.console import evidence
 from serving.console.pages.base import Console
 from serving.console.parts import PartDownError, RefusedError
-from serving.console.session import COOKIE, Session, is_own
+from serving.console.session import COOKIE, Session
 
 _FORM_BYTES, _FIELDS = 8192, 20
 _SEE_OTHER = 303
@@ -122,15 +123,21 @@ class ActionPages:
             name = ""
         if not name:
             return await run_in_threadpool(self._page, request, fields, _NAMELESS, 400)
-        secure = request.url.scheme == "https"
-        if not self._console.sessions.open(fields.get("token", ""), name, answer, secure):
-            return await run_in_threadpool(self._page, request, fields, _WRONG, 403)
+        try:
+            self._console.sessions.open(request, fields.get("token", ""), name, answer)
+        except Refusal as error:
+            later = error.retry_after is not None
+            sentence, status = (error.reason, error.status) if later else (_WRONG, 403)
+            page = await run_in_threadpool(self._page, request, fields, sentence, status)
+            page.headers.update(error.headers if later else {})
+            return page
         return answer
 
     async def sign_out(self, request: Request) -> Response:
         """End the session."""
 
         def leave(_fields: Fields) -> Response:
+            self._console.sessions.end(request)
             answer = RedirectResponse("/operate", _SEE_OTHER)
             answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
             return answer
@@ -202,8 +209,6 @@ class ActionPages:
             return await run_in_threadpool(page, request, fields, str(error), 503)
 
     async def _own_form(self, request: Request) -> Fields | Response:
-        if not is_own(request):
-            return await run_in_threadpool(self._page, request, {}, _FOREIGN, 403)
         body = await _read(request)
         if body is None:
             sentence = f"The form has more than {_FORM_BYTES} bytes, or did not arrive; shorten it."

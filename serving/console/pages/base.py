@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from components.core import words
 from components.core.home import Home
+from serving.console.kept import Kept
 from serving.console.parts import Parts
 from serving.console.session import Sessions
 
 FOLDER = Path(__file__).parents[1]
-_KEPT = 64
-_T = TypeVar("_T")
-
-
-@dataclass
-class Kept:
-    """The newest computed values by what they were made of; two that ask at once share one."""
-
-    _values: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
-    _locks: dict[Hashable, threading.Lock] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
-        """Return the value of `key`, made if it is not kept."""
-        with self._lock:
-            own = self._locks.setdefault(key, threading.Lock())
-        with own:
-            with self._lock:
-                if key in self._values:
-                    self._values.move_to_end(key)
-                    kept: _T = self._values[key]
-                    return kept
-            value = make()
-            with self._lock:
-                self._values[key] = value
-                if len(self._values) > _KEPT:
-                    gone, _ = self._values.popitem(last=False)
-                    self._locks.pop(gone, None)
-            return value
 
 
 @dataclass
@@ -61,6 +30,10 @@ class Console:
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a page or a part of one."""
         return HTMLResponse(self.render(template, **values), status)
+
+    def busy(self) -> HTMLResponse:
+        """Return what is shown in place of a page that too many ask for."""
+        return self.page("busy.html.j2", 503)
 
     def render(self, template: str, **values: Any) -> str:
         """Return a template's text."""

@@ -24,6 +24,9 @@ from serving.console import evidence, recordings, svg
 from serving.console.pages.base import Console
 from serving.payload import log as payload_log
 
+_COLUMNS = "columns"
+# What distributions are shown of: the step and the artifact that have it.
+_KINDS = {_COLUMNS: ("ingest", "telemetry"), "features": ("features", "features")}
 _BINS = 30
 _TAIL = 0.001  # of the rows at either end that the first and last bins gather
 _NEWEST_ROWS = 2000  # of the payload log that are held against the reference
@@ -58,7 +61,9 @@ class DataPages:
 
     def distributions(self, request: Request) -> Response:
         """Show every column, worn against unworn: what is recorded, or the features."""
-        kind = request.query_params.get("of", "columns")
+        kind = request.query_params.get("of", _COLUMNS)
+        if kind not in _KINDS:
+            return self._console.page("fault.html.j2", 404, sentence="There is no such table.")
         frame, worn = self._frame(kind)
         if frame is None:
             return self._console.page("fault.html.j2", sentence="There are no recordings yet.")
@@ -69,7 +74,7 @@ class DataPages:
 
     def correlations(self, _request: Request) -> Response:
         """Show the clustered correlation matrix."""
-        frame, _ = self._frame("columns")
+        frame, _ = self._frame(_COLUMNS)
         if frame is None:
             return self._console.page("fault.html.j2", sentence="There are no recordings yet.")
         shown = self._console.kept.get(("correlations", self._key()), lambda: _correlations(frame))
@@ -117,13 +122,13 @@ class DataPages:
         """Return the columns or the features of all rows, and which rows are of worn tools."""
         home = self._console.home
         latest = evidence.latest(home)
-        step, name = ("ingest", "telemetry") if kind == "columns" else ("features", "features")
+        step, name = _KINDS[kind]
         folder = evidence.artifact(home, latest, step, name) if latest else None
         if folder is None:
             return None, np.empty(0, dtype=bool)
 
         def load() -> tuple[pd.DataFrame, np.ndarray]:
-            if kind == "columns":
+            if kind == _COLUMNS:
                 parts, names = sorted(folder.glob("part-*.parquet")), schema.NUMERIC_COLUMNS
                 frame = _read(parts, [schema.RUN_ID, *names])
                 runs = frame.pop(schema.RUN_ID)

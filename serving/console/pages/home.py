@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 from markupsafe import Markup
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from components.core import schema
@@ -19,13 +21,15 @@ from components.core.abstention import NOT_SURE
 from components.core.errors import ToolwearError
 from serving.common import champion as pointer
 from serving.console import evidence, recordings, svg
+from serving.console.few import Few, TooManyError, busy
 from serving.console.pages.base import Console
 from serving.console.parts import PartDownError, ServedModel
 from serving.console.recordings import MOST_BYTES, Recording
-from serving.console.session import is_own
 
-_DRAINED_BYTES = 256 << 20  # of a file that is too large, so that the browser reads our answer
 _FORM_BYTES = 64 << 10  # for the form's other fields
+UPLOAD_SECONDS = 30.0  # for a file to arrive
+_UPLOADS = (2, 2)  # at once, and waiting for a place
+_NO_FILE = "Choose a CSV file of one run first."
 _MOST_STRETCHES = 12
 _NAME = 80  # characters of a file's name that are shown
 _SIGNALS = (
@@ -172,6 +176,7 @@ class HomePages:
     def __init__(self, console: Console, ahead: Callable[[str], None]) -> None:
         self._console = console
         self._ahead = ahead
+        self._of_all, self._of_operators = Few(*_UPLOADS), Few(*_UPLOADS)
 
     def home(self, request: Request) -> Response:
         """Show the page; what it has to ask for follows."""
@@ -192,27 +197,41 @@ class HomePages:
         return page
 
     async def upload(self, request: Request) -> Response:
-        """Judge an uploaded file."""
-        if not is_own(request):
-            return self._page(fault="Send the form of this page itself.", status=403)
+        """Judge an uploaded file; no byte of it is read before there is a place for it.
+
+        Who has signed in has places of their own, which others cannot take.
+        """
+        signed_in = self._console.sessions.of(request) is not None
         try:
-            content, name, fields = await _read(request)
+            async with (self._of_operators if signed_in else self._of_all).place():
+                return await self._judged(request)
+        except TooManyError:
+            sentence = "Too many files are being sent at the moment; send it again in a moment."
+            return busy(await run_in_threadpool(self._page, fault=sentence, status=503))
+
+    async def _judged(self, request: Request) -> Response:
+        try:
+            form = await _read(request)
         except ToolwearError as error:
             return await run_in_threadpool(self._page, fault=str(error), status=422)
+        typed = {key: value for key, value in form.items() if isinstance(value, str)}
         try:
-            seen = await run_in_threadpool(self._judge, content, name, fields)
+            seen = await run_in_threadpool(self._judge, _file(form), typed)
         except ToolwearError as error:
-            return await run_in_threadpool(self._page, fault=str(error), status=422, typed=fields)
+            return await run_in_threadpool(self._page, fault=str(error), status=422, typed=typed)
         except PartDownError as error:
             return await run_in_threadpool(
-                self._page, fault=f"{error} Send the file again.", status=503, typed=fields
+                self._page, fault=f"{error} Send the file again.", status=503, typed=typed
             )
-        return await run_in_threadpool(self._page, result=result(seen, None), typed=fields)
+        finally:
+            await form.close()
+        return await run_in_threadpool(self._page, result=result(seen, None), typed=typed)
 
-    def _judge(self, content: bytes, name: str, fields: dict[str, str]) -> Look:
+    def _judge(self, file: UploadFile, fields: dict[str, str]) -> Look:
+        name = (file.filename or "").replace("\\", "/").rpartition("/")[2][:_NAME] or "the file"
         feed, clamp = (fields.get(setting, "") for setting in schema.SETTING_COLUMNS)
         dataset = recordings.dataset(self._console.home)
-        return look(self._console, recordings.uploaded(content, name, feed, clamp, dataset))
+        return look(self._console, recordings.uploaded(file.file, name, feed, clamp, dataset))
 
     def _page(
         self,
@@ -272,37 +291,44 @@ class HomePages:
 _SERVERS = ("predictor", "transformer", "explainer")
 
 
-async def _read(request: Request) -> tuple[bytes, str, dict[str, str]]:
-    """Return the form's file, its name and the other fields, in memory.
+async def _read(request: Request) -> FormData:
+    """Return the form, its file spooled to the disk; who is not done in time is not waited for.
 
     Raises:
-        ToolwearError: there is no file, or it is too large.
+        ToolwearError: it is no form, too large, or did not arrive.
     """
-    body = bytearray()
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= MOST_BYTES + _FORM_BYTES:
-            body += chunk
-        elif size > _DRAINED_BYTES:
-            break
-    if size > MOST_BYTES + _FORM_BYTES:
-        raise ToolwearError(
-            f"The file has more than {MOST_BYTES >> 20} MB; send one run, which has about one."
-        )
 
-    async def again() -> Any:
-        yield bytes(body)
+    async def bounded() -> AsyncGenerator[bytes, None]:
+        nonlocal size
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size <= MOST_BYTES + _FORM_BYTES:
+                yield chunk  # the rest is dropped: a browser reads no answer before its end
+        if size > MOST_BYTES + _FORM_BYTES:
+            raise ToolwearError(
+                f"The file has more than {MOST_BYTES >> 20} MB; send one run, which has about one."
+            )
 
     try:
-        parser = MultiPartParser(request.headers, again(), max_files=1, max_fields=4)
-        parser.spool_max_size = MOST_BYTES + _FORM_BYTES  # nothing of it goes to the disk
-        form = await parser.parse()
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            parser = MultiPartParser(request.headers, bounded(), max_files=1, max_fields=4)
+            return await parser.parse()
     except (MultiPartException, KeyError):
-        raise ToolwearError("Choose a CSV file of one run first.") from None
+        raise ToolwearError(_NO_FILE) from None
+    except (TimeoutError, ClientDisconnect):
+        raise ToolwearError(
+            f"The file did not arrive within {UPLOAD_SECONDS:.0f} s; send it again."
+        ) from None
+
+
+def _file(form: FormData) -> UploadFile:
+    """Return the form's file.
+
+    Raises:
+        ToolwearError: there is none.
+    """
     file = form.get("file")
     if file is None or isinstance(file, str) or not file.filename:
-        raise ToolwearError("Choose a CSV file of one run first.")
-    fields = {key: value for key, value in form.items() if isinstance(value, str)}
-    name = file.filename.replace("\\", "/").rpartition("/")[2][:_NAME] or "the file"
-    return await file.read(), name, fields
+        raise ToolwearError(_NO_FILE)
+    return file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from serving.explainer.methods import METHODS
 LOCAL = tuple(name for name, method in METHODS.items() if not method.whole)
 WHOLE = tuple(name for name, method in METHODS.items() if method.whole)
 _SLOWEST = "anchor"
+_AHEAD = 2  # explanations that nobody has asked for yet
 _SHOWN = 4  # curves of the features that matter most
 
 
@@ -56,6 +58,7 @@ class WhyPages:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._ahead = threading.BoundedSemaphore(_AHEAD)
 
     def why(self, request: Request) -> Response:
         """Show the page; the explanations follow one by one."""
@@ -99,8 +102,13 @@ class WhyPages:
 
     def ahead(self, run_id: str) -> None:
         """Compute what takes longest of the page that opens for a run, and keep it."""
-        with suppress(NoSuchRowError, PartDownError):  # the page itself will say so
-            self._explanation(_SLOWEST, self._point(run_id, None))
+        if not self._ahead.acquire(blocking=False):
+            return  # others' are under way; the page itself will ask
+        try:
+            with suppress(NoSuchRowError, PartDownError):  # the page itself will say so
+                self._explanation(_SLOWEST, self._point(run_id, None))
+        finally:
+            self._ahead.release()
 
     def report(self, request: Request) -> Response:
         """Return all explanations as one self-contained file."""
