@@ -40,6 +40,10 @@ test: $(DEV) $(AUTOML) ## Set everything up and run all tests
 bench-serving: $(DEV) $(BENCH) ## Measure our servers beside plain FastAPI, MLServer and MLflow (ARGS="--home runs")
 	@$(BIN)/python -m tests.bench_serving $(ARGS)
 
+.PHONY: bench-attacks
+bench-attacks: $(DEV) ## Measure what a quiet client keeps under each attack (ARGS="--home runs")
+	@$(BIN)/python -m tests.bench_attacks $(ARGS)
+
 .PHONY: bench
 bench: $(MAIN) $(AUTOML) ## Measure time and memory (DATA=folder, ARGS="--only scale --scales 1 1000")
 	@$(BIN)/python -m tests.bench $(if $(DATA),--data "$(DATA)") $(ARGS)

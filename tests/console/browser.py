@@ -32,11 +32,11 @@ _TOP = "() => window.scrollTo(0, 0)"
 
 
 @contextmanager
-def chromium(path: str = "") -> Iterator[Browser]:
-    """Start the browser, and end it."""
+def chromium(path: str = "", *options: str) -> Iterator[Browser]:
+    """Start the browser, with further options of its command line, and end it."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=path or shutil.which("chromium"), args=list(_OPTIONS)
+            executable_path=path or shutil.which("chromium"), args=[*_OPTIONS, *options]
         )
         try:
             yield browser

@@ -61,7 +61,7 @@ class Stack:
     @contextmanager
     def paused(self, name: str) -> Iterator[None]:
         """Let a server hang, as its host would; it goes on afterwards."""
-        process = self._process(name)
+        process = self.process(name)
         process.suspend()
         try:
             yield
@@ -70,7 +70,7 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """Kill a server; `toolwear serve` starts it again."""
-        process = self._process(name)
+        process = self.process(name)
         process.kill()
         _wait(lambda: not _is_taken(int(self.of(name).rpartition(":")[2])), 20)
 
@@ -79,7 +79,16 @@ class Stack:
         url = f"{self.of(name)}/v2/models/toolwear/ready"
         _wait(lambda: _status(url) == httpx.codes.OK, 90)
 
-    def _process(self, name: str) -> psutil.Process:
+    def answers(self, url: str) -> bool:
+        """Tell whether an address answers with 200."""
+        return _status(url) == httpx.codes.OK
+
+    def resident(self, name: str) -> int:
+        """Return how many bytes of memory a server holds."""
+        return int(self.process(name).memory_info().rss)
+
+    def process(self, name: str) -> psutil.Process:
+        """Return the process of a server."""
         return next(
             child
             for child in psutil.Process(self.server.pid).children()

@@ -1,0 +1,83 @@
+"""Attacks on the console: its cache, its pages, its uploads, its words."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import httpx
+import pytest
+
+from components.core.home import Home
+from components.core.tokens import Scope, Tokens
+from serving.console.recordings import MOST_BYTES
+from tests.console.stack import Stack
+from tests.serving.attacks import HTTP, at_once, rest, stalled
+
+MAY_GROW = 100 << 20
+SCRIPT = '"><svg onload=alert(1)><script>alert(1)</script>{{7*7}}[bold]'
+
+
+def test_tables_that_there_are_not_are_neither_made_nor_kept(stack: Stack) -> None:
+    before = stack.resident("console")
+    for number in range(60):
+        answer = HTTP.get(f"{stack.url}/parts/distributions?of={number}")
+        assert answer.status_code == 404
+    assert stack.resident("console") - before < MAY_GROW // 2
+
+
+def test_pages_that_compute_are_few_at_once(stack: Stack) -> None:
+    def ask() -> httpx.Response:
+        return httpx.get(f"{stack.url}/parts/run?run=02", timeout=90, trust_env=False)
+
+    before = stack.resident("console")
+    statuses = Counter(answer.status_code for answer in at_once(100, 2, ask))
+    assert set(statuses) == {200, 503}, statuses
+    assert HTTP.get(f"{stack.url}/operate").status_code == 200
+    assert HTTP.get(f"{stack.url}/parts/distributions?of=features").status_code == 200
+    assert stack.resident("console") - before < MAY_GROW
+
+
+@pytest.mark.timeout(300)
+def test_uploads_that_stop_hold_up_nobody(stack: Stack) -> None:
+    kind = "multipart/form-data; boundary=b"
+    begun = b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
+    begun += b"a" * (MOST_BYTES - 1_000_000)
+    before = stack.resident("console")
+    token = Tokens(Home.at(stack.home)).own(Scope.OPERATE)
+    with httpx.Client(base_url=stack.url, timeout=90, trust_env=False) as operator:
+        signed = operator.post("/operator", data={"name": "Ada", "token": token})
+        assert signed.status_code == 303
+        clients = [stalled(stack.url, "/", kind, begun, MOST_BYTES) for _ in range(60)]
+        assert stack.resident("console") - before < MAY_GROW
+        # Who has signed in has a place of their own.
+        answer = operator.post("/", files={"file": ("a.csv", b"no telemetry")})
+        assert answer.status_code == 422
+        assert HTTP.get(stack.url + "/").status_code == 200
+    for client in clients:
+        with client:
+            assert rest(client)[9:12] in (b"408", b"503", b"")
+    assert stack.resident("console") - before < MAY_GROW
+    answer = HTTP.post(stack.url + "/", files={"file": ("a.csv", b"no telemetry")})
+    assert answer.status_code == 422, "the places are free again"
+
+
+def test_what_users_write_is_text(stack: Stack) -> None:
+    token = Tokens(Home.at(stack.home)).own(Scope.OPERATE)
+    with httpx.Client(base_url=stack.url, timeout=90, trust_env=False) as operator:
+        operator.post("/operator", data={"name": SCRIPT[:60], "token": token})
+        file = {"file": (SCRIPT, b"no telemetry")}
+        pages = [
+            operator.get("/operate"),
+            operator.get("/operate", params={"said": SCRIPT, "why": SCRIPT}),
+            operator.get("/why", params={"run": SCRIPT, "row": SCRIPT}),
+            operator.get("/", params={"run": SCRIPT}),
+            operator.get("/monitoring", params={"span": SCRIPT}),
+            operator.get(f"/asked/{SCRIPT}"),
+            operator.get(f"/runs/{SCRIPT}"),
+            operator.post("/", files=file, data={"feedrate": SCRIPT, "clamp_pressure": SCRIPT}),
+            operator.post("/operator", data={"name": SCRIPT, "token": SCRIPT, "detail": SCRIPT}),
+        ]
+    assert any("&lt;script&gt;" in page.text for page in pages)
+    for page in pages:
+        assert "<script>alert" not in page.text
+        assert "<svg onload" not in page.text
