@@ -14,7 +14,7 @@ from serving.common.champion import Champion
 def point(home: Path, champion: Champion, track: str = CHAMPION) -> Champion:
     """Tell servers to serve a version, as a move does."""
     audit_log.append(
-        Home(home).audit_log,
+        Home(home),
         action="canary_start" if track == CANDIDATE else audit_log.PROMOTE,
         model=champion.name,
         **{"from": None},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def test_the_rows_are_those_of_the_console_and_of_mlflow(
     rows = tmp_path / "rows.parquet"
     _, (found,), _ = score(trained_home, csv, "--rows", rows, "--settings", SETTINGS)
     _, package = pointer.read_package(trained_home)
-    seen = uploaded(csv.read_bytes(), csv.name, "6", "4", contract.default())
+    seen = uploaded(io.BytesIO(csv.read_bytes()), csv.name, "6", "4", contract.default())
     about = package.description
     features = compute(seen.frame, int(about["window"]), about["cutting"])
     expected = PackageModel(package.folder).predict(features)

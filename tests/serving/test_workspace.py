@@ -103,8 +103,8 @@ def another_package(own: Place, _tmp_path: Path) -> str:
 
 
 def no_log(own: Place, _tmp_path: Path) -> str:
-    Home(own.home).audit_log.unlink()
-    return "the audit log names none: the two differ, so it is not served; `toolwear reconcile"
+    Home(own.home).records.unlink()
+    return "was changed: it is gone or emptied, and 1 entries are known of it"
 
 
 def registry_edited(own: Place, _tmp_path: Path) -> str:
