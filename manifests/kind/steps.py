@@ -50,8 +50,8 @@ Step = Callable[[Settings], None]
 def cluster(_settings: Settings) -> None:
     """See that the machine has what it takes, and create the kind cluster."""
     require("docker", "kind", "kubectl", "helm")
-    see_what_is_there()
     if CLUSTER not in call(["kind", "get", "clusters"]).split():
+        see_what_is_there()  # once it is made, the disk is its own
         config, image = str(ROOT / "kind-config.yaml"), f"kindest/node:{versions.KUBERNETES}"
         call(["kind", "create", "cluster", "--config", config, "--image", image, "--wait", "5m"])
     # The volumes' folders have to be there before the kubelet makes them, which makes them root's.

@@ -143,6 +143,9 @@ def test_what_a_machine_lacks_is_said_before_anything_is_made(
     assert "memory: 8 GiB, and it takes 12" in told.err
     assert "disk: 20 GiB, and it takes 60" in told.err
     assert not any("kind create" in call for call in machine.calls())
+    # Of a cluster that is there nothing is asked again: it has taken its disk.
+    machine.tell(clusters=["toolwear"])
+    assert main(["up", "--steps", "cluster"]) == 0
 
 
 def test_a_run_that_is_declined_ends_in_failure_where_no_model_serves(
