@@ -50,7 +50,7 @@ registry.client.log_text(registry.at(CHAMPION).run_id, "later", "later.txt")
 def home(features: Path, tmp_path: Path) -> Path:
     """A home with real features and a champion that the registry, the log and the servers know."""
     found = tmp_path / "home"
-    place = stack.make_place(found, features)
+    place = stack.make_place(found, features, pointed=False)
     package = place.packages[0]
     registry = Registry(Home(found), "", MODEL_NAME)
     client = registry.client

@@ -97,14 +97,21 @@ class Place:
         return point(self.home, self.champion(number))
 
 
-def make_place(home: Path, features: Path) -> Place:
-    """Publish the features and make version 1 the champion; version 3 takes other features."""
+def make_place(home: Path, features: Path, *, pointed: bool = True) -> Place:
+    """Publish the features and make packages; the third takes other features.
+
+    Args:
+        home: folder to make.
+        features: output of the features step.
+        pointed: make version 1 the champion, which no registry knows.
+    """
     publish_online(features, home)
     root = home / "packages"
     packages = [real_package(root, features, seed) for seed in range(2)]
     packages.append(real_package(root, features, 2, PUBLISHED_WITHOUT_POSITION))
     place = Place(home, packages)
-    place.point(0)
+    if pointed:
+        place.point(0)
     return place
 
 

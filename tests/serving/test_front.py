@@ -177,6 +177,9 @@ def tracks(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     root = tmp_path_factory.mktemp("front") / "home"
     shutil.copytree(place.home, root)
     shutil.rmtree(root / "payloads", ignore_errors=True)
+    # The first champion is the one that is released below.
+    Home(root).audit_log.unlink()
+    pointer.path(root).unlink()
     logs = root.with_name("logs")
     logs.mkdir()
     ours, grpc, theirs = ["--home", str(root)], free_port(), free_port()
