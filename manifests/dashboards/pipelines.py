@@ -132,6 +132,7 @@ def _decisions() -> list[Panel]:
                 queries={"{{outcome}}": "sum by (outcome) (toolwear_decisions_total) > 0"},
                 width=12,
                 absent="none yet",
+                runbooks=("ToolwearAuditLogChanged",),
             )
         ),
         lines(
