@@ -9,8 +9,6 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from components.core.abstention import ANSWERS
-from components.core.onnx_model import INPUT
 from serving.common import tensor_schemas
 from serving.common.caller import IDEMPOTENCY_KEY, RECORDING_ID, REQUEST_ID, VALID_ID, VALID_KEY
 
@@ -55,7 +53,7 @@ _ERRORS = {
 }
 BODY_ERRORS = (400, 404, 408, 413, 415, 500, 503)
 MODEL_PATH = "/v1/models/{model}"
-_V2_PATH = "/v2/models/{model}"
+V2_PATH = "/v2/models/{model}"
 _BEARER = "token"  # name of the security scheme
 PROOF: dict[str, Any] = {
     "use": STRING,
@@ -143,10 +141,10 @@ def document(
         schemas: that the paths refer to.
     """
     every = {**_common(), **paths}
-    for path in [path for path in every if path.startswith(_V2_PATH)]:
+    for path in [path for path in every if path.startswith(V2_PATH)]:
         # Deep: the copy gets a parameter of its own.
         versioned = copy.deepcopy(every[path])
-        every[path.replace(_V2_PATH, f"{_V2_PATH}/versions/{{version}}")] = versioned
+        every[path.replace(V2_PATH, f"{V2_PATH}/versions/{{version}}")] = versioned
     for path, item in every.items():
         named = [name for name in ("model", "version") if f"{{{name}}}" in path]
         if named:
@@ -225,8 +223,8 @@ def _common() -> dict[str, Any]:
         "/v2/health/live": get("Tell that the process answers", live),
         "/v2/health/ready": get("Tell whether every model answers", ready, not_ready),
         "/v2/models": get("List the models", models),
-        _V2_PATH: get("Describe the model and its tensors", tensor_schemas.METADATA, of_model),
-        f"{_V2_PATH}/ready": get("Tell whether the model answers", model_ready, of_model),
+        V2_PATH: get("Describe the model and its tensors", tensor_schemas.METADATA, of_model),
+        f"{V2_PATH}/ready": get("Tell whether the model answers", model_ready, of_model),
         "/metrics": {
             "get": {
                 "summary": "Metrics for Prometheus",
@@ -266,44 +264,4 @@ def infer(
         (*headers, tensor_schemas.LENGTH_HEADER),
         binary=True,
         example={"inputs": [example]},
-    )
-
-
-def predictor(
-    model: str, features: tuple[str, ...], outputs: tuple[str, ...], example: list[float]
-) -> dict[str, Any]:
-    """Return the predictor's document.
-
-    Args:
-        model: its name in the URLs.
-        features: of the model.
-        outputs: names of V2's output tensors.
-        example: a row of features.
-    """
-    columns = len(features)
-    tensor = {"name": INPUT, "datatype": "FP64", "shape": [1, columns], "data": example}
-    row = {**array(NUMBER, columns, columns), "description": ", ".join(features)}
-    prediction = record(
-        {
-            "answer": {"enum": list(ANSWERS)},
-            "probabilities": array({"type": "number", "minimum": 0, "maximum": 1}, 2, 2),
-            "reason": STRING,
-        }
-    )
-    answer = record({"model_version": STRING, **PROOF, "predictions": array(prediction, 1)})
-    return document(
-        "predictor",
-        model,
-        {
-            f"{MODEL_PATH}:predict": post(
-                "Ask the model about rows of features",
-                tensor_schemas.instances(row),
-                answer,
-                example={"instances": [example]},
-            ),
-            f"{MODEL_PATH}:explain": refused("Not here: ask the explainer"),
-            f"{_V2_PATH}/infer": infer(
-                tensor_schemas.matrix_input(columns), outputs, tensor, BODY_ERRORS
-            ),
-        },
     )

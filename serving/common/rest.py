@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,38 +24,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from components.core.tokens import Scope
 from serving.common import metrics, openapi, wire
 from serving.common.body import json_object, read_body
 from serving.common.endpoints import not_there
 from serving.common.refusal import Refusal, other_version
-from serving.http.gate import Gate
+from serving.common.written import Written
 
 _V2 = "/v2/models/{model:model}"
 _V2_VERSION = f"{_V2}/versions/{{version}}"
 LENGTH_HEADER = "inference-header-content-length"
-Work = Callable[[dict[str, Any], str], Awaitable[Any]]
 Handler = Callable[[Request], Awaitable[Response]]
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 _log = logging.getLogger("toolwear.serving")
-
-
-@dataclass(frozen=True)
-class Written:
-    """A POST endpoint that takes and gives a JSON object, for those with a token.
-
-    Attributes:
-        name: for the metrics.
-        work: is given the object and the name of the token.
-        gate: knows the tokens.
-        may: what a token has to be for.
-    """
-
-    name: str
-    work: Work
-    gate: Gate
-    may: Scope
 
 
 def application(

@@ -21,7 +21,8 @@ from serving.common import metrics
 from serving.common.arguments import LOOPBACK
 from serving.common.grpc_face import start_grpc
 from serving.common.limits import GRACE_SECONDS
-from serving.common.rest import Written, application
+from serving.common.rest import application
+from serving.common.written import Written
 from serving.http.server import http_server
 
 KEEP_ALIVE_SECONDS = 65  # longer than a proxy's, so that it is never the server that hangs up

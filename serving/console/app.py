@@ -50,7 +50,7 @@ _WRITTEN = (
 )
 # Of pages that take long: how many are made at once, and how many may wait for it. A page has up
 # to seven explanations.
-_COMPUTED, _EXPLAINED, _REPORTED = (4, 32), (14, 28), (2, 2)
+_COMPUTED, _EXPLAINED, _REPORTED = (3, 32), (14, 28), (2, 2)
 _WRITTEN_PATHS = ("/data-docs/", "/report/", "/drift/")
 _HEADERS = {
     "x-content-type-options": "nosniff",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -48,7 +49,7 @@ class Few:
 
     def page(
         self, page: Callable[[Request], Response], instead: Callable[[], Response]
-    ) -> Callable[[Request], Awaitable[Response]]:
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the page, computed in a place.
 
         Args:

@@ -13,10 +13,11 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from components.core.abstention import ANSWERS, NOT_SURE
 from components.core.judged import judged
 from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
-from serving.common import matrix, metrics, openapi, wire
+from serving.common import matrix, metrics, wire
 from serving.common.grpc_face import FEATURES_PARAMETER
 from serving.common.refusal import Refusal, other_version
 from serving.common.staged_model import StagedModel
+from serving.predictor import openapi
 from serving.predictor.served import Served
 
 ANSWER_OUTPUT = "answer"  # one of components.core.abstention.ANSWERS
@@ -212,7 +213,7 @@ class Predictor(StagedModel):
         served = self._served
         outputs = tuple(output["name"] for output in self.get_output_types())
         example = served.package.golden().rows[0].tolist()
-        return openapi.predictor(self.name, served.features, outputs, example)
+        return openapi.document(self.name, served.features, outputs, example)
 
     def metadata(self) -> dict[str, Any]:
         """Say which model this is and what its columns mean."""

@@ -25,8 +25,8 @@ def main() -> int:
     # Imported once the options are known to be right: these take seconds.
     from serving.common.features import FeatureSource, Freshness
     from serving.common.outages import SENTENCES
-    from serving.common.rest import Written
     from serving.common.server import Serving, serve
+    from serving.common.written import Written
     from serving.http.gate import Gate
     from serving.payload.log import PayloadLog
     from serving.transformer import openapi

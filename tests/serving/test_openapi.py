@@ -26,7 +26,8 @@ from schemathesis.specs.openapi.checks import (
 from components.core.home import Home
 from components.core.tokens import Scope, Tokens
 from serving.common import openapi
-from serving.common.rest import Written, application
+from serving.common.rest import application
+from serving.common.written import Written
 from serving.explainer.openapi import SCHEMA_PATH
 from serving.http.gate import Gate
 from serving.transformer.openapi import EXAMPLE_RECEIPT, LABELS_PATH

@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from components.core.fingerprint import ROOT
 from serving.payload import segments
 from serving.payload.log import DROPPED, Limits, PayloadLog, find, newest, read
-from serving.payload.records import NAMES, Labels, Scored
+from serving.payload.records import NAMES, Labels, Scored, label_batch
 from tests.serving.conftest import environment
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -70,7 +71,8 @@ def test_what_was_answered_can_be_read_back_while_it_is_written_and_after(tmp_pa
         frame = read(tmp_path)
         assert frame["receipt_id"].tolist() == ["r1"] * 2 + ["r2"] * 3
         assert frame["row_number"].tolist() == [0, 1, 0, 1, 2]
-        assert set(NAMES) | {"a", "b", "worn", "labelled_at", "source"} == set(frame.columns)
+        of_labels = {"worn", "labelled_at", "source", "labelled_by"}
+        assert set(NAMES) | {"a", "b"} | of_labels == set(frame.columns)
         assert frame["b"].tolist() == [1.0, 3.0, 1.0, 3.0, 5.0]
         assert frame["probability"].isna().tolist() == [False, True, False, False, True]
         assert (frame["answered_at"] == NOON).all()
@@ -95,6 +97,20 @@ def test_labels_are_joined_and_the_newest_counts(tmp_path: Path) -> None:
     assert frame["worn"].tolist()[2:] == [True, False]
     assert frame["worn"].isna().tolist() == [True, True, False, False]
     assert frame["source"].tolist()[2:] == ["second", "second"]
+
+
+def test_labels_say_by_whom_and_those_of_an_earlier_version_nobody(tmp_path: Path) -> None:
+    log = started(tmp_path)
+    log.put(scored("r1"))
+    log.put(scored("r2"))
+    assert log.put_labels(Labels("r2", (True, True), NOON, "first", "line-4"))
+    log.close()
+    batch = label_batch(Labels("r1", (True, False), NOON, "first"))
+    earlier = pa.table(batch).drop_columns(["labelled_by"])
+    pq.write_table(earlier, segments.folder(tmp_path) / "labels-20250101T000000Z-1-0.parquet")
+    frame = read(tmp_path)
+    assert frame["labelled_by"].tolist() == [None, None, "line-4", "line-4"]
+    assert frame["worn"].tolist() == [True, False, True, True]
 
 
 def test_a_model_with_other_features_gets_a_file_of_its_own(tmp_path: Path) -> None:

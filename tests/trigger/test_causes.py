@@ -469,9 +469,10 @@ def test_wrong_tokens_slow_down_but_not_those_with_right_ones(service_of: Servic
         HTTP.post(url, json={}, headers={"authorization": f"Bearer wrong-{number}"})
         for number in range(200)
     ]
-    assert [answer.status_code for answer in answers].count(401) <= FREE + 1
-    assert answers[-1].status_code == 429
-    assert int(answers[-1].headers["retry-after"]) >= 1
+    slowed = [answer for answer in answers if answer.status_code == 429]
+    # After the free ones each is let through after twice the time of the one before.
+    assert len(slowed) >= 200 - FREE - 8
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in slowed)
     assert service.post("/rollback", {}).status_code == 400, "it was right from here before"
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,25 +10,21 @@ import numpy as np
 from markupsafe import Markup
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
 from starlette.responses import Response
 
 from components.core import schema
 from components.core.abstention import NOT_SURE
 from components.core.errors import ToolwearError
 from serving.common import champion as pointer
-from serving.console import evidence, recordings, svg
+from serving.console import evidence, recordings, svg, uploads
 from serving.console.few import Few, TooManyError, busy
 from serving.console.pages.base import Console
 from serving.console.parts import PartDownError, ServedModel
 from serving.console.recordings import MOST_BYTES, Recording
 
-_FORM_BYTES = 64 << 10  # for the form's other fields
-UPLOAD_SECONDS = 30.0  # for a file to arrive
 _UPLOADS = (2, 2)  # at once, and waiting for a place
-_NO_FILE = "Choose a CSV file of one run first."
 _MOST_STRETCHES = 12
 _NAME = 80  # characters of a file's name that are shown
 _SIGNALS = (
@@ -211,12 +206,12 @@ class HomePages:
 
     async def _judged(self, request: Request) -> Response:
         try:
-            form = await _read(request)
+            form = await uploads.read(request)
         except ToolwearError as error:
             return await run_in_threadpool(self._page, fault=str(error), status=422)
         typed = {key: value for key, value in form.items() if isinstance(value, str)}
         try:
-            seen = await run_in_threadpool(self._judge, _file(form), typed)
+            seen = await run_in_threadpool(self._judge, uploads.file_of(form), typed)
         except ToolwearError as error:
             return await run_in_threadpool(self._page, fault=str(error), status=422, typed=typed)
         except PartDownError as error:
@@ -289,46 +284,3 @@ class HomePages:
 
 
 _SERVERS = ("predictor", "transformer", "explainer")
-
-
-async def _read(request: Request) -> FormData:
-    """Return the form, its file spooled to the disk; who is not done in time is not waited for.
-
-    Raises:
-        ToolwearError: it is no form, too large, or did not arrive.
-    """
-    size = 0
-
-    async def bounded() -> AsyncGenerator[bytes, None]:
-        nonlocal size
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size <= MOST_BYTES + _FORM_BYTES:
-                yield chunk  # the rest is dropped: a browser reads no answer before its end
-        if size > MOST_BYTES + _FORM_BYTES:
-            raise ToolwearError(
-                f"The file has more than {MOST_BYTES >> 20} MB; send one run, which has about one."
-            )
-
-    try:
-        async with asyncio.timeout(UPLOAD_SECONDS):
-            parser = MultiPartParser(request.headers, bounded(), max_files=1, max_fields=4)
-            return await parser.parse()
-    except (MultiPartException, KeyError):
-        raise ToolwearError(_NO_FILE) from None
-    except (TimeoutError, ClientDisconnect):
-        raise ToolwearError(
-            f"The file did not arrive within {UPLOAD_SECONDS:.0f} s; send it again."
-        ) from None
-
-
-def _file(form: FormData) -> UploadFile:
-    """Return the form's file.
-
-    Raises:
-        ToolwearError: there is none.
-    """
-    file = form.get("file")
-    if file is None or isinstance(file, str) or not file.filename:
-        raise ToolwearError(_NO_FILE)
-    return file

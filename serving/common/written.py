@@ -1,0 +1,29 @@
+"""Endpoints that write: for those with a token."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from components.core.tokens import Scope
+from serving.http.gate import Gate
+
+Work = Callable[[dict[str, Any], str], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A POST endpoint that takes and gives a JSON object, for those with a token.
+
+    Attributes:
+        name: for the metrics.
+        work: is given the object and the name of the token.
+        gate: knows the tokens.
+        may: what a token has to be for.
+    """
+
+    name: str
+    work: Work
+    gate: Gate
+    may: Scope
