@@ -178,7 +178,7 @@ def tracks(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     shutil.copytree(place.home, root)
     shutil.rmtree(root / "payloads", ignore_errors=True)
     # The first champion is the one that is released below.
-    Home(root).audit_log.unlink()
+    Home(root).records.unlink()
     pointer.path(root).unlink()
     logs = root.with_name("logs")
     logs.mkdir()
