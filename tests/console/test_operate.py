@@ -152,6 +152,7 @@ def test_from_a_click_to_a_new_version_then_a_decision_then_back(page: Page, sta
 
 def test_a_session_that_has_ended_is_said_and_loses_nothing(page: Page, stack: Stack) -> None:
     tokens = Tokens(Home.at(stack.home))
+    httpx.get(stack.of("trigger") + "/approvals", timeout=120)  # loads the registry at first
     page.goto(stack.url + "/operate")
     enter(page, tokens.make("grace", Scope.OPERATE))
     expect(page.get_by_text(f"You are signed in as {NAME}")).to_be_visible()
