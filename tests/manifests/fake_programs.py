@@ -61,7 +61,7 @@ def _kubectl(words: list[str], state: dict[str, Any]) -> None:
     elif "create" in words:
         made = json.loads(sys.stdin.read())["items"]
         _keep(state, secrets=state["secrets"] + [item["metadata"]["name"] for item in made])
-    elif "tail" in words:
+    elif "audit" in words:
         print(json.dumps(state["decided"]))
     elif "httproutes" in words:
         print("\n".join(state["routes"]))

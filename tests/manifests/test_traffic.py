@@ -73,6 +73,7 @@ CLIENTS = {
     "components/deploy/questions.py": Client(("trigger", "deploy"), tuple(SERVING)),
     "components/deploy/store.py": Client(("trigger", "deploy"), ("AWS_ENDPOINT_URL",)),
     "components/features/feast_folder.py": Client(("transformer", "explainer"), ("FEAST_REDIS",)),
+    "components/features/foreign.py": NOBODY,
     "components/features/store.py": Client(("transformer", "explainer"), ("FEAST_REDIS",)),
     "components/ingest/sources.py": Client(("ingest",), (HTTPS,)),
     "components/register/mlflow_writer.py": Client(("register",), ("TOOLWEAR_MLFLOW",)),
