@@ -48,7 +48,7 @@ def _check_complete(batch: pa.RecordBatch, name: str, row: int) -> None:
         place = pc.index(gone, True).as_py()
         if place >= 0:
             raise ToolwearError(
-                f"{name}, row {row + place + 1}: no usable value in the column {column}; "
+                f"{name} has no usable value in row {row + place + 1}, column {column}; "
                 "export it again with every cell filled."
             )
 
@@ -60,6 +60,6 @@ def _check_phases(batch: pa.RecordBatch, name: str, row: int) -> None:
         said = phases[place].as_py()[:40]
         kind = "a formula" if said[:1] in ("=", "+", "@", "-") else "not a phase"
         raise ToolwearError(
-            f"{name}, row {row + place + 1}: '{said}' in {schema.PHASE} is {kind}; "
-            f"the phases are {', '.join(schema.PHASES)}."
+            f"{name} has '{said}' in row {row + place + 1}, column {schema.PHASE}, which is "
+            f"{kind}; the phases are {', '.join(schema.PHASES)}."
         )

@@ -15,7 +15,6 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from components.core import contract, schema
@@ -27,7 +26,7 @@ from components.core.tables import read_frame, see_table
 from components.features import order
 from components.features.compute import compute
 from components.features.pieces import ORDER_COLUMNS
-from components.ingest.run_file import FileNotes, read_batches
+from components.score.reading import usable
 from components.validate.contradictions import contradictions
 from serving.console import evidence
 from serving.console.parts import ServedModel
@@ -138,23 +137,14 @@ def uploaded(
         path = Path(folder) / _NAME
         with path.open("wb") as stream:
             shutil.copyfileobj(content, stream)
-        notes = FileNotes()
         # Packed files unpack to more than what was sent.
         batches, count = [], 0
-        for batch in read_batches(path, dataset, notes):
+        for batch in usable(path, dataset, _NAME):
             batches.append(batch)
             count += batch.num_rows
             if count > MOST_ROWS:
-                raise ToolwearError(f"The file has more than {MOST_ROWS:,} rows; send one run.")
-    if notes.several:
-        raise ToolwearError(
-            f"{_NAME} holds more than one recording: {notes.several}; upload one at a time."
-        )
-    rows = pa.Table.from_batches(batches)
-    _check_complete(rows)
-    frame = rows.to_pandas()
-    frame[schema.PHASE] = frame[schema.PHASE].replace(schema.PHASE_SPELLINGS)
-    _check_phases(frame[schema.PHASE])
+                raise ToolwearError(f"{_NAME} has more than {MOST_ROWS:,} rows; send one run.")
+    frame = pa.Table.from_batches(batches).to_pandas()
     settings = {schema.FEEDRATE: feed, schema.CLAMP_PRESSURE: clamp}
     found = _recording(name, frame, feed, clamp, "", dataset.rows.cutting)
     return replace(found, warnings=tuple(contradictions(frame, settings, dataset.rows.cutting)))
@@ -187,29 +177,3 @@ def _number(text: str, what: str, unit: str) -> float:
             "depends on it."
         )
     return value
-
-
-def _check_complete(rows: pa.Table) -> None:
-    for name in rows.column_names:
-        column = rows.column(name)
-        gone = pc.is_null(column)
-        if name in schema.NUMERIC_COLUMNS:
-            gone = pc.or_(gone, pc.invert(pc.is_finite(column.fill_null(0.0))))
-        place = pc.index(gone, True).as_py()
-        if place >= 0:
-            raise ToolwearError(
-                f"Row {place + 1} of the file has no usable value in the column {name}; "
-                "export it again with every cell filled."
-            )
-
-
-def _check_phases(phases: pd.Series) -> None:
-    unknown = ~phases.isin(schema.PHASES)
-    if unknown.any():
-        place = int(np.argmax(unknown.to_numpy()))
-        said = str(phases.iloc[place])[:40]
-        kind = "a formula" if said[:1] in ("=", "+", "@", "-") else "not a phase"
-        raise ToolwearError(
-            f"Row {place + 1} of the file has '{said}' as its {schema.PHASE}, which is {kind}; "
-            f"the phases are {', '.join(schema.PHASES)}."
-        )

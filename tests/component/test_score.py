@@ -119,8 +119,8 @@ def test_what_cannot_be_scored_is_told_and_the_rest_is_scored(
     lines = {
         Path(line.split(",")[0].split(" ")[1].rstrip(":")).stem: line for line in said.splitlines()
     }
-    assert "row 701: no usable value in the column S1_OutputPower" in lines["gap"]
-    assert "row 4: '=1+1' in Machining_Process is a formula" in lines["formula"]
+    assert "no usable value in row 701, column S1_OutputPower" in lines["gap"]
+    assert "'=1+1' in row 4, column Machining_Process, which is a formula" in lines["formula"]
     assert "holds more than one recording" in lines["two"]
     assert "empty" in lines["empty"]
 

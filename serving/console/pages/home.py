@@ -17,6 +17,7 @@ from starlette.responses import Response
 from components.core import schema
 from components.core.abstention import NOT_SURE
 from components.core.errors import ToolwearError
+from components.score.logic import majority
 from serving.common import champion as pointer
 from serving.console import evidence, recordings, svg, uploads
 from serving.console.few import Few, TooManyError, busy
@@ -93,7 +94,7 @@ def result(seen: Look, run_id: str | None) -> dict[str, Any]:
         "rows": len(seconds),
         "judged": int(judged.sum()),
         "only_layers": bool(layers.any()),
-        "verdict": _verdict(shares),
+        "verdict": majority(shares, NOT_SURE),
         "shares": shares,
         "served": seen.served,
         "strip": svg.verdicts(seconds, seen.answers, f"Verdicts along {recording.name}"),
@@ -105,11 +106,6 @@ def result(seen: Look, run_id: str | None) -> dict[str, Any]:
 
 
 _ORDER = (schema.WORN, schema.UNWORN)
-
-
-def _verdict(shares: dict[str, float]) -> str:
-    """Return the answer that more than half of the judged rows have, "not sure" if none has."""
-    return next((answer for answer in _ORDER if shares[answer] > 0.5), NOT_SURE)
 
 
 def _probability(seen: Look, seconds: np.ndarray) -> Markup:
