@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -116,8 +117,7 @@ def site(
     found = Registry(home, "", NAME)
     found.client.create_registered_model(NAME)
     for package in packages:
-        # By links, as a package is named by its content and nobody writes to it.
-        (home.packages / package.digest).symlink_to(package.folder)
+        shutil.copytree(package.folder, home.packages / package.digest)
         tags = {registry.PACKAGE: package.digest, registry.COMPLETE: "true"}
         found.client.create_model_version(NAME, f"file://{package.folder}", tags=tags)
     release(found, found.version("1"), Mode.DIRECT, "it won", CAUSE)
