@@ -27,7 +27,7 @@ from tests.ports import free_port
 from tests.programs import program
 from tests.serving.stack import Server
 from tests.trigger.conftest import service_of
-from tests.trigger.service import TOKEN, Service, wait_for
+from tests.trigger.service import ALERT_TOKEN, Service, wait_for
 
 __all__ = ["mill", "service_of"]
 
@@ -125,7 +125,7 @@ def _page(url: str) -> str:
 def alertmanager(trigger: Service, folder: Path, port: int = 0) -> Iterator[int]:
     """Run Alertmanager with the project's configuration for one machine, without its waits."""
     token = folder / "token"
-    token.write_text(TOKEN)
+    token.write_text(ALERT_TOKEN)
     config = local(token, trigger.url)
     for route in (config["route"], config["route"]["routes"][0]):
         route |= {"group_wait": "100ms", "group_interval": "1s", "repeat_interval": "2s"}
