@@ -84,7 +84,12 @@ def _is_foreign(method: str, headers: Headers, host: str) -> bool:
     if headers.get("sec-fetch-site", "none") not in _SITES:
         return True
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != host.lower()
+    except ValueError:
+        return True
 
 
 def _name(host: str) -> str:

@@ -18,6 +18,8 @@ from serving.common.limits import (
     CONNECTIONS,
     HEAD_BYTES,
     HEAD_SECONDS,
+    HEADERS,
+    PIPELINED,
     URL_BYTES,
 )
 
@@ -37,6 +39,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._body_bytes = 0  # since the timer was set
+        self._content_bytes = 0  # of a body, in the data being parsed
+        # That may come around a body's content: lengths of chunks, and what follows the last one.
+        self._framing_left = HEAD_BYTES
         self._refusal = (400, "This is not a valid HTTP request.")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -65,6 +70,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         self._completed = False
+        self._content_bytes = 0
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -77,6 +83,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._body_bytes += len(data)
             if self._body_timer is None:
                 self._expect_body()
+            self._count_framing(len(data))
+
+    def _count_framing(self, size: int) -> None:
+        """Refuse a body that is hardly content; what is content makes up for what is not."""
+        left = self._framing_left - size + 2 * self._content_bytes
+        self._framing_left = min(HEAD_BYTES, left)
+        if left < 0:
+            self._refuse(400, f"A body has more than {HEAD_BYTES} bytes that are not its content.")
 
     def on_message_begin(self) -> None:
         """Note that a head has begun."""
@@ -90,8 +104,25 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refusal = (414, f"The URL is longer than {URL_BYTES} bytes.")
             raise ValueError  # ends the parsing; uvicorn then calls `send_400_response`
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; those behind a body come too late for who has read the others."""
+        if not self._in_head:
+            return
+        if len(self.headers) >= HEADERS:
+            self._refusal = (431, f"The request has more than {HEADERS} headers.")
+            raise ValueError
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._content_bytes += len(body)
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         """Hand the request to the application."""
+        if len(self.pipeline) >= PIPELINED:
+            raise ValueError  # hangs up
+        self._framing_left = HEAD_BYTES
         self._in_head = self._begun = False
         self._head_bytes = 0
         self._end_timers()
@@ -149,7 +180,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._end_timers()
         cycle = self.cycle
         under_way = cycle is not None and not cycle.response_complete
-        if not (under_way and cycle.response_started):
+        # Where requests wait, the answer on its way is that to an earlier one.
+        if not (under_way and (cycle.response_started or self.pipeline)):
             content = orjson.dumps({"error": sentence})
             self.transport.write(
                 STATUS_LINE[status] + b"content-type: application/json\r\ncontent-length: "
