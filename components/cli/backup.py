@@ -25,6 +25,7 @@ from components.cli.backup_list import Audit, Manifest, listed
 from components.core import seal
 from components.core.digest import file_digest
 from components.core.errors import EXIT_FAILURE, ToolwearError
+from components.core.files import see_database
 from components.core.home import Home
 from components.core.lock import exclusive
 from components.core.moved import follow
@@ -211,7 +212,7 @@ def _check(file: Path, folder: Path, manifest: Manifest) -> None:
             if stream.read(len(SQLITE)) != SQLITE:
                 continue
         try:
-            with closing(sqlite3.connect(folder / name)) as database:
+            with closing(sqlite3.connect(see_database(folder / name))) as database:
                 (state,) = database.execute("PRAGMA integrity_check").fetchone()
         except sqlite3.DatabaseError as error:
             state = str(error)

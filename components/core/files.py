@@ -11,6 +11,8 @@ from components.core.errors import ToolwearError
 
 TEXT_BYTES = 64 << 20  # of a JSON file, a report or a log that is read whole
 TABLE_BYTES = 4 << 30  # of a Parquet file or a database, which is read in pieces
+# The last bytes of a journal of SQLite that names the file of a larger transaction.
+_OF_SEVERAL = bytes.fromhex("d9d505f920a163d7")
 
 
 def see_regular(path: Path, limit: int = TABLE_BYTES) -> Path:
@@ -33,6 +35,31 @@ def see_regular(path: Path, limit: int = TABLE_BYTES) -> Path:
         raise ToolwearError(f"{path} can't be read: it is not a regular file.")
     if found.st_size > limit:
         raise ToolwearError(f"{path} can't be read: it is longer than {limit:,} bytes.")
+    return path
+
+
+def see_database(path: Path) -> Path:
+    """Return the path of a database that SQLite is to open by it, if that does no harm.
+
+    SQLite plays back the journal that lies beside it, and removes the file that this names as that
+    of a transaction over several databases. Ours never have several: it could be any file.
+
+    Raises:
+        ToolwearError: as of `see_regular`, or there is such a journal.
+    """
+    see_regular(path)
+    journal = path.with_name(f"{path.name}-journal")
+    try:
+        with open_regular(journal) as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - len(_OF_SEVERAL)))
+            several = stream.read() == _OF_SEVERAL
+    except FileNotFoundError:
+        return path
+    if several:
+        raise ToolwearError(
+            f"{path} can't be read: {journal.name} beside it is of a transaction over several "
+            "databases, which toolwear does not make; remove that file."
+        )
     return path
 
 

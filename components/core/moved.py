@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from components.core import jsonfile
-from components.core.files import TEXT_BYTES, read_regular, see_regular
+from components.core.files import TEXT_BYTES, read_regular, see_database
 from components.core.home import Home
 from components.core.lock import exclusive
 
@@ -116,5 +116,5 @@ def _drop_caches(home: Home, before: Path) -> None:
 
 @contextmanager
 def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(see_regular(path), timeout=60)) as database, database:
+    with closing(sqlite3.connect(see_database(path), timeout=60)) as database, database:
         yield database

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from components.core.errors import ToolwearError
+from components.core.files import see_database
 
 _BUSY_SECONDS = 60.0
 _BYTES = 64 << 20
@@ -88,7 +89,7 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     # What a killed writer has left is put right by whoever opens it next. Where the file cannot be
     # written, SQLite itself opens it for reading only.
-    uri = f"{path.resolve().as_uri()}?mode=rw"
+    uri = f"{see_database(path).resolve().as_uri()}?mode=rw"
     database = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
     with closing(database):
         database.text_factory = bytes

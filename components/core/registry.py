@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import ToolwearError
-from components.core.files import see_regular
+from components.core.files import see_database
 from components.core.home import Home
 from components.core.moved import follow
 from components.core.package import Package, load_package
@@ -77,7 +77,7 @@ class Registry:
         if moved:
             report(moved)
         if self.uri == home.local_registry:
-            see_regular(home.database)
+            see_database(home.database)
         self.client: Any = mlflow_module().MlflowClient(self.uri, self.uri)
 
     def at(self, alias: str) -> Version | None:

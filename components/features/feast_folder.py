@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from components.core.errors import ToolwearError
-from components.core.files import see_regular
+from components.core.files import see_database, see_regular
 from components.core.fingerprint import ROOT
 from components.features.foreign import CONFIG_FILE, REGISTRY_FILE, foreign
 from components.features.names import LATEST_FILE
@@ -56,8 +56,8 @@ def check_folder(folder: Path) -> None:
     Raises:
         ToolwearError: something else does, or a file of the store is not regular.
     """
-    for name in (ONLINE_FILE, LATEST_FILE):
-        see_regular(folder / name)
+    see_database(folder / ONLINE_FILE)
+    see_regular(folder / LATEST_FILE)
     found = foreign(folder, _own())
     if found:
         raise ToolwearError(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from components.core import schema
-from components.core.files import see_regular
+from components.core.files import see_database
 from serving.common.refusal import Refusal
 from serving.common.rows import RAW_NUMBERS, EntityKeys, RawRows, Rows
 from serving.transformer.answer import Answer
@@ -79,7 +79,7 @@ class Repeats:
         return answer
 
     def _connected(self) -> sqlite3.Connection:
-        database = sqlite3.connect(see_regular(self._path), timeout=_SECONDS, isolation_level=None)
+        database = sqlite3.connect(see_database(self._path), timeout=_SECONDS, isolation_level=None)
         database.execute(_TABLE)
         database.execute("CREATE INDEX IF NOT EXISTS by_age ON answers (until)")
         return database

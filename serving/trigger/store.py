@@ -18,7 +18,7 @@ from typing import Any
 
 from components.core.causes import Cause, cause_of, detail_of
 from components.core.errors import ToolwearError
-from components.core.files import see_regular
+from components.core.files import see_database
 from components.core.states import State
 
 _FILE = "trigger.db"
@@ -123,7 +123,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(
-            see_regular(folder / _FILE), isolation_level=None, check_same_thread=False
+            see_database(folder / _FILE), isolation_level=None, check_same_thread=False
         )
         self._connection.row_factory = sqlite3.Row
         # Not a write-ahead log: its shared memory does not work on a network drive.
