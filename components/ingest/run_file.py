@@ -22,6 +22,7 @@ from components.ingest.text_stream import lines_of
 
 _BLOCK_BYTES = 1 << 20
 _PARQUET_ROWS = 65_536
+_CELL_BYTES = 1 << 10  # of a column's cells in Parquet, written out, on average
 _PARQUET = b"PAR1"
 RAW = pa.schema(
     [*((name, pa.float64()) for name in schema.NUMERIC_COLUMNS), (schema.PHASE, pa.string())]
@@ -191,13 +192,15 @@ def _parquet(
 ) -> Iterator[pa.Table]:
     notes.format = "Parquet"
     try:
-        with pq.ParquetFile(path) as file:
+        # Text is read as what a dictionary holds: a cell that is repeated may be large.
+        texts = [field.name for field in pq.read_schema(path) if not pa.types.is_nested(field.type)]
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
             header = tuple(name.strip() for name in file.schema_arrow.names)
             stored = dict(zip(header, file.schema_arrow.names, strict=True))
-            places, watched = _find(path, header, dataset, notes, words, _sample(file))
+            places, watched = _find(path, header, dataset, notes, words, _sample(path, file))
             wanted = {**places, **watched}
             asked = [stored[header[place]] for place in wanted.values()]
-            for batch in file.iter_batches(_PARQUET_ROWS, columns=asked, use_threads=False):
+            for batch in _batches(path, file, _PARQUET_ROWS, asked):
                 yield pa.table(
                     {
                         name: _cast(path, name, batch.column(column))
@@ -212,12 +215,45 @@ def _parquet(
         ) from None
 
 
-def _sample(file: pq.ParquetFile) -> tuple[tuple[str, ...], ...]:
-    first = next(file.iter_batches(500, use_threads=False), None)
+def _sample(path: Path, file: pq.ParquetFile) -> tuple[tuple[str, ...], ...]:
+    if len(set(file.schema_arrow.names)) < len(file.schema_arrow.names):
+        return ()
+    flat = [field.name for field in file.schema_arrow if not pa.types.is_nested(field.type)]
+    first = next(_batches(path, file, 500, flat), None)
     if first is None:
         return ()
-    cells = [[str(value) for value in column.to_pylist()] for column in first.columns]
-    return tuple(zip(*cells, strict=True))
+    cells = dict.fromkeys(file.schema_arrow.names, [""] * first.num_rows)
+    for name, column in zip(flat, first.columns, strict=True):
+        cells[name] = [str(value) for value in column.to_pylist()]
+    return tuple(zip(*cells.values(), strict=True))
+
+
+def _batches(
+    path: Path, file: pq.ParquetFile, rows: int, columns: list[str]
+) -> Iterator[pa.RecordBatch]:
+    """Yield rows of cells that take no more memory than rows of ours could."""
+    for name in columns:
+        if pa.types.is_nested(file.schema_arrow.field(name).type):
+            raise ToolwearError(f"{path.name}: the column '{name}' holds lists; store one value.")
+    groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    stored = (group.column(place) for group in groups for place in range(group.num_columns))
+    for part in stored:
+        if part.path_in_schema in columns:
+            _check_cells(path, part.path_in_schema, part.total_uncompressed_size, part.num_values)
+    for batch in file.iter_batches(rows, columns=columns, use_threads=False):
+        for name, column in zip(columns, batch.columns, strict=True):
+            if pa.types.is_dictionary(column.type):
+                length = pc.take(pc.binary_length(column.dictionary), column.indices)
+                _check_cells(path, name, pc.sum(length).as_py() or 0, len(column))
+        yield batch
+
+
+def _check_cells(path: Path, name: str, size: int, cells: int) -> None:
+    if size > _BLOCK_BYTES + _CELL_BYTES * cells:
+        raise ToolwearError(
+            f"{path.name}: the cells of the column '{name}' are longer than {_CELL_BYTES} bytes; "
+            "export the recording again."
+        )
 
 
 def _cast(path: Path, name: str, column: pa.Array) -> pa.Array:

@@ -96,8 +96,8 @@ def text_format(path: Path, stated: Format, known: Collection[str]) -> TextForma
         lines.pop()  # it may be cut
     at, declared = _header_at(lines)
     header = lines[at]
-    separator = stated.separator or declared or _separator(header, known)
     try:
+        separator = stated.separator or declared or _separator(header, known)
         names, *rows = islice(
             cells_of((line for line in lines[at:] if line.strip()), separator), _SAMPLE_LINES
         )
