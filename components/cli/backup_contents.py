@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from components.cli.summary import FAILURE_FILE, LATEST, REPORT_FILE
 from components.core.errors import ToolwearError
 from components.core.files import open_regular
+from components.core.home import Home
 from components.core.moved import PLACE_FILE
 from components.core.registry import PACKAGE
 from components.core.run_folder import (
@@ -120,13 +121,7 @@ def copy_part(root: Path, source: Path, target: Path, through: tuple[Path, ...] 
         target.symlink_to(source.readlink())
     elif source.is_symlink():
         aim = source.resolve()
-        if source.is_relative_to(aim) or aim in through:
-            raise ToolwearError(f"{source} is a link that leads back to itself; remove it.")
-        if not aim.is_relative_to(root) and not _only_samples(aim):
-            raise ToolwearError(
-                f"{source} is a link to {source.readlink()}, which lies outside of the home and is "
-                "no folder of Parquet files; remove it."
-            )
+        _check_link(root, source, aim, through)
         copy_part(root, aim, target, (*through, aim))
     elif source.is_dir():
         target.mkdir()
@@ -137,6 +132,19 @@ def copy_part(root: Path, source: Path, target: Path, through: tuple[Path, ...] 
         _copy_file(source, target)
     elif source.exists():
         raise ToolwearError(f"{source} is neither a file nor a folder; remove it.")
+
+
+def _check_link(root: Path, source: Path, aim: Path, through: tuple[Path, ...]) -> None:
+    secrets = Home(root).secrets
+    if source.is_relative_to(aim) or aim in through:
+        raise ToolwearError(f"{source} is a link that leads back to itself; remove it.")
+    if not aim.is_relative_to(root) and not _only_samples(aim):
+        raise ToolwearError(
+            f"{source} is a link to {source.readlink()}, which lies outside of the home and is "
+            "no folder of Parquet files; remove it."
+        )
+    if aim.is_relative_to(secrets) or secrets.is_relative_to(aim):
+        raise ToolwearError(f"{source} leads to the secrets, which no backup holds; remove it.")
 
 
 def _only_samples(folder: Path) -> bool:
@@ -150,15 +158,19 @@ def _only_samples(folder: Path) -> bool:
 def _copy_file(source: Path, target: Path) -> None:
     try:
         with open_regular(source) as stream:
-            is_database = stream.read(len(SQLITE)) == SQLITE
-        if not is_database:
-            shutil.copy2(source, target)
-            return
+            if stream.read(len(SQLITE)) != SQLITE:
+                stream.seek(0)
+                # From what was opened: what has this name by now may be another file.
+                with target.open("wb") as copy:
+                    shutil.copyfileobj(stream, copy)
+                about = os.fstat(stream.fileno())
+                os.utime(target, ns=(about.st_atime_ns, about.st_mtime_ns))
+                return
     except FileNotFoundError:  # a report that its server has cleared away meanwhile
         return
     # Whoever writes to it goes on: SQLite copies the state of one moment.
     with (
-        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=60)) as old,
+        closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True, timeout=60)) as old,
         closing(sqlite3.connect(target)) as new,
     ):
         old.backup(new)

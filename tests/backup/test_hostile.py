@@ -7,8 +7,10 @@ import io
 import json
 import os
 import shutil
+import sqlite3
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -489,3 +491,29 @@ def test_a_backup_follows_no_link_out_of_the_home(home: Home, tmp_path: Path) ->
         log = sealed_log.examine(home.records, seal.known())
         assert (audit.count, audit.head) == (4, log.head)
         assert found.manifest.unsealed(seal.known()) == ""
+
+
+def test_the_secrets_of_a_home_get_into_no_backup_by_a_link(home: Home, tmp_path: Path) -> None:
+    home.secrets.mkdir()
+    (home.secrets / "operator-token").write_text("not yours")
+    link = home.approvals / "more"
+    for target in ("../secrets", "../secrets/operator-token"):
+        link.symlink_to(target)
+        with pytest.raises(ToolwearError, match="leads to the secrets"):
+            backup(home, tmp_path / "x.tar.gz", plain_console(file=io.StringIO()))
+        link.unlink()
+
+
+def test_the_name_of_a_database_is_no_address_of_another(home: Home, tmp_path: Path) -> None:
+    for path in (tmp_path / "other.db", home.approvals / "a?b#c.db"):
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("CREATE TABLE held (x)")
+    (home.approvals / "x").mkdir()
+    named = home.approvals / "x%2f..%2f..%2f..%2fother.db"
+    with closing(sqlite3.connect(named)) as database, database:
+        database.execute("CREATE TABLE own (x)")
+    told(lambda to: backup(home, tmp_path / "x.tar.gz", to))
+    shutil.rmtree(home.approvals)
+    told(lambda to: restore(home, tmp_path / "x.tar.gz", to, overwrite=True))
+    for path, table in ((named, b"own"), (home.approvals / "a?b#c.db", b"held")):
+        assert table in path.read_bytes()
