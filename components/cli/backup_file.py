@@ -24,14 +24,22 @@ from components.core.errors import ToolwearError
 
 MANIFEST = "backup.json"
 _MANIFEST_BYTES = 16 << 20
-_HEADER_BYTES = 64 << 10  # of a long name, say
+_HEADER_BYTES = 6 << 10  # of a long name, say; tarfile takes the square of it in time
 _BLOCK = tarfile.BLOCKSIZE
 _BLOCKS_EACH = 12  # that a member may take beside its content: header, long name, time
 _CHUNK = 1 << 20
 _TIMES, _BESIDES = 20, 64 << 20  # what a file may unpack to: so often its size, and so much more
 _FREE = 0.9  # of the disk's free bytes
 _PLAIN_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE)
-_DAMAGED = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError)
+_DAMAGED = (
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    gzip.BadGzipFile,
+    ValueError,
+    OverflowError,
+    RecursionError,  # tarfile's, over headers that are about one another
+)
 
 
 def pack(folder: Path, manifest: Manifest, target: Path) -> None:

@@ -306,6 +306,13 @@ def test_a_list_or_a_header_that_is_too_large_is_not_read(home: Home, tmp_path: 
     named = tmp_path / "named.tar.gz"
     packed(named, [("n" * (1 << 20), b"")])
     assert "a header in it is too large" in refused(home, named)
+    # Each header is about the next one; tarfile calls itself for it.
+    about = tarfile.TarInfo("about")
+    about.type, about.size = tarfile.XHDTYPE, 512
+    chained = tmp_path / "chained.tar.gz"
+    record = b"512 comment=".ljust(511, b"a") + b"\n"
+    chained.write_bytes(gzip.compress((about.tobuf() + record) * 2000))
+    assert "is no whole backup" in refused(home, chained)
 
 
 # --- shapes -------------------------------------------------------------------------------------
