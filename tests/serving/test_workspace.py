@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from components.core import seal
 from components.core.fingerprint import ROOT
 from components.core.home import Home
 from components.core.registry import CHAMPION, COMPLETE, PACKAGE, Registry
@@ -109,6 +110,14 @@ def no_log(own: Place, _tmp_path: Path) -> str:
     return "was changed: it is gone or emptied, and "
 
 
+def moved_with_another_key(own: Place, _tmp_path: Path) -> str:
+    """Put a move on the log, with a key that only the attacker has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(seal.KEY_VARIABLE, "k" * 48)
+        own.point(1)
+    return "the last to name a champion, is not served: The audit log of"
+
+
 def registry_edited(own: Place, _tmp_path: Path) -> str:
     registry = Registry(Home(own.home), "", MODEL)
     registry.client.create_registered_model(MODEL)
@@ -170,6 +179,7 @@ ATTACKS = (
     another_version,
     another_package,
     no_log,
+    moved_with_another_key,
     registry_edited,
     tag_edited,
     endless_registry,
@@ -198,7 +208,9 @@ def test_a_server_that_starts_on_a_forged_champion_says_what_differs_and_serves_
     assert said in done.stderr
 
 
-@pytest.mark.parametrize("attack", [elsewhere, another_version, another_package, a_pipe])
+@pytest.mark.parametrize(
+    "attack", [elsewhere, another_version, another_package, moved_with_another_key, a_pipe]
+)
 def test_a_server_at_work_keeps_what_it_serves(own: Place, tmp_path: Path, attack: Attack) -> None:
     with running(own, tmp_path) as stack:
         said = attack(own, tmp_path)
