@@ -53,7 +53,7 @@ def see_database(path: Path) -> Path:
         with open_regular(journal) as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - len(_OF_SEVERAL)))
             several = stream.read() == _OF_SEVERAL
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return path
     if several:
         raise ToolwearError(
