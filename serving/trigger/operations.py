@@ -12,11 +12,12 @@ from typing import Any
 
 from components.core.errors import ToolwearError
 from components.core.home import Home
-from components.core.registry import Registry, mlflow_module
-from components.promote import agreement, approvals, audit_log, held
+from components.core.registry import mlflow_module
+from components.promote import approvals, audit_log, held
 from components.promote.entries import note
 from components.promote.registry_state import roll_back
 from components.promote.served import Served
+from serving.common import champion as pointer
 from serving.common.refusal import Refusal
 from serving.trigger.alerts import one_line
 from serving.trigger.signature import by_of
@@ -69,10 +70,14 @@ class Operations:
         return self._last
 
     def disagreement(self) -> str:
-        """Return how the local registry and what is served differ, empty if they agree."""
-        if self.mlflow_uri or not self.home.database.exists():
-            return ""
-        return agreement.disagreement(Registry(self.home, self.mlflow_uri, self.name))
+        """Return how `champion.json`, audit log and local registry differ, empty if they agree."""
+        try:
+            champion = pointer.read(self.home.root)
+            if champion is not None:
+                pointer.check(self.home, champion)
+        except ToolwearError as error:
+            return f"Servers at work go on with what they serve, and none would start: {error}"
+        return ""
 
     def waiting(self) -> int:
         """Return how many promotions wait for a person."""

@@ -276,8 +276,9 @@ def test_an_alias_moved_by_hand_is_said(page: Page, stack: Stack) -> None:
     registry.client.delete_registered_model_alias(MODEL_NAME, "champion")
     try:
         page.goto(stack.url + "/operate")
-        said = f"Version {served} is served, and the registry has no champion"
+        said = f"none would start: champion.json names version {served} "
         expect(page.locator("#content")).to_contain_text(said)
+        expect(page.locator("#content")).to_contain_text("the registry names none: ")
         expect(page.locator("#content")).to_contain_text("toolwear reconcile")
     finally:
         registry.client.set_registered_model_alias(MODEL_NAME, "champion", served)
