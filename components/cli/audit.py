@@ -84,4 +84,5 @@ def _print_end(log: Log) -> None:
     told = "no key" if not log.key else f"key {log.key}"
     if log.key and log.key not in seal.known():
         told += ", which is not here"
-    console.print(f"{log.count} entries, head {log.head}, sealed with {told}", soft_wrap=True)
+    entries = "1 entry" if log.count == 1 else f"{log.count} entries"
+    console.print(f"{entries}, head {log.head}, sealed with {told}", soft_wrap=True)
