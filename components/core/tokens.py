@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import secrets
-import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import orjson
 
+from components.core import jsonfile
 from components.core.errors import ToolwearError
 from components.core.files import read_regular
 from components.core.home import Home
@@ -181,14 +181,14 @@ class Tokens:
         if len(others) >= MOST:
             raise ToolwearError(f"There are {MOST} tokens already; revoke those nobody uses.")
         if path is not None:
-            _write(path, token)
+            jsonfile.write_text(path, token)
         made = datetime.now(UTC).isoformat(timespec="seconds")
         self._write([*others, Token(name, may, made, _digest(token))])
         return token
 
     def _write(self, tokens: Sequence[Token]) -> None:
         content = orjson.dumps([asdict(token) for token in tokens], option=orjson.OPT_INDENT_2)
-        _write(self._path, content.decode())
+        jsonfile.write_text(self._path, content.decode())
 
     def _load(self) -> tuple[Token, ...]:
         try:
@@ -221,15 +221,3 @@ def _kept(path: Path) -> str | None:
         return None
     except UnicodeDecodeError:
         raise ToolwearError(f"{path} holds no token; remove it, a new one is made.") from None
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that its owner alone can read, and of which nobody sees half."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as stream:
-            stream.write(text)
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise

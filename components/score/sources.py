@@ -117,7 +117,8 @@ def _paths(given: Sequence[str]) -> Iterator[Path]:
 
 def _matching(pattern: str) -> list[Path]:
     """Return what a pattern names that no shell has filled in, in the order of names."""
-    folder = Path(pattern[: re.search(r"[*?[]|$", pattern).start()]).parent  # type: ignore[union-attr]
+    # Of `shift/a*.csv` it is `shift`, and of `shift/*.csv`, too.
+    folder = Path(re.split(r"[*?[]", pattern, maxsplit=1)[0] + "x").parent
     return sorted(folder.glob(str(Path(pattern).relative_to(folder))))
 
 
