@@ -19,18 +19,16 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from components.cli.summary import LATEST
-from components.core import contract, jsonfile, schema, words
+from components.core import schema, words
 from components.core.abstention import ANSWERS, NOT_SURE, VERDICTS
-from components.core.contract import DataSet
 from components.core.errors import EXIT_FAILURE, ToolwearError
 from components.core.home import Home
 from components.core.judged import Judged
-from components.core.run_folder import ARGUMENTS_FILE
 from components.score.logic import NO_WINDOW, RowSink, Scorer
 from components.score.reading import usable
 from components.score.sources import Source, settings_of, sources
 from serving.common import champion as pointer
+from serving.console.recordings import dataset as contract_of_the_latest
 
 _ROWS = pa.schema(
     [
@@ -78,7 +76,7 @@ def score(
             raise ToolwearError(f"{file} is there already; give another name, so none is lost.")
     given = settings_of(settings)
     champion, package = pointer.read_package(home.root)
-    known = _known(home)
+    known = contract_of_the_latest(home)
     model = {
         "model": champion.name,
         "version": champion.version,
@@ -111,13 +109,6 @@ def score(
         print(f"toolwear: {fault}", file=sys.stderr)
     if faults:
         sys.exit(EXIT_FAILURE)
-
-
-def _known(home: Home) -> DataSet:
-    """Return the contract of the last training's recordings; the mill's if it is not known."""
-    path = home.root / LATEST / ARGUMENTS_FILE
-    said = jsonfile.read(path).get("dataset") if path.is_file() else ""
-    return contract.named(str(said)) if said else contract.default()
 
 
 def _scored(scorer: Scorer, source: Source, rows: _RowsFile | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from components.cli.main import app
-from components.core import contract, schema
+from components.core import contract, jsonfile, schema
 from components.core.errors import ToolwearError
 from components.core.pyfunc import PackageModel
 from components.features import recording as storage
@@ -136,6 +137,20 @@ def test_settings_are_asked_for_where_no_table_says_them(
     code, (one,), _ = score(trained_home, alone, "--settings", "feedrate=20,clamp_pressure=4")
     assert (code, one["feedrate"]) == (0, 20)
     assert "reads 6 in 100%" in str(one["warnings"])
+
+
+def test_the_contract_of_the_last_training_reads_what_says_nothing_of_its_own(
+    trained_home: Path, csv: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(trained_home, home, symlinks=True)
+    (path,) = (home / "latest" / "artifacts").glob("*/ingest/telemetry/manifest.json")
+    manifest = jsonfile.read(path)
+    manifest["dataset"]["rows"]["judged"] = ["Layer 1 Up"]
+    jsonfile.write(path, manifest)
+    _, (found,), _ = score(home, csv, "--settings", SETTINGS)
+    phases = pd.read_csv(csv)[schema.PHASE]
+    assert found["judged_rows"] == (phases == "Layer 1 Up").sum()
 
 
 @pytest.mark.parametrize(
