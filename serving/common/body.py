@@ -53,7 +53,7 @@ async def read_any(request: Request) -> bytes:
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for part in request.stream():
-                _hold(request.scope, len(part))
+                hold(request.scope, len(part))
                 parts.append(part)
     except TimeoutError:
         raise Refusal("too_slow", "The body did not arrive in time.", 408) from None
@@ -79,7 +79,16 @@ def release(scope: MutableMapping[str, Any]) -> None:
     _total -= scope.pop(_HELD, 0)
 
 
-def _hold(scope: MutableMapping[str, Any], size: int) -> None:
+def hold(scope: MutableMapping[str, Any], size: int) -> None:
+    """Count what has arrived of a body, until `release`.
+
+    Args:
+        scope: of the request; keeps the count.
+        size: bytes that are new.
+
+    Raises:
+        Refusal: it is too long, or more are under way than fit.
+    """
     global _total
     size += scope.get(_SIZE, 0)
     if size > BODY_BYTES:

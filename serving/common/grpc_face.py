@@ -8,18 +8,18 @@ from typing import Any
 import grpc
 from kserve.errors import InvalidInput, ModelNotFound
 from kserve.protocol.dataplane import DataPlane
-from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from serving.common import metrics
-from serving.common.limits import BODY_BYTES, CONNECTIONS
+from serving.common.grpc_edge import OPTIONS, GrpcEdge, status_of
 from serving.common.refusal import Refusal
 
 FEATURES_PARAMETER = "features"  # of requests and metadata: which features the rows hold
 VERSION_PARAMETER = "version"  # of metadata: in the registry
-# Of servers and channels: no ping with each message to find out how wide the line is.
-NO_PROBE = ("grpc.http2.bdp_probe", 0)
+SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+WATCHED = frozenset({"ServerLive", "ServerReady", "ModelReady"})
 NO_SUCH_MODEL = "There is no model of this name here."
 _log = logging.getLogger("toolwear.serving")
 
@@ -61,7 +61,7 @@ class GrpcFace(InferenceServicer):
         except (Refusal, InvalidInput) as error:
             kind = error.kind if isinstance(error, Refusal) else "request"
             metrics.REFUSALS.labels(self._server, kind).inc()
-            code, sentence = _code(kind), error.reason
+            code, sentence = status_of(kind), error.reason
         except ModelNotFound:
             code, sentence = grpc.StatusCode.NOT_FOUND, NO_SUCH_MODEL
         except Exception as error:  # noqa: BLE001 - the last resort: an answer for everything
@@ -81,28 +81,14 @@ async def start_grpc(dataplane: DataPlane, server: str, host: str, port: int) ->
     Raises:
         RuntimeError: the port is taken.
     """
-    running = grpc.aio.server(
-        maximum_concurrent_rpcs=CONNECTIONS,
-        options=[
-            ("grpc.max_receive_message_length", BODY_BYTES),
-            # Without it a second server on the port would silently get half of the calls.
-            ("grpc.so_reuseport", 0),
-            NO_PROBE,
-        ],
+    running = grpc.aio.server(options=OPTIONS)
+    edge = GrpcEdge(server, WATCHED)
+    running.add_registered_method_handlers(
+        SERVICE.full_name, edge.handlers(SERVICE, GrpcFace(dataplane, server))
     )
-    service.add_GRPCInferenceServiceServicer_to_server(GrpcFace(dataplane, server), running)
     running.add_insecure_port(f"{host}:{port}")
     await running.start()
     return running
-
-
-def _code(kind: str) -> grpc.StatusCode:
-    codes = {
-        # Tells the transformer to ask again, with what the model of today needs.
-        "feature_set": grpc.StatusCode.FAILED_PRECONDITION,
-        "other_version": grpc.StatusCode.NOT_FOUND,
-    }
-    return codes.get(kind, grpc.StatusCode.INVALID_ARGUMENT)
 
 
 async def _fixed(context: Any) -> None:

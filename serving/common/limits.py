@@ -15,5 +15,14 @@ BODY_PAUSE_SECONDS, BODY_PAUSE_BYTES = 5.0, 1 << 10  # less in that time is no b
 CONNECTIONS = 512  # beyond, those that owe a request are closed, the oldest first
 REQUESTS = 512  # at once
 CLIENT_REQUESTS = 256  # at once by one client
+# Of gRPC. What may arrive before it is read is at most the product of the first three.
+GRPC_CONNECTIONS = 128
+GRPC_CALLS = (
+    80  # of a connection, more than the transformer has threads; further ones wait at the client
+)
+GRPC_AHEAD_BYTES = 16 << 10  # of a message, before it is read
+GRPC_READS = 16  # at once that have all of BODY_SECONDS; beyond, the time is short
+GRPC_CROWDED_SECONDS = 0.25
+GRPC_IDLE_SECONDS = 60  # after which a connection without calls is closed
 PIPELINED = 64  # sent on one connection before the first of them is answered
 GRACE_SECONDS = 20  # for requests in flight when the server is told to stop

@@ -9,7 +9,7 @@ class Refusal(ValueError):  # noqa: N818 - the name says what is done, not what 
     Args:
         kind: fixed word, the label of the metric.
         sentence: what is wrong and what to mend.
-        status: HTTP status; gRPC always answers INVALID_ARGUMENT.
+        status: HTTP status; that of gRPC follows from the kind.
         retry_after: seconds after which asking again makes sense; HTTP's header of that name.
     """
 

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.common.limits import CLIENT_REQUESTS, REQUESTS
+from serving.http.clients import client_name
 
 ANY_HOST = "*"
 # Asked by address, by kubelet and Prometheus, however busy the server is.
@@ -46,7 +47,7 @@ class Admission:
         if _WATCHED.fullmatch(scope["path"]) and scope["method"] in _SAFE_METHODS:
             await self._app(scope, receive, send)
             return
-        client = (scope["client"] or ("",))[0]
+        client = client_name((scope["client"] or ("",))[0])
         refusal = self._refusal(scope["method"], Headers(scope=scope), client)
         if refusal is not None:
             await _refuse(send, *refusal)

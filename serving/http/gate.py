@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import time
 from collections import OrderedDict
@@ -12,6 +11,7 @@ from starlette.requests import HTTPConnection
 
 from components.core.tokens import Scope, Token, Tokens
 from serving.common.refusal import Refusal
+from serving.http.clients import client_name
 
 FREE = 5  # wrong tokens of a client until it has to wait
 FORGET_SECONDS = 60.0  # without a wrong one, after which they are forgotten
@@ -92,15 +92,8 @@ class Gate:
 
 
 def client_of(request: HTTPConnection) -> str:
-    """Return who asks: an address, of IPv6 the network, as anybody has 2^64 addresses of it."""
-    host = request.client.host if request.client else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.version == 4:
-        return host
-    return str(ipaddress.ip_network((address, 64), strict=False))
+    """Return who asks."""
+    return client_name(request.client.host if request.client else "")
 
 
 def _unknown(may: Scope) -> Refusal:

@@ -17,7 +17,8 @@ from kserve.protocol.infer_type import deserialize_bytes_tensor
 
 from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
 from serving.common.features import FeatureSpec
-from serving.common.grpc_face import FEATURES_PARAMETER, NO_PROBE, VERSION_PARAMETER
+from serving.common.grpc_edge import NO_PROBE
+from serving.common.grpc_face import FEATURES_PARAMETER, VERSION_PARAMETER
 from serving.common.limits import BODY_BYTES
 from serving.common.outages import PredictorDownError, PredictorSlowError
 from serving.common.refusal import Refusal

@@ -54,7 +54,7 @@ def measure(chosen: argparse.Namespace, console: Console) -> Table:
         home = place.copied(chosen.home, Path(folder))
         token = Tokens(Home.at(home)).own(Scope.LABEL)
         with running(home, Path(folder)) as stack:
-            urls = {name: stack.of(name) for name in SERVERS}
+            urls = {name: stack.of(name) for name in (*SERVERS, "predictor_grpc")}
             _quiet(stack, chosen.requests)  # warm
             quiet = _quiet(stack, chosen.requests)
             table.add_row("none", *_figures(quiet, quiet), _figures(_ready(stack), quiet)[1], "")

@@ -15,9 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
+from serving.common.limits import BODY_BYTES
 from serving.console.recordings import MOST_BYTES
 from tests.serving.attacks import connect, rest, stalled
 from tests.serving.conftest import MODEL
+from tests.serving.half_calls import INFER, HalfCalls
 
 _HTTP = httpx.Client(timeout=90, trust_env=False, limits=httpx.Limits(max_connections=300))
 _FORM = "multipart/form-data; boundary=b"
@@ -68,6 +70,11 @@ def attacks(urls: Mapping[str, str], token: str) -> dict[str, Callable[[], None]
         body = {"instances": [{"run_id": "07"}], "method": "anchor", "seed": 1}
         _HTTP.post(f"{urls['explainer']}/v1/models/{MODEL}:explain", json=body)
 
+    def half_calls() -> None:
+        calls = HalfCalls(int(urls["predictor_grpc"].rpartition(":")[2]), INFER, 100, BODY_BYTES)
+        with contextlib.closing(calls):
+            calls.send(10)
+
     head = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nx: "
     json_type = "application/json"
     return {
@@ -78,6 +85,7 @@ def attacks(urls: Mapping[str, str], token: str) -> dict[str, Callable[[], None]
         "100 bodies that stop": lambda: forever(
             100, lambda: rest(stalled(transformer, _PREDICT, json_type, b"{", 4000))
         ),
+        "400 calls of gRPC that stop": lambda: forever(4, half_calls),
         "60 uploads that stop": lambda: forever(60, upload),
         "requests of another site": lambda: forever(
             8,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.core.thresholds import thresholds
+from components.decide.footprint import Footprint
+from components.decide.logic import servable
 from manifests.parity import __main__ as command
 from manifests.parity.compare import Exempt, Row, Verdict, compare, difference
 from manifests.parity.contents import Run
@@ -151,6 +155,19 @@ def test_the_projects_own_exemptions_hide_no_figure() -> None:
         "features/features/training_set/part-00000.parquet:X1_ActualPosition",
     ):
         assert not _first(place, rules), place
+
+
+def test_what_a_machine_measures_of_a_model_is_exempt() -> None:
+    names = [check.name for check in servable(Footprint(1, 1, 1.0, 1.0), thresholds())]
+    assert names
+    places = [
+        *(f"checks/{name}.{place}" for name in names for place in ("value", "sentence")),
+        "challenger.footprint.memory_mib",
+        "challenger.footprint.milliseconds_per_row",
+    ]
+    for place in places:
+        whole = f"decide/decision/decision.json:{place}"
+        assert any(fnmatch.fnmatchcase(whole, rule.pattern) for rule in EXEMPT), whole
 
 
 @pytest.mark.parametrize("side", ["one", "other"])
