@@ -25,6 +25,19 @@ def clean(value: Any) -> Any:
     return value
 
 
+def in_digits(value: Any, digits: int) -> Any:
+    """Return `value`, cleaned, with its floats in so many significant digits.
+
+    What is added up in threads differs in the last ones from run to run.
+    """
+    value = clean(value)
+    if isinstance(value, dict):
+        return {key: in_digits(item, digits) for key, item in value.items()}
+    if isinstance(value, list):
+        return [in_digits(item, digits) for item in value]
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that a reader sees the old or the whole new content, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)

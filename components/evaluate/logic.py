@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.core import schema
+from components.core import jsonfile, schema
 from components.core.abstention import Abstention
 from components.core.contract import Published
 from components.core.errors import ToolwearError
@@ -24,6 +24,7 @@ from components.features.dataset import Samples
 from components.split.protocols import Fold
 from components.split.questions import ASKED_OF
 
+_DIGITS = 10  # of a figure; the package is named by its figures, and the same are the same
 _COVERAGE = ("band", "test", "unseen", "statements", "coverage_curve")
 
 
@@ -124,7 +125,7 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
         "coverage": {key: abstention[key] for key in _COVERAGE},
         "behaviour": found,
         "noise": noise,
-        # Not how long it took: the package is named by its figures, and the same are the same.
+        # Not how long it took, which differs from run to run.
         "permutation": {k: v for k, v in evidence.permutation.items() if k != "seconds"},
         "onnx": agreement.onnx_agreement(evidence.native, samples, graph, limits),
         "statements": statements(
@@ -140,6 +141,7 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
             evidence.left_out,
         ),
     }
+    metrics = jsonfile.in_digits(metrics, _DIGITS)
     return Evaluation(metrics, abstention, agreement.golden(graph, samples, fold.test_index, p))
 
 

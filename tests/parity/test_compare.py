@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.core import jsonfile
 from components.core.thresholds import thresholds
 from components.decide.footprint import Footprint
 from components.decide.logic import servable
@@ -232,3 +233,14 @@ def test_the_command_prints_the_table_and_fails_on_a_difference(
     shutil.rmtree(artifacts / "report")
     assert command.main() == 1
     assert "docker has none" in capsys.readouterr().out
+
+
+def test_figures_that_differ_in_their_last_digits_name_the_same_package() -> None:
+    one = {"log_loss": 13.868137299242951, "n": 18, "of": [0.1, np.float64(0.19413793925640620)]}
+    other = {"log_loss": 13.868137299242932, "n": 18, "of": [0.1, np.float64(0.19413793925640618)]}
+    assert one != other
+    assert jsonfile.in_digits(one, 10) == jsonfile.in_digits(other, 10)
+    assert jsonfile.in_digits({"p": 1.2345678901234e-7, "no": np.nan}, 10) == {
+        "p": 1.23456789e-7,
+        "no": None,
+    }
