@@ -124,6 +124,18 @@ cluster-restore: $(MAIN) ## Bring back the newest copies (PARTS=postgres, AT=202
 e2e: $(MAIN) ## Run the pipeline on the cluster and ask its model (with KUBECONFIG set: on that one)
 	@$(BIN)/python -m manifests.kind e2e $(if $(DATA),--data "$(DATA)") $(if $(VERSION),--version "$(VERSION)")
 
+API_SERVER := .tools/go/kube-apiserver
+
+.PHONY: api-server
+api-server: $(API_SERVER) ## Compile the Kubernetes API server that tests ask (takes Go, and minutes)
+
+# Renamed once whole: tests wait for it.
+$(API_SERVER): requirements/kubernetes/go.mod requirements/kubernetes/go.sum
+	@command -v go >/dev/null || { echo "make api-server: install Go 1.24 or newer first." >&2; exit 2; }
+	@mkdir -p $(@D)
+	@go build -C requirements/kubernetes -trimpath -ldflags='-s -w' -o "$(CURDIR)/$@.new" k8s.io/kubernetes/cmd/kube-apiserver
+	@mv $@.new $@
+
 .PHONY: check
 check: $(DEV) ## Format, lint, strict types, import rules, dead code
 	$(BIN)/ruff format --check .

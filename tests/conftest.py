@@ -6,14 +6,17 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
 from components.core.fingerprint import ROOT
 from manifests.parity.budget import BUDGET
+from tests.api_server import NOT_RUN, ApiServer, served
 
 _BESIDE = ROOT.parent / "shared" / "cnc-mill"
 _AUTOML_PYTHON = ROOT / ".venv-automl" / "bin" / "python"
@@ -31,6 +34,20 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("AUTOML_PYTHON", str(_AUTOML_PYTHON))
     os.environ["PYTHONPATH"] = str(ROOT)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put last what needs the API server, which CI builds meanwhile."""
+    items.sort(key=lambda item: "api_server" in getattr(item, "fixturenames", ()))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what was not run that CI is to run where it can, and why."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    whys = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for why, count in whys.items():
+        if why.startswith(NOT_RUN):
+            terminalreporter.write_line(f"{count} tests {why}")
 
 
 @pytest.fixture(scope="session")
@@ -126,3 +143,10 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = Home.at(tmp_path_factory.mktemp("registry"))
     assert Registry(home, "", "toolwear").at(CHAMPION) is None
     return home.root / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """Return a real Kubernetes API server with the definitions that our manifests need."""
+    with served(tmp_path_factory.mktemp("api-server")) as found:
+        yield found

@@ -14,6 +14,7 @@ _PACKAGES = {
     "amtool": "prometheus-alertmanager",
     "chromium": "chromium",
     "dockerd": "docker.io",
+    "etcd": "etcd-server",
     "initdb": "postgresql",
     "mariadb-install-db": "mariadb-server",
     "mariadbd": "mariadb-server",

@@ -1,4 +1,4 @@
-"""A model that is served by real processes, a real object store, and the stub of the cluster."""
+"""A model that is served by real processes, a real object store, and a real API server."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import yaml
 from components.core.package import Package
 from components.deploy.store import BUCKET
 from manifests.models import templates
-from manifests.rendered import Object
-from tests.deploy.kubernetes_stub import Api, serving
+from manifests.rendered import Object, of_kind, render
+from tests.api_server import ApiServer, installed
+from tests.deploy.controlled import Api, serving
 from tests.object_store import credentials, object_store
 from tests.ports import free_port
 from tests.programs import renders
@@ -99,11 +100,25 @@ def config_map() -> Object:
     return templates("kind")
 
 
+@pytest.fixture(scope="session")
+def installed_api(api_server: ApiServer, config_map: Object) -> Api:
+    """What the kind overlay makes, and the account of the pipeline's tasks that deploys."""
+    objects = render("overlays/kind")
+    installed(api_server, [*objects, config_map])
+    token = api_server.token("kubeflow", "pipeline-runner")
+    return Api(api_server, token, of_kind(objects, "ServingRuntime"))
+
+
 @pytest.fixture
-def api(config_map: Object, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+def api(
+    installed_api: Api, config_map: Object, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Api]:
     for name, value in credentials(endpoint).items():
         monkeypatch.setenv(name, value)
-    with serving(Api(config_maps={"toolwear-models": config_map})) as started:
+    fresh = Api(installed_api.server, installed_api.token, installed_api.runtimes)
+    fresh.clear()
+    fresh.templates(config_map)
+    with serving(fresh) as started:
         yield started
 
 
@@ -115,7 +130,7 @@ def blue(api: Api, config_map: Object) -> str:
     route = yaml.safe_load(config_map["data"]["route.yaml"])
     for rule in route["spec"]["rules"]:
         rule["backendRefs"] = rule["backendRefs"][:1]
-    api.apply("httproutes", "toolwear", route)
+    api.apply(route)
     api.applied.clear()
     return digest
 
@@ -123,4 +138,4 @@ def blue(api: Api, config_map: Object) -> str:
 def put(api: Api, config_map: Object, colour: str, digest: str) -> None:
     """Put up a colour that serves a package of this digest."""
     text = config_map["data"][f"{colour}.yaml"].replace("0" * 64, digest)
-    api.apply("inferenceservices", f"toolwear-{colour}", yaml.safe_load(text))
+    api.apply(yaml.safe_load(text))

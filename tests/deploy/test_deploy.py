@@ -1,4 +1,4 @@
-"""The deployment over real sockets: real servers, a real store, a stub of the Kubernetes API."""
+"""The deployment over real sockets: real servers, a real store, a real API server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from components.promote import audit_log
 from manifests.rendered import Object
 from serving.predictor.storage import fetched
 from tests.deploy.conftest import Answering, put
-from tests.deploy.kubernetes_stub import CRASHES, NEVER, UP, Api
+from tests.deploy.controlled import CRASHES, NEVER, UP, Api
 
 QUICK = Pace(ready=20, hold=0.05, poll=0.05)
 
@@ -84,6 +84,15 @@ def settled(folder: Path) -> bool:
     return not any((folder / "home" / "deployments").glob("*.json"))
 
 
+def defaulted(spec: Object) -> Object:
+    """Return what the API server makes of a specification by KServe's definition."""
+    for part in ("transformer", "explainer"):
+        for container in spec[part]["containers"]:
+            for port in container["ports"]:
+                port["protocol"] = "TCP"
+    return spec
+
+
 def spec_of(api: Api, colour: str) -> Any:
     service = api.service(colour)
     return None if service is None else copy.deepcopy(service["spec"])
@@ -115,7 +124,7 @@ def test_the_first_model_gets_all_traffic_once_it_has_answered(
     assert service is not None
     assert settled(tmp_path)
     template = yaml.safe_load(config_map["data"]["blue.yaml"])
-    assert service["spec"] == filled(template, digest)["spec"]
+    assert service["spec"] == defaulted(filled(template, digest)["spec"])
     assert service["spec"]["predictor"]["model"]["storageUri"] == store.uri(digest)
     assert api.service("green") is None
     # No backend that is not there; and the traffic came last.
@@ -274,10 +283,10 @@ def begin(api: Api, package: Package, telemetry: Path, home: Path) -> subprocess
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "stub", "cluster": {"server": api.url}}],
+        "clusters": [{"name": "here", "cluster": {"server": api.url}}],
         "users": [{"name": "me", "user": {"token": "t"}}],
-        "contexts": [{"name": "stub", "context": {"cluster": "stub", "user": "me"}}],
-        "current-context": "stub",
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+        "current-context": "here",
     }
     home.mkdir(exist_ok=True)
     (home / "kubeconfig").write_text(yaml.safe_dump(config))
@@ -355,7 +364,7 @@ def test_killed_while_the_traffic_moved(
     for rule in route["spec"]["rules"]:
         for backend, weight in zip(rule["backendRefs"], (100 - percent, percent), strict=True):
             backend["weight"] = weight
-    api.apply("httproutes", "toolwear", route)
+    api.apply(route)
     done = run()
     assert done["before"] == ("d" * 64 if stays else blue)
     assert done["colour"] == ("blue" if stays else "green")
@@ -365,17 +374,17 @@ def test_killed_while_the_traffic_moved(
 # --- refused before anything is touched ---------------------------------------------------------
 
 
-def test_faults_of_the_site_are_told_in_a_sentence(run: Run, api: Api, blue: str) -> None:
-    api.answer = lambda method: 403
-    with pytest.raises(ToolwearError, match="bind the role toolwear-deployer"):
+def test_faults_of_the_site_are_told_in_a_sentence(
+    run: Run, api: Api, blue: str, config_map: Object
+) -> None:
+    with api.unbound(), pytest.raises(ToolwearError, match="bind the role toolwear-deployer"):
         run()
-    api.answer = lambda method: None
-    there = api.config_maps.pop("toolwear-models")
+    api.templates(None)
     with pytest.raises(ToolwearError, match=r"python -m manifests.models OVERLAY"):
         run()
-    there = copy.deepcopy(there)
+    there = copy.deepcopy(config_map)
     there["data"]["green.yaml"] = there["data"]["green.yaml"].replace("0" * 64, "1" * 64)
-    api.config_maps["toolwear-models"] = there
+    api.templates(there)
     with pytest.raises(ToolwearError, match="no place for a digest"):
         run()
     assert api.applied == []

@@ -43,7 +43,7 @@ from serving.http.gate import Gate
 from serving.trigger.app import application
 from serving.trigger.operations import Operations
 from tests.deploy.conftest import Answering, put
-from tests.deploy.kubernetes_stub import NEVER, UP, Api
+from tests.deploy.controlled import NEVER, UP, Api
 
 NAME, CAUSE, WHY = "toolwear", "on_demand: a test", "looked at every error"
 QUICK = Pace(ready=20, hold=0.05, poll=0.05)
@@ -126,7 +126,7 @@ def site(
     route = yaml.safe_load(config_map["data"]["route.yaml"])
     for rule in route["spec"]["rules"]:
         rule["backendRefs"] = rule["backendRefs"][:1]
-    api.apply("httproutes", "toolwear", route)
+    api.apply(route)
     answers = {one.package.digest: one for one in (answering, other_answering)}
 
     def url(colour: str, part: str) -> str:
@@ -320,7 +320,7 @@ def test_what_a_killed_deployment_has_left_is_mended(site: Site, packages: list[
     for rule in route["spec"]["rules"]:
         for backend, weight in zip(rule["backendRefs"], (90, 10), strict=True):
             backend["weight"] = weight
-    site.api.apply("httproutes", "toolwear", route)
+    site.api.apply(route)
     site.served.mend()
     assert site.colours() == {first: 100}
     assert site.api.service("green") is None
@@ -423,10 +423,10 @@ def test_the_command_line_moves_the_traffic_where_a_namespace_is_named(
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "stub", "cluster": {"server": site.api.url}}],
+        "clusters": [{"name": "here", "cluster": {"server": site.api.url}}],
         "users": [{"name": "me", "user": {"token": "t"}}],
-        "contexts": [{"name": "stub", "context": {"cluster": "stub", "user": "me"}}],
-        "current-context": "stub",
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+        "current-context": "here",
     }
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
     monkeypatch.setattr(
