@@ -32,6 +32,8 @@ WORKFLOW_BYTES = 1_400_000  # that Argo's controller keeps uncompressed; etcd ta
 # What these request by KFP's manifests and, on one node of a laptop, by ours, MiB.
 KFP_REQUESTS = {"ml-pipeline": 500, "ml-pipeline-persistenceagent": 500, "workflow-controller": 500}
 KFP_ON_KIND = {"ml-pipeline": 256, "ml-pipeline-persistenceagent": 128, "workflow-controller": 128}
+# The container that it is, where it is not named as its Deployment; the others only wait.
+KFP_CONTAINERS = {"ml-pipeline": "ml-pipeline-api-server"}
 _KFP_MEBIBYTES = 2662 - sum(KFP_REQUESTS.values()) + sum(KFP_ON_KIND.values())
 
 # Requests as the releases' own manifests and charts have them.

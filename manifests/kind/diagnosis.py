@@ -23,11 +23,7 @@ def diagnose(programs: Programs) -> Iterator[str]:
         for pod in bad[:_PODS]:
             namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
             yield f"--- log of {namespace}/{name}"
-            yield programs.kubectl(
-                *("--namespace", namespace, "logs", name, "--all-containers", "--prefix"),
-                f"--tail={_LOG_LINES}",
-                quiet=True,
-            ).rstrip()
+            yield _log(programs, namespace, name)
         events = programs.kubectl(
             *("get", "events", "-A", "--field-selector", "type=Warning"),
             *("--sort-by", ".lastTimestamp"),
@@ -37,6 +33,18 @@ def diagnose(programs: Programs) -> Iterator[str]:
         yield "\n".join(events.splitlines()[-_EVENTS:])
     except (CommandFailedError, ValueError, KeyError) as error:
         yield f"there is no more to learn from the cluster: {error}"
+
+
+def _log(programs: Programs, namespace: str, name: str) -> str:
+    """Return the end of a pod's log; one whose containers have not started has none."""
+    try:
+        return programs.kubectl(
+            *("--namespace", namespace, "logs", name, "--all-containers", "--prefix"),
+            f"--tail={_LOG_LINES}",
+            quiet=True,
+        ).rstrip()
+    except CommandFailedError as error:
+        return str(error)
 
 
 def _fine(pod: Mapping[str, Any]) -> bool:

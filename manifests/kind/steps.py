@@ -98,7 +98,9 @@ def kubeflow(settings: Settings) -> None:
     if settings.overlay == "kind":
         for name, mebibytes in versions.KFP_ON_KIND.items():
             request = f"--requests=memory={mebibytes}Mi"
-            kubectl(*where, "set", "resources", f"deployment/{name}", request)
+            # Its initial containers have limits below that.
+            only = f"--containers={versions.KFP_CONTAINERS.get(name, name)}"
+            kubectl(*where, "set", "resources", f"deployment/{name}", only, request)
     for name in _KFP_WAITS:
         _rolled_out(settings, "kubeflow", f"deployment/{name}")
 

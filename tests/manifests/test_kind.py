@@ -87,9 +87,13 @@ def test_from_nothing_to_an_answer_and_once_more(
     )
     requests = [call.partition("set resources ")[2] for call in calls if "set resources" in call]
     assert requests == [
-        f"deployment/{name} --requests=memory={mebibytes}Mi"
-        for name, mebibytes in versions.KFP_ON_KIND.items()
-    ]
+        f"deployment/{name} --containers={container} --requests=memory={mebibytes}Mi"
+        for (name, mebibytes), container in zip(
+            versions.KFP_ON_KIND.items(),
+            ("ml-pipeline-api-server", "ml-pipeline-persistenceagent", "workflow-controller"),
+            strict=True,
+        )
+    ], "not what waits before them, whose limits are lower"
     assert any(f"MAX_WORKFLOW_SIZE={versions.WORKFLOW_BYTES}" in call for call in calls)
     kserve = next(call for call in calls if "kserve-resources" in call)
     assert "disableIstioVirtualHost=true" in kserve
