@@ -120,6 +120,11 @@ cluster-backups: $(MAIN) ## List the cluster's copies (PARTS=postgres)
 cluster-restore: $(MAIN) ## Bring back the newest copies (PARTS=postgres, AT=20260101T012000Z for another)
 	@$(BIN)/python -m manifests.backups restore $(PARTS) $(if $(AT),--at "$(AT)")
 
+.PHONY: cluster-walk
+cluster-walk: $(MAIN) ## See everything on a cluster, going on where it stopped (KUBECONFIG=file, DATA=folder, ARGS="--again drift")
+	@[ -n "$(KUBECONFIG)" ] && [ -n "$(DATA)" ] || { echo "make cluster-walk: name KUBECONFIG=FILE and DATA=FOLDER." >&2; exit 2; }
+	@$(BIN)/python -m tools.cluster_walk "$(KUBECONFIG)" --data "$(DATA)" $(ARGS)
+
 .PHONY: e2e
 e2e: $(MAIN) ## Run the pipeline on the cluster and ask its model (with KUBECONFIG set: on that one)
 	@$(BIN)/python -m manifests.kind e2e $(if $(DATA),--data "$(DATA)") $(if $(VERSION),--version "$(VERSION)")

@@ -14,7 +14,7 @@ from components.core.loopback import by_proxy
 from manifests.kind.programs import CommandFailedError
 
 _ROWS = ROOT / "docs" / "examples" / "raw_rows.json"
-_PREDICT = "/v1/models/toolwear:predict"
+PREDICT = "/v1/models/toolwear:predict"
 _EXPLAIN = "/v1/models/toolwear:explain"
 _CLOSED = ("/metrics", "/v2/repository/index")
 _ROUTE_SECONDS = 120.0
@@ -34,7 +34,7 @@ def smoke(address: str) -> Iterator[str]:
         yield f"rows: {', '.join(verdicts)}, by the package {receipt['package_digest'][:12]}"
         row = dict(body["instances"][0])
         row.pop("X1_ActualPosition")
-        _expect(client.post(_PREDICT, json={"instances": [row]}), 400)
+        _expect(client.post(PREDICT, json={"instances": [row]}), 400)
         yield "a row without a column: 400"
         question = {"method": "shap", "instances": body["instances"][:1]}
         told = _expect(client.post(_EXPLAIN, json=question), 200)["meta"]["model"]
@@ -51,7 +51,7 @@ def _first(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
     deadline = time.monotonic() + _ROUTE_SECONDS
     while True:
         try:
-            response = client.post(_PREDICT, json=body)
+            response = client.post(PREDICT, json=body)
             if response.status_code == httpx.codes.OK or time.monotonic() > deadline:
                 return _expect(response, 200)
         except httpx.TransportError as error:

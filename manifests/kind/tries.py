@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.core.fingerprint import ROOT
@@ -30,6 +32,7 @@ class Settings:
         data: folder of recordings to bring to the node; None for Kaggle's or the simulator's.
         run_name: of the pipeline's run: the same name is not run twice.
         version: of the pipeline; empty for the commit.
+        given: further settings of the run.
     """
 
     programs: Programs
@@ -37,6 +40,7 @@ class Settings:
     data: Path | None = None
     run_name: str = "kind-up"
     version: str = ""
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 def pipeline(settings: Settings) -> None:
@@ -48,6 +52,9 @@ def pipeline(settings: Settings) -> None:
         # By number: a busy node would try too few models in the time of `--fast`.
         command += ["--set", f"search_evaluations={_EVALUATIONS}"]
         command += ["--set", "deploy_model=true", "--version", settings.version]
+        command += [
+            word for key, value in settings.given.items() for word in ("--set", f"{key}={value}")
+        ]
         print(f"  $ {' '.join(command[2:])}", flush=True)
         # Its own lines tell the progress of an hour.
         ended = subprocess.run(command, cwd=ROOT, check=False, env=_environment())
@@ -78,17 +85,28 @@ def _see_that_a_model_serves(settings: Settings) -> None:
 
 def ask(settings: Settings) -> None:
     """Ask the model through the gateway, rightly and wrongly."""
+    with gateway(settings) as address:
+        for line in smoke(address):
+            print(f"  {line}", flush=True)
+
+
+@contextmanager
+def gateway(settings: Settings) -> Iterator[str]:
+    """Give the address of the gateway, from here.
+
+    Raises:
+        CommandFailedError: it has no Service.
+    """
     service = "gateway.envoyproxy.io/owning-gateway-name=toolwear"
     namespace = "envoy-gateway-system"
     found = settings.programs.kubectl(
         *("--namespace", namespace, "get", "service", "--selector", service),
-        *("--output", "jsonpath={.items[0].metadata.name}"),
-    )
+        *("--output", "jsonpath={.items[*].metadata.name}"),
+    ).split()
     if not found:
         raise CommandFailedError("the gateway has no Service yet; see: kubectl get gateways -A")
-    with settings.programs.forwarded(namespace, f"svc/{found}", 80) as address:
-        for line in smoke(address):
-            print(f"  {line}", flush=True)
+    with settings.programs.forwarded(namespace, f"svc/{found[0]}", 80) as address:
+        yield address
 
 
 def _environment() -> dict[str, str]:

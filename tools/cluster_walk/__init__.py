@@ -1,0 +1,1 @@
+"""Everything that a cluster has to be seen doing, as one command."""
