@@ -66,7 +66,7 @@ def _kubectl(words: list[str], state: dict[str, Any]) -> None:
     elif "httproutes" in words:
         print("\n".join(state["routes"]))
     elif "--selector" in words:
-        print("envoy-toolwear", end="")
+        print(state["gateway"], end="")
     elif "pods" in words:
         waiting = {"name": "main", "ready": False, "state": {"waiting": {"reason": "Pending"}}}
         pod = {"metadata": {"namespace": "toolwear", "name": "stuck"}}

@@ -104,6 +104,7 @@ def machine(
             "docker": docker,
             "decided": {"action": "promote", "why": "promote_first: it won"},
             "routes": [],
+            "gateway": "envoy-toolwear",
             "cut": False,
         }
         (tmp_path / "state.json").write_text(json.dumps(state))

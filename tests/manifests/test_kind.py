@@ -185,6 +185,24 @@ def test_a_forwarded_port_that_is_cut_is_opened_again(
     assert "the way to svc/envoy-toolwear was cut; opening it again" in capfd.readouterr().out
 
 
+def test_a_gateway_without_a_service_is_told(
+    machine: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    machine.tell(gateway="")
+    assert main(["up", "--steps", "ask"]) == EXIT_FAILURE
+    assert "the gateway has no Service yet" in capfd.readouterr().err
+
+
+def test_a_pod_without_a_log_does_not_end_the_look_at_the_others(
+    machine: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    machine.tell(fails=["logs stuck", "kserve-resources"])
+    assert main(["up", "--steps", "kserve"]) == EXIT_FAILURE
+    told = capfd.readouterr().out
+    assert "logs st fails as told" in told
+    assert "--- the last warnings" in told
+
+
 def test_a_pipeline_that_fails_fails_the_command(machine: Machine) -> None:
     machine.kubeflow.plan = ["FAILED"]
     assert main(["up", "--steps", "pipeline", "ask", "--version", "v"]) == EXIT_FAILURE
