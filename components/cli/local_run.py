@@ -46,6 +46,7 @@ from components.promote.audit_log import begin
 AUTOML_PYTHON = "AUTOML_PYTHON"
 _LOCAL_AUTOML = ROOT / ".venv-automl" / "bin" / "python"
 # What one kind of runner has made says nothing of the other.
+_INGEST = "ingest"
 _CACHE_FOLDERS = {Runner.SUBPROCESS: ".cache", Runner.DOCKER: ".cache-docker"}
 
 
@@ -203,11 +204,20 @@ def _run_graph(
         )
         pipeline = kfp_components.load_component_from_file(str(graph))
         known = set(pipeline.component_spec.inputs or {})
+        if arguments["data_digest"]:  # by which what was read of them before is known here
+            _let_cache_read(pipeline.component_spec.implementation.graph)
         try:
             pipeline(**{name: value for name, value in arguments.items() if name in known})
         except RuntimeError as error:
             return error
     return None
+
+
+def _let_cache_read(graph: Any) -> None:
+    """Let what was read of the recordings before stand in for reading them."""
+    for part in graph.components.values():
+        if _INGEST in part.dag.tasks:
+            part.dag.tasks[_INGEST].caching_options.enable_cache = True
 
 
 def _end_failed(folder: Path, error: RuntimeError, console: Console) -> None:
