@@ -108,14 +108,10 @@ def test_the_peaks_of_what_is_ours_are_kept() -> None:
             ]
         }
 
-    peaks = {"toolwear/mlflow": 30}
-    note(peaks, [summary(20), {"pods": None}])
-    note(peaks, [summary(10)])
-    assert peaks == {
-        "toolwear/mlflow": 30,
-        "toolwear/explainer": 20,
-        "kubeflow/a task of the pipeline": 20,
-    }
+    peaks, steps = {"mlflow": 30}, {"toolwear-training-system-container-impl-1": "train"}
+    note(peaks, [summary(20), {"pods": None}], steps)
+    note(peaks, [summary(10)], steps)
+    assert peaks == {"mlflow": 30, "explainer": 20, "train": 20}
 
 
 # --- the command ----------------------------------------------------------------------------------

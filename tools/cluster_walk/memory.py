@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from manifests import secrets
 from manifests.kind.programs import CommandFailedError, Programs
+from pipelines.settings import STEP_LABEL
 
 _SECONDS = 15.0
 _MIB = 1 << 20
@@ -25,7 +26,7 @@ def watched(programs: Programs, peaks: dict[str, int]) -> Iterator[None]:
     def look() -> None:
         while not ended.wait(_SECONDS):
             try:
-                note(peaks, _summaries(programs))
+                note(peaks, _summaries(programs), _steps(programs))
             except (CommandFailedError, ValueError):
                 continue  # the API may be away for a moment, and a stage then says so
 
@@ -38,8 +39,14 @@ def watched(programs: Programs, peaks: dict[str, int]) -> Iterator[None]:
         looker.join()
 
 
-def note(peaks: dict[str, int], summaries: list[dict[str, Any]]) -> None:
-    """Raise peaks to what kubelets say in their `stats/summary`."""
+def note(peaks: dict[str, int], summaries: list[dict[str, Any]], steps: Mapping[str, str]) -> None:
+    """Raise peaks to what kubelets say in their `stats/summary`.
+
+    Args:
+        peaks: MiB by container.
+        summaries: one of each node.
+        steps: of the pipeline, by the name of the task's pod.
+    """
     for summary in summaries:
         for pod in summary.get("pods") or []:
             namespace, name = pod["podRef"]["namespace"], pod["podRef"]["name"]
@@ -49,7 +56,7 @@ def note(peaks: dict[str, int], summaries: list[dict[str, Any]]) -> None:
                 if container["name"] in _HELPERS:
                     continue
                 used = int(container.get("memory", {}).get("workingSetBytes", 0)) // _MIB
-                key = f"{namespace}/{_kind(name, container['name'])}"
+                key = steps.get(name) or _kind(name, container["name"])
                 peaks[key] = max(peaks.get(key, 0), used)
 
 
@@ -60,7 +67,14 @@ def _kind(pod: str, container: str) -> str:
     for part in ("predictor", "transformer", "explainer"):
         if f"-{part}-" in pod:
             return part
-    return "a task of the pipeline" if "-impl-" in pod else "a driver of the pipeline"
+    return "a driver of the pipeline"
+
+
+def _steps(programs: Programs) -> dict[str, str]:
+    """Return the steps of the pipeline whose pods are there, by the pod's name."""
+    where = ("--namespace", secrets.STEPS, "get", "pods", "--selector", STEP_LABEL)
+    found = json.loads(programs.kubectl(*where, "--output", "json", quiet=True))["items"]
+    return {one["metadata"]["name"]: one["metadata"]["labels"][STEP_LABEL] for one in found}
 
 
 def _summaries(programs: Programs) -> list[dict[str, Any]]:
