@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from components.core import contract, schema
 from components.deploy.colours import name_of
 from manifests import secrets
@@ -121,10 +123,15 @@ def wait_for[Found](what: str, look: Callable[[], Found | None], seconds: float)
 
     Raises:
         CommandFailedError: it finds nothing in time.
+        httpx.HTTPStatusError: what it asks refuses.
     """
     deadline = time.monotonic() + seconds
     while True:
-        found = look()
+        try:
+            found = look()
+        except httpx.TransportError as error:  # a forwarded port that was cut is opened again
+            print(f"  asking again: {error}", flush=True)
+            found = None
         if found is not None:
             return found
         if time.monotonic() >= deadline:

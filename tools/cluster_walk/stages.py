@@ -6,7 +6,7 @@ import secrets as random
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -224,7 +224,8 @@ def _sending(site: Site, ids: list[str]) -> Iterator[None]:
                 for rows in requests:
                     if stop.is_set():
                         return
-                    client.post(PREDICT, json={"instances": rows})
+                    with suppress(httpx.TransportError):  # the next one follows at once
+                        client.post(PREDICT, json={"instances": rows})
 
     with site.gateway() as address:
         sender = threading.Thread(target=send, args=(address,), daemon=True)
