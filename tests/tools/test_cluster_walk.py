@@ -169,6 +169,6 @@ def test_a_cluster_on_which_somebody_works_is_left_alone(
 def test_what_is_to_be_seen_is_all_there() -> None:
     names = [stage.name for stage in STAGES]
     assert len(set(names)) == len(names)
-    wanted = "system models run answers drift approval backup destruction restore"
+    wanted = "system models run answers drift rollback backup destruction restore approval"
     assert [name for name in names if name in wanted.split()] == wanted.split()
     assert all(stage.shows for stage in STAGES)

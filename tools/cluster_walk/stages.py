@@ -185,11 +185,11 @@ STAGES: tuple[Stage[Site], ...] = (
     Stage("answers", str(answers.__doc__), answers),
     Stage("drift", str(drift.__doc__), drift),
     Stage("rollback", str(back.__doc__), back),
-    Stage("approval", str(approval.__doc__), approval),
-    Stage("taken back", str(back.__doc__), back),
     Stage("backup", str(backup.__doc__), backup),
     Stage("destruction", str(destruction.__doc__), destruction),
     Stage("restore", str(restore.__doc__), restore),
+    Stage("approval", str(approval.__doc__), approval),
+    Stage("taken back", str(back.__doc__), back),
 )
 
 
