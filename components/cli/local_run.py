@@ -205,7 +205,7 @@ def _run_graph(
         pipeline = kfp_components.load_component_from_file(str(graph))
         known = set(pipeline.component_spec.inputs or {})
         if arguments["data_digest"]:  # by which what was read of them before is known here
-            _let_cache_read(pipeline.component_spec.implementation.graph)
+            let_cache_read(pipeline.component_spec.implementation.graph)
         try:
             pipeline(**{name: value for name, value in arguments.items() if name in known})
         except RuntimeError as error:
@@ -213,7 +213,7 @@ def _run_graph(
     return None
 
 
-def _let_cache_read(graph: Any) -> None:
+def let_cache_read(graph: Any) -> None:
     """Let what was read of the recordings before stand in for reading them."""
     for part in graph.components.values():
         if _INGEST in part.dag.tasks:

@@ -234,3 +234,16 @@ def test_component_folders_hold_the_same_files() -> None:
         names = {path.name for path in folder.glob("*.py")}
         face = {"__init__.py", "component.py", "step.py"}
         assert face < names, f"{folder} lacks a file, or a module that does the work"
+
+
+def test_here_what_was_read_by_its_digest_may_come_from_the_cache(compiled: Path) -> None:
+    from kfp import components
+
+    from components.cli.local_run import let_cache_read
+
+    graph = components.load_component_from_file(str(compiled)).component_spec.implementation.graph
+    let_cache_read(graph)
+    (reading,) = [
+        part.dag.tasks["ingest"] for part in graph.components.values() if "ingest" in part.dag.tasks
+    ]
+    assert reading.caching_options.enable_cache
