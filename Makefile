@@ -30,7 +30,7 @@ serve: $(MAIN) ## Serve the champion on loopback until Ctrl-C (ARGS="--port 9000
 
 .PHONY: watch
 watch: $(MAIN) ## Run Prometheus and Alertmanager beside `make serve` until Ctrl-C (ARGS="HOME --port 9000")
-	@$(BIN)/python -m manifests.watch $(ARGS)
+	@$(BIN)/python -m tools.watch $(ARGS)
 
 .PHONY: test
 test: $(DEV) $(AUTOML) ## Set everything up and run all tests
@@ -38,87 +38,87 @@ test: $(DEV) $(AUTOML) ## Set everything up and run all tests
 
 .PHONY: bench-serving
 bench-serving: $(DEV) $(BENCH) ## Measure our servers beside plain FastAPI, MLServer and MLflow (ARGS="--home runs")
-	@$(BIN)/python -m tests.bench_serving $(ARGS)
+	@$(BIN)/python -m tools.bench_serving $(ARGS)
 
 .PHONY: bench-attacks
 bench-attacks: $(DEV) ## Measure what a quiet client keeps under each attack (ARGS="--home runs")
-	@$(BIN)/python -m tests.bench_attacks $(ARGS)
+	@$(BIN)/python -m tools.bench_attacks $(ARGS)
 
 .PHONY: bench
 bench: $(MAIN) $(AUTOML) ## Measure time and memory (DATA=folder, ARGS="--only scale --scales 1 1000")
-	@$(BIN)/python -m tests.bench $(if $(DATA),--data "$(DATA)") $(ARGS)
+	@$(BIN)/python -m tools.bench $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .PHONY: drift-table
 drift-table: $(DEV) ## Measure on real recordings which drift is seen, and how often falsely (DATA=folder, ARGS="--output docs/drift.md")
-	@$(BIN)/python -m tests.bench_drift $(if $(DATA),--data "$(DATA)") $(ARGS)
+	@$(BIN)/python -m tools.bench_drift $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .PHONY: manifests-budget
 manifests-budget: $(MAIN) ## Print what the kind overlay requests, and whether a laptop has it
-	@$(BIN)/python -m manifests.budget
+	@$(BIN)/python -m tools.budget
 
 .PHONY: dashboards
-dashboards: $(DEV) ## Regenerate Grafana's dashboards from manifests/dashboards
-	@$(BIN)/python -m manifests.dashboards
+dashboards: $(DEV) ## Regenerate Grafana's dashboards from tools/dashboards
+	@$(BIN)/python -m tools.dashboards
 
 .PHONY: bench-console
 bench-console: $(DEV) ## Measure in a browser how long the console's pages take (HOME_FOLDER=runs)
-	@$(BIN)/python -m tests.console.bench $(or $(HOME_FOLDER),runs)
+	@$(BIN)/python -m tools.console.bench $(or $(HOME_FOLDER),runs)
 
 .PHONY: screenshots
 screenshots: $(DEV) ## Make pictures of the console's pages, light and dark (HOME_FOLDER=runs)
-	@$(BIN)/python -m tests.console.screenshots $(or $(HOME_FOLDER),runs)
+	@$(BIN)/python -m tools.console.screenshots $(or $(HOME_FOLDER),runs)
 
 .PHONY: poison-drill
 poison-drill: $(MAIN) ## Measure what share of wrong labels gets a worse model promoted (DATA=folder, ARGS="--seeds 3")
-	@$(BIN)/python -m tests.bench_poison $(if $(DATA),--data "$(DATA)") $(ARGS)
+	@$(BIN)/python -m tools.bench_poison $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .PHONY: rollout-table
 rollout-table: $(DEV) ## Simulate how often a canary or a shadow ends rightly (ARGS="--plays 50")
-	@$(BIN)/python -m tests.bench_rollout $(ARGS)
+	@$(BIN)/python -m tools.bench_rollout $(ARGS)
 
 .PHONY: loop-demo
 loop-demo: $(DEV) $(AUTOML) ## Show the loop live: a shift, an alert, a run, a canary (DATA=folder, SCENARIO=tool_lower)
-	@$(BIN)/python -m tests.loop_demo $(if $(DATA),--data "$(DATA)") $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)
+	@$(BIN)/python -m tools.loop_demo $(if $(DATA),--data "$(DATA)") $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)
 
 .PHONY: images
 images: $(DEV) $(AUTOML) ## Build the container images (BASE=repository with tags 3.12 and 3.9, ARGS="serving")
-	@$(BIN)/python -m manifests.images $(if $(BASE),--base "$(BASE)") $(ARGS)
+	@$(BIN)/python -m tools.images $(if $(BASE),--base "$(BASE)") $(ARGS)
 
 .PHONY: images-base
 images-base: ## Make toolwear/base from Debian's packages, for sites that reach no registry
-	@manifests/images/offline_base.sh
+	@tools/images/offline_base.sh
 
 .PHONY: images-check
 images-check: $(DEV) ## Start each image without rights and with a read-only root, and look inside (PACKAGE=folder to serve)
-	@$(BIN)/python -m manifests.images --check $(if $(PACKAGE),--package "$(PACKAGE)") $(ARGS)
+	@$(BIN)/python -m tools.images --check $(if $(PACKAGE),--package "$(PACKAGE)") $(ARGS)
 
 .PHONY: parity
 parity: $(DEV) $(AUTOML) ## Run the graph as processes and in the images, and compare every artifact (DATA=folder, KFP=host)
-	@$(BIN)/python -m manifests.parity $(if $(DATA),--data "$(DATA)") $(if $(KFP),--kfp "$(KFP)") $(ARGS)
+	@$(BIN)/python -m tools.parity $(if $(DATA),--data "$(DATA)") $(if $(KFP),--kfp "$(KFP)") $(ARGS)
 
 .PHONY: kind-up
 kind-up: $(MAIN) ## Make a kind cluster with everything in it (DATA=folder, STEPS="system models" for only these)
-	@$(BIN)/python -m manifests.kind up $(if $(DATA),--data "$(DATA)") $(if $(VERSION),--version "$(VERSION)") $(if $(STEPS),--steps $(STEPS))
+	@$(BIN)/python -m tools.kind up $(if $(DATA),--data "$(DATA)") $(if $(VERSION),--version "$(VERSION)") $(if $(STEPS),--steps $(STEPS))
 
 .PHONY: kind-down
 kind-down: $(MAIN) ## Take the kind cluster away
-	@$(BIN)/python -m manifests.kind down
+	@$(BIN)/python -m tools.kind down
 
 .PHONY: cluster-install
 cluster-install: $(MAIN) ## Install everything on kubectl's current cluster (OVERLAY=staging, STEPS="system models")
-	@$(BIN)/python -m manifests.kind install $(OVERLAY) $(if $(STEPS),--steps $(STEPS))
+	@$(BIN)/python -m tools.kind install $(OVERLAY) $(if $(STEPS),--steps $(STEPS))
 
 .PHONY: cluster-backup
 cluster-backup: $(MAIN) ## Copy the cluster's databases, objects and home now (PARTS="postgres redis")
-	@$(BIN)/python -m manifests.backups backup $(PARTS)
+	@$(BIN)/python -m tools.backups backup $(PARTS)
 
 .PHONY: cluster-backups
 cluster-backups: $(MAIN) ## List the cluster's copies (PARTS=postgres)
-	@$(BIN)/python -m manifests.backups list $(PARTS)
+	@$(BIN)/python -m tools.backups list $(PARTS)
 
 .PHONY: cluster-restore
 cluster-restore: $(MAIN) ## Bring back the newest copies (PARTS=postgres, AT=20260101T012000Z for another)
-	@$(BIN)/python -m manifests.backups restore $(PARTS) $(if $(AT),--at "$(AT)")
+	@$(BIN)/python -m tools.backups restore $(PARTS) $(if $(AT),--at "$(AT)")
 
 .PHONY: cluster-walk
 cluster-walk: $(MAIN) ## See everything on a cluster, going on where it stopped (KUBECONFIG=file, DATA=folder, ARGS="--again drift")
@@ -127,7 +127,7 @@ cluster-walk: $(MAIN) ## See everything on a cluster, going on where it stopped 
 
 .PHONY: e2e
 e2e: $(MAIN) ## Run the pipeline on the cluster and ask its model (with KUBECONFIG set: on that one)
-	@$(BIN)/python -m manifests.kind e2e $(if $(DATA),--data "$(DATA)") $(if $(VERSION),--version "$(VERSION)")
+	@$(BIN)/python -m tools.kind e2e $(if $(DATA),--data "$(DATA)") $(if $(VERSION),--version "$(VERSION)")
 
 API_SERVER := .tools/go/kube-apiserver
 

@@ -1,5 +1,1 @@
-"""The steps, their core and the command line."""
-
-from components.core.loopback import reach_directly
-
-reach_directly()
+"""The steps: a KFP face, input and output, and what only that step needs."""

@@ -4,7 +4,7 @@ Training asks for the features of every telemetry row. Its entity is the row its
 as the key a point-in-time join would compare every row of a run with every other. Serving asks
 for the newest features of a run, and a machine may push newer ones.
 
-Names of features come from `components.features.definitions`. `feast apply` in this folder reads
+Names of features come from `toolwear.features.definitions`. `feast apply` in this folder reads
 the objects at the bottom; the steps and serving call `repository` themselves.
 """
 
@@ -28,9 +28,9 @@ from feast import (
 from feast.data_format import ParquetFormat
 from feast.types import Float64, String
 
-from components.core import schema
-from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, VIEWS
-from components.features.names import (
+from toolwear.dataset import schema
+from toolwear.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, VIEWS
+from toolwear.features.names import (
     FEAST_FOLDER,
     LATEST_FILE,
     PUSH_SOURCE,

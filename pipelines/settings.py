@@ -15,10 +15,10 @@ from typing import Any
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
-from components.core.config import RunParameters
-from components.core.errors import ToolwearError
-from components.core.fingerprint import step_fingerprint
-from components.core.seal import KEY_VARIABLE
+from toolwear.common.errors import ToolwearError
+from toolwear.common.fingerprint import step_fingerprint
+from toolwear.run.config import RunParameters
+from toolwear.workspace.seal import KEY_VARIABLE
 
 CODE_DIGEST = "TOOLWEAR_CODE_DIGEST"
 MAIN_LOCK, AUTOML_LOCK = "main.txt", "automl.txt"

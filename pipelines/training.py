@@ -3,7 +3,6 @@
 from kfp import dsl
 
 from components.automl.component import automl
-from components.core.config import RunParameters
 from components.decide.component import decide
 from components.decline.component import decline
 from components.deploy.component import deploy
@@ -22,6 +21,7 @@ from components.train.component import train
 from components.validate.component import validate
 from pipelines.settings import apply, described
 from pipelines.weight import lighten
+from toolwear.run.config import RunParameters
 
 _DEFAULT = RunParameters()
 

@@ -16,12 +16,12 @@ import httpx
 import pytest
 import yaml
 
-from components.core.errors import ToolwearError
-from components.core.fingerprint import ROOT
-from manifests.rendered import Object
 from tests.manifests.schemas import CRDS
 from tests.ports import free_port
 from tests.programs import program
+from tools.rendered import Object
+from toolwear.common.errors import ToolwearError
+from toolwear.common.fingerprint import ROOT
 
 # Until when (seconds since 1970) CI builds the server beside the checks; unset where nobody does.
 UNTIL = "TOOLWEAR_API_SERVER_UNTIL"

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 
-from components.core.home import Home
-from components.promote import marks
+from toolwear.release import marks
+from toolwear.workspace.home import Home
 
 
 def forget(home: Home) -> None:

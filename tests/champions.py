@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.core.home import Home
-from components.core.registry import CANDIDATE, CHAMPION
-from components.promote import audit_log
-from serving.common import champion as pointer
-from serving.common.champion import Champion
+from toolwear.release import audit_log
+from toolwear.release import champion as pointer
+from toolwear.release.champion import Champion
+from toolwear.release.registry import CANDIDATE, CHAMPION
+from toolwear.workspace.home import Home
 
 
 def point(home: Path, champion: Champion, track: str = CHAMPION) -> Champion:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from components.core.fingerprint import ROOT
-from manifests.parity.budget import BUDGET
 from tests.api_server import NOT_RUN, ApiServer, served
+from tools.parity.budget import BUDGET
+from toolwear.common.fingerprint import ROOT
 
 _BESIDE = ROOT.parent / "shared" / "cnc-mill"
 _AUTOML_PYTHON = ROOT / ".venv-automl" / "bin" / "python"
@@ -76,8 +76,8 @@ def telemetry(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="session")
 def features(telemetry: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return what the features step makes of the real recordings, with the default settings."""
-    from components.core.config import RunParameters
     from components.features.step import features
+    from toolwear.run.config import RunParameters
 
     defaults = RunParameters()
     return _made_once(
@@ -100,7 +100,7 @@ SMALL = BUDGET
 def run_command(data: Path, home: Path, **settings: object) -> list[str]:
     """Return the call of the command line that runs the whole graph with small budgets."""
     chosen = [f"--set={key}={value}" for key, value in (SMALL | settings).items()]
-    base = [sys.executable, "-m", "components.cli", "run", "--fast"]
+    base = [sys.executable, "-m", "toolwear.cli", "run", "--fast"]
     return [*base, f"--data={data}", f"--home={home}", *chosen]
 
 
@@ -137,8 +137,8 @@ def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path]
 @pytest.fixture(scope="session")
 def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a registry without models, which MLflow needs seconds to lay out."""
-    from components.core.home import Home
-    from components.core.registry import CHAMPION, Registry
+    from toolwear.release.registry import CHAMPION, Registry
+    from toolwear.workspace.home import Home
 
     home = Home.at(tmp_path_factory.mktemp("registry"))
     assert Registry(home, "", "toolwear").at(CHAMPION) is None

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from components.core import schema
-from components.core.contract import default
-from components.core.onnx_graph import to_bytes
-from components.core.onnx_model import OnnxModel
-from components.core.onnx_trees import forest_model
-from components.core.package import (
+from toolwear.dataset import schema
+from toolwear.dataset.contract import default
+from toolwear.features.definitions import FEATURE_SETS
+from toolwear.model.onnx_graph import to_bytes
+from toolwear.model.onnx_model import OnnxModel
+from toolwear.model.onnx_trees import forest_model
+from toolwear.model.package import (
     CARD_FILE,
     GOLDEN_FILE,
     METRICS_FILE,
@@ -23,8 +24,7 @@ from components.core.package import (
     json_bytes,
     write_package,
 )
-from components.core.reference import reference_bytes, row_keys
-from components.features.definitions import FEATURE_SETS
+from toolwear.model.reference import reference_bytes, row_keys
 
 COLUMNS = FEATURE_SETS[schema.PUBLISHED].columns
 

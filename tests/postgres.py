@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.core.fingerprint import ROOT
 from tests.ports import free_port
 from tests.programs import program
+from toolwear.common.fingerprint import ROOT
 
 DATABASES = ROOT / "manifests" / "base" / "postgres" / "databases.sh"
 MLFLOW_PASSWORD = "mlflow-only-in-tests"

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from components.core import jsonfile, schema
-from components.core.contract import default
-from components.core.digest import file_digest
-from components.core.onnx_model import OnnxModel
-from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
-from components.features.names import LATEST_FILE
-from components.split.protocols import assign
 from tests.packages import forest
+from toolwear.common import jsonfile
+from toolwear.common.digest import file_digest
+from toolwear.dataset import schema
+from toolwear.dataset.contract import default
+from toolwear.evaluation.protocols import assign
+from toolwear.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
+from toolwear.features.names import LATEST_FILE
+from toolwear.model.onnx_model import OnnxModel
 
 COLUMNS = FEATURE_SETS[schema.PUBLISHED].columns
 RUNS, ROWS = 6, 80  # rows of a run

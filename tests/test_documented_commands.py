@@ -18,8 +18,8 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from components.cli.main import app
-from components.core.fingerprint import ROOT
+from toolwear.cli.main import app
+from toolwear.common.fingerprint import ROOT
 
 PAGES = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md")))
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -78,7 +78,9 @@ def _in_helps() -> Iterator[Printed]:
 
 def _in_messages() -> Iterator[Printed]:
     """Yield the commands that messages of the product name; a person copies these, too."""
-    for path in [p for top in ("components", "serving") for p in (ROOT / top).rglob("*.py")]:
+    for path in [
+        p for top in ("components", "serving", "toolwear") for p in (ROOT / top).rglob("*.py")
+    ]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 for span in re.findall(r"`(toolwear [^`]+)`", " ".join(node.value.split())):
@@ -179,7 +181,7 @@ def test_make_help_shows_every_target_with_a_description() -> None:
 
 def test_measuring_drift_writes_no_page_unasked() -> None:
     recipe = MAKEFILE.partition("\ndrift-table:")[2].partition("\n\n")[0].partition("\n\t")[2]
-    assert "tests.bench_drift" in recipe
+    assert "tools.bench_drift" in recipe
     assert "--output" not in recipe
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.fingerprint import ROOT
+from toolwear.common.fingerprint import ROOT
 
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -17,7 +17,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 def toolwear(*arguments: str, cwd: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "components.cli", *arguments],
+        [sys.executable, "-m", "toolwear.cli", *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -68,6 +68,8 @@ def test_recordings_are_simulated_and_looked_at(tmp_path: Path) -> None:
     assert "SIMULATED" in shown
 
 
-@pytest.mark.parametrize("folder", ["components", "pipelines", "serving", "feature_repo", "tests"])
+@pytest.mark.parametrize(
+    "folder", ["toolwear", "components", "pipelines", "serving", "feature_repo", "tests", "tools"]
+)
 def test_the_top_level_is_as_described(folder: str) -> None:
     assert (ROOT / folder / "__init__.py").exists()

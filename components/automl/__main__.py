@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from components.automl.request import Request
-from components.core.errors import EXIT_USAGE, ToolwearError
-from components.core.private import keep_private
+from toolwear.automl.request import Request
+from toolwear.common.errors import EXIT_USAGE, ToolwearError
+from toolwear.common.private import keep_private
 
 _PR_SET_PDEATHSIG = 1  # prctl(2): a signal when the parent ends, however it ends
 _PATIENCE = 5.0  # seconds for processes to be gone after SIGKILL

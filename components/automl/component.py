@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.AUTOML, install_kfp_package=False)
@@ -38,8 +38,8 @@ def automl(
     from pathlib import Path
 
     from components.automl.launch import automl as work
-    from components.core import jsonfile
-    from components.core.steps import run_step
+    from toolwear.common import jsonfile
+    from toolwear.common.steps import run_step
 
     output = Path(automl.path)
     run_step(

@@ -15,11 +15,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from components.automl import progress
-from components.automl.request import Request
-from components.core.errors import EXIT_USAGE, ToolwearError
-from components.core.home import HOME_VARIABLE
-from components.core.steps import report
+from toolwear.automl import progress
+from toolwear.automl.request import Request
+from toolwear.common.errors import EXIT_USAGE, ToolwearError
+from toolwear.common.steps import report
+from toolwear.workspace.home import HOME_VARIABLE
 
 PYTHON = "AUTOML_PYTHON"
 _ROOT = Path(__file__).resolve().parents[2]

@@ -14,21 +14,22 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from components.automl import data, outer, space
-from components.automl.export.ensemble import weighted_mean
-from components.automl.export.gate import Export, Limit, export_ensemble
-from components.automl.logic import prediction_table
-from components.automl.progress import Progress
-from components.automl.request import Request
-from components.automl.search import Budget, Found, search
-from components.core import jsonfile, schema
-from components.core.digest import file_digest
-from components.core.errors import ToolwearError
-from components.core.onnx_graph import IR_VERSION, OPSETS
-from components.core.onnx_model import OnnxModel
-from components.core.steps import report
-from components.features.dataset import Samples, load
-from components.split.protocols import Fold
+from toolwear.automl import data, outer, space
+from toolwear.automl.export.ensemble import weighted_mean
+from toolwear.automl.export.gate import Export, Limit, export_ensemble
+from toolwear.automl.logic import prediction_table
+from toolwear.automl.progress import Progress
+from toolwear.automl.request import Request
+from toolwear.automl.search import Budget, Found, search
+from toolwear.common import jsonfile
+from toolwear.common.digest import file_digest
+from toolwear.common.errors import ToolwearError
+from toolwear.common.steps import report
+from toolwear.dataset import schema
+from toolwear.evaluation.protocols import Fold
+from toolwear.features.dataset import Samples, load
+from toolwear.model.onnx_graph import IR_VERSION, OPSETS
+from toolwear.model.onnx_model import OnnxModel
 
 MODEL, PREDICTIONS, NATIVE = "model.onnx", "predictions.parquet", "native.parquet"
 SEARCH, EXPORT = "search.json", "export.json"

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -43,14 +43,14 @@ def decide(
 
     Returns:
         promotes: whether the challenger becomes champion if it can be served.
-        word: the decision, one of `components.decide.outcomes.Outcome`.
+        word: the decision, one of `toolwear.release.decisions.Outcome`.
     """
     from pathlib import Path
 
-    from components.core.home import Home
-    from components.core.steps import run_step
     from components.decide.evidence import Folders
     from components.decide.step import decide as work
+    from toolwear.common.steps import run_step
+    from toolwear.workspace.home import Home
 
     outcome = run_step(
         "decide",

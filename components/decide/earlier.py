@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from components.core.errors import ToolwearError
-from components.core.onnx_model import OnnxModel
-from components.core.registry import Registry
-from components.decide.comparison import Comparison
 from components.decide.scoring import Champion, score
-from components.features.dataset import Samples
-from components.promote import audit_log
+from toolwear.common.errors import ToolwearError
+from toolwear.features.dataset import Samples
+from toolwear.model.onnx_model import OnnxModel
+from toolwear.release import audit_log
+from toolwear.release.comparison import Comparison
+from toolwear.release.registry import Registry
 
 
 def earlier_champions(

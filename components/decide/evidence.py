@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.core import jsonfile, schema
-from components.core.digest import file_digest
-from components.split.questions import ASKED_OF
+from toolwear.common import jsonfile
+from toolwear.common.digest import file_digest
+from toolwear.dataset import schema
+from toolwear.evaluation.questions import ASKED_OF
 
 MODEL = "model.onnx"
 

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from components.core.metrics import LEVEL
-from components.decide.comparison import Comparison
-from components.decide.logic import Check
-from components.decide.outcomes import Outcome
+from toolwear.evaluation.metrics import LEVEL
+from toolwear.release.comparison import Comparison
+from toolwear.release.decisions import Outcome
+from toolwear.release.gate import Check
 
 
 def write(

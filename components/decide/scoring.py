@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.core import schema
-from components.core.onnx_model import OnnxModel
-from components.core.package import Package
-from components.core.reference import row_keys
-from components.decide.comparison import Comparison, compare
-from components.features.dataset import Samples
+from toolwear.dataset import schema
+from toolwear.features.dataset import Samples
+from toolwear.model.onnx_model import OnnxModel
+from toolwear.model.package import Package
+from toolwear.model.reference import row_keys
+from toolwear.release.comparison import Comparison, compare
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,26 +9,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.core import jsonfile, schema
-from components.core.causes import Cause, cause_of
-from components.core.home import Home
-from components.core.onnx_model import OnnxModel
-from components.core.registry import CHAMPION, Registry
-from components.core.steps import report
-from components.core.thresholds import Decision, Thresholds, thresholds
 from components.decide import evidence as evidences
-from components.decide import logic, plots
-from components.decide.comparison import Comparison
+from components.decide import plots
 from components.decide.earlier import best_of, earlier_champions
 from components.decide.evidence import Evidence, Folders
-from components.decide.footprint import Footprint, measure
-from components.decide.logic import Check
-from components.decide.outcomes import Outcome
 from components.decide.scoring import Champion, arrived, score
-from components.features import dataset
-from components.features.dataset import Samples
-from components.features.definitions import FEATURE_SETS
-from components.split.protocols import folds
+from toolwear.common import jsonfile
+from toolwear.common.causes import Cause, cause_of
+from toolwear.common.steps import report
+from toolwear.common.thresholds import Decision, Thresholds, thresholds
+from toolwear.dataset import schema
+from toolwear.evaluation.protocols import folds
+from toolwear.features import dataset
+from toolwear.features.dataset import Samples
+from toolwear.features.definitions import FEATURE_SETS
+from toolwear.model.footprint import Footprint, measure
+from toolwear.model.onnx_model import OnnxModel
+from toolwear.release import gate as logic
+from toolwear.release.comparison import Comparison
+from toolwear.release.decisions import Outcome
+from toolwear.release.gate import Check
+from toolwear.release.registry import CHAMPION, Registry
+from toolwear.workspace.home import Home
 
 DECISION_FILE = "decision.json"
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -32,9 +32,9 @@ def decline(
     """
     from pathlib import Path
 
-    from components.core.home import Home
-    from components.core.steps import run_step
     from components.decline.step import decline as work
+    from toolwear.common.steps import run_step
+    from toolwear.workspace.home import Home
 
     outcome = run_step(
         "decline",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.decide.outcomes import Outcome
+from toolwear.release.decisions import Outcome
 
 
 def why_not(decision: str, *, serve_check_passed: bool) -> str:

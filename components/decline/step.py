@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.core import jsonfile
-from components.core.home import Home
-from components.core.lock import exclusive
-from components.core.person import who
-from components.core.steps import report
 from components.decline.logic import why_not
-from components.promote import audit_log
+from toolwear.common import jsonfile
+from toolwear.common.lock import exclusive
+from toolwear.common.person import who
+from toolwear.common.steps import report
+from toolwear.release import audit_log
+from toolwear.workspace.home import Home
 
 
 def decline(

@@ -9,14 +9,14 @@ import argparse
 import os
 import sys
 
-from components.core.errors import EXIT_USAGE, ToolwearError
-from components.core.home import MLFLOW_VARIABLE, Home
-from components.core.private import keep_private
-from components.core.registry import CHAMPION, Registry, Version
-from components.deploy.cluster import NAMESPACE_VARIABLE
-from components.promote.held import AT_ONCE, no_champion
-from components.promote.registry_state import MODEL_NAME
-from components.promote.served import serve, served_by
+from toolwear.common.errors import EXIT_USAGE, ToolwearError
+from toolwear.common.private import keep_private
+from toolwear.release.blue_green.cluster import NAMESPACE_VARIABLE
+from toolwear.release.held import AT_ONCE, no_champion
+from toolwear.release.registry import CHAMPION, Registry, Version
+from toolwear.release.registry_state import MODEL_NAME
+from toolwear.release.served import serve, served_by
+from toolwear.workspace.home import MLFLOW_VARIABLE, Home
 
 
 def main() -> int:

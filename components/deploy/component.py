@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -33,10 +33,10 @@ def deploy(
     """
     from pathlib import Path
 
-    from components.core.home import Home
-    from components.core.steps import run_step
     from components.deploy.step import Request, Target
     from components.deploy.step import deploy as work
+    from toolwear.common.steps import run_step
+    from toolwear.workspace.home import Home
 
     run_step(
         "deploy",

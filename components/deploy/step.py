@@ -10,21 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from components.core import jsonfile
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.core.lock import exclusive
-from components.core.package import Package, load_package
-from components.core.person import who
-from components.core.steps import report
-from components.deploy import store
-from components.deploy.cluster import Cluster, ClusterDownError
-from components.deploy.colours import name_of
-from components.deploy.logic import ALL, Deployment, NotDeployedError, Pace, record
-from components.deploy.notes import Notes
-from components.deploy.questions import Address, Answer, Known, ask, keep_rows, known_rows
-from components.promote import audit_log
-from components.promote.moves import locked
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.lock import exclusive
+from toolwear.common.person import who
+from toolwear.common.steps import report
+from toolwear.model.package import Package, load_package
+from toolwear.release import audit_log
+from toolwear.release.blue_green import store
+from toolwear.release.blue_green.cluster import Cluster, ClusterDownError
+from toolwear.release.blue_green.colours import name_of
+from toolwear.release.blue_green.logic import ALL, Deployment, NotDeployedError, Pace, record
+from toolwear.release.blue_green.notes import Notes
+from toolwear.release.blue_green.questions import Address, Answer, Known, ask, keep_rows, known_rows
+from toolwear.release.moves import locked
+from toolwear.workspace.home import Home
 
 DEPLOYMENT_FILE = "deployment.json"
 DEPLOY, NOT_DEPLOYED = "deploy", "not_deployed"

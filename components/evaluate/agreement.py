@@ -8,10 +8,10 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 
-from components.core import schema
-from components.core.onnx_model import OnnxModel
-from components.core.thresholds import Thresholds
-from components.features.dataset import Samples
+from toolwear.common.thresholds import Thresholds
+from toolwear.dataset import schema
+from toolwear.features.dataset import Samples
+from toolwear.model.onnx_model import OnnxModel
 
 _GOLDEN = 16
 _GOLDEN_UNSURE = 4

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from components.core.abstention import Abstention
-from components.core.metrics import wilson
+from toolwear.evaluation.metrics import wilson
+from toolwear.model.abstention import Abstention
 
 _STEPS = np.array([0.001, 0.002, 0.005, *np.arange(0.01, 0.505, 0.01)]).round(3)
 _ONE_SIDED = 0.95

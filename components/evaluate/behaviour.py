@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from components.core import schema
-from components.core.abstention import Abstention
-from components.core.onnx_model import OnnxModel
-from components.features.definitions import AXIS_POSITION
+from toolwear.dataset import schema
+from toolwear.features.definitions import AXIS_POSITION
+from toolwear.model.abstention import Abstention
+from toolwear.model.onnx_model import OnnxModel
 
 _SINGLE_ROWS = 100
 _ARITHMETIC = (1e-12, 1e-9, 1e-6)  # relative: what float64 or float32 arithmetic leaves behind

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -35,9 +35,9 @@ def evaluate(
     """
     from pathlib import Path
 
-    from components.core.steps import run_step
     from components.evaluate.kubeflow import show
     from components.evaluate.step import evaluate as work
+    from toolwear.common.steps import run_step
 
     found = run_step(
         "evaluate",

@@ -7,10 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.core import schema
-from components.core.contract import Published
-from components.core.metrics import LEVEL, REPLICATES, binary_metrics, bootstrap, judge_runs, wilson
 from components.evaluate.published import compare
+from toolwear.dataset import schema
+from toolwear.dataset.contract import Published
+from toolwear.evaluation.metrics import (
+    LEVEL,
+    REPLICATES,
+    binary_metrics,
+    bootstrap,
+    judge_runs,
+    wilson,
+)
 
 Figures = dict[str, Any]
 

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-from components.core import jsonfile, schema
 from components.evaluate.logic import Evaluation
 from components.evaluate.plots import confusion_counts
 from components.evaluate.step import published_rows
+from toolwear.common import jsonfile
+from toolwear.dataset import schema
 
 _POINTS = 100  # of the curve; the UI draws no more
 

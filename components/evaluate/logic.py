@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.core import jsonfile, schema
-from components.core.abstention import Abstention
-from components.core.contract import Published
-from components.core.errors import ToolwearError
-from components.core.metrics import LEVEL
-from components.core.onnx_model import OnnxModel
-from components.core.steps import report
-from components.core.thresholds import Thresholds
 from components.evaluate import agreement, band, behaviour, figures, not_sure, searches
 from components.evaluate.statements import statements
 from components.evaluate.unseen import Rows, on_unseen_runs
-from components.features.dataset import Samples
-from components.split.protocols import Fold
-from components.split.questions import ASKED_OF
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.steps import report
+from toolwear.common.thresholds import Thresholds
+from toolwear.dataset import schema
+from toolwear.dataset.contract import Published
+from toolwear.evaluation.metrics import LEVEL
+from toolwear.evaluation.protocols import Fold
+from toolwear.evaluation.questions import ASKED_OF
+from toolwear.features.dataset import Samples
+from toolwear.model.abstention import Abstention
+from toolwear.model.onnx_model import OnnxModel
 
 _DIGITS = 10  # of a figure; the package is named by its figures, and the same are the same
 _COVERAGE = ("band", "test", "unseen", "statements", "coverage_curve")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.core import schema
+from toolwear.dataset import schema
 
 
 def sentences(content: Mapping[str, Any]) -> list[str]:

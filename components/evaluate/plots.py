@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from components.core import schema
-from components.evaluate.names import model_name
 from components.evaluate.plots_runs import COLOURS, clean, save
+from toolwear.dataset import schema
+from toolwear.evaluation.names import model_name
 
 _WRAPPED = 110  # characters of a sentence in a panel
 _QUESTION = {

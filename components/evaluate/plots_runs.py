@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from components.core import schema
-from components.evaluate.names import model_name
+from toolwear.dataset import schema
+from toolwear.evaluation.names import model_name
 
 COLOURS = {
     schema.MAJORITY: "#8c8c8c",

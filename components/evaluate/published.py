@@ -6,9 +6,9 @@ from typing import Any
 
 from scipy.stats import fisher_exact
 
-from components.core.contract import Published
-from components.core.metrics import LEVEL, wilson
-from components.evaluate.names import model_name
+from toolwear.dataset.contract import Published
+from toolwear.evaluation.metrics import LEVEL, wilson
+from toolwear.evaluation.names import model_name
 
 
 def compare(model: str, errors: int, n: int, published: Published | None) -> dict[str, Any] | None:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.core import schema
-from components.evaluate.names import model_name
+from toolwear.dataset import schema
+from toolwear.evaluation.names import model_name
 
 _BEST = 15  # of the leaderboard, as the report shows it
 _DUMMY = "dummy"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.core import schema
 from components.evaluate import searches
-from components.evaluate.names import model_name
-from components.train.permutation import FREE, WITHIN
+from toolwear.dataset import schema
+from toolwear.evaluation.names import model_name
+from toolwear.evaluation.permutation import FREE, WITHIN
 
 Models = Mapping[str, Mapping[str, Any]]
 _NOT_ASKED = {

@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
-from components.core import contract, jsonfile, schema
-from components.core.onnx_model import OnnxModel
-from components.core.steps import report
-from components.core.thresholds import thresholds
 from components.evaluate import plots, plots_runs
 from components.evaluate.logic import Evaluation, Evidence, evaluate_all
 from components.evaluate.unseen import Rows
-from components.features.dataset import TRAINING_SET, Samples, load
-from components.split.protocols import folds
+from toolwear.common import jsonfile
+from toolwear.common.steps import report
+from toolwear.common.thresholds import thresholds
+from toolwear.dataset import contract, schema
+from toolwear.evaluation.protocols import folds
+from toolwear.features.dataset import TRAINING_SET, Samples, load
+from toolwear.model.onnx_model import OnnxModel
 
 METRICS, ABSTENTION, GOLDEN, PLOTS = "metrics.json", "abstention.json", "golden.json", "plots"
 

@@ -15,11 +15,11 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from components.core import schema
-from components.core.abstention import Abstention
-from components.core.metrics import LEVEL
-from components.core.thresholds import Abstention as Limits
 from components.evaluate import band
+from toolwear.common.thresholds import Abstention as Limits
+from toolwear.dataset import schema
+from toolwear.evaluation.metrics import LEVEL
+from toolwear.model.abstention import Abstention
 
 STAND_IN = "gradient boosting with scikit-learn's defaults"
 _MOST_RUNS = 20  # left out; with more recordings, evenly spaced ones

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.explain.methods.subject import is_worn
+from toolwear.explain.methods.subject import is_worn
 
 WRONG, UNCERTAIN, TYPICAL = "wrong", "uncertain", "typical"
 KINDS = {

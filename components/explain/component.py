@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Model, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -29,8 +29,8 @@ def explain(
     """
     from pathlib import Path
 
-    from components.core.steps import run_step
     from components.explain.step import explain as work
+    from toolwear.common.steps import run_step
 
     run_step(
         "explain",

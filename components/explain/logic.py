@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from components.core import schema
-from components.core.errors import ToolwearError
-from components.core.reference import BACKGROUND_ROWS
-from components.explain import findings
 from components.explain.choose import KINDS, choose
-from components.explain.methods import (
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import schema
+from toolwear.explain import findings
+from toolwear.explain.methods import (
     anchor_rule,
     ice_pdp,
     lime_local,
@@ -21,9 +20,10 @@ from components.explain.methods import (
     shap_paired,
     surrogate_tree,
 )
-from components.explain.methods.ice_pdp import Curves
-from components.explain.methods.shap_paired import PairedSettings
-from components.explain.methods.subject import Envelope, Subject
+from toolwear.explain.methods.ice_pdp import Curves
+from toolwear.explain.methods.shap_paired import PairedSettings
+from toolwear.explain.methods.subject import Envelope, Subject
+from toolwear.model.reference import BACKGROUND_ROWS
 
 # The sample behind the global figures: rows per explained prediction, and at most, and what each
 # is walked from.

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from components.explain.methods.subject import Envelope
+from toolwear.explain.methods.subject import Envelope
 
 _STYLE = """body{font:15px/1.5 sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}
 img{max-width:100%;border:1px solid #d5d9e0;margin:.5rem 0 1.5rem}

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from components.explain.methods.ice_pdp import Curves
-from components.explain.methods.subject import Envelope
+from toolwear.explain.methods.ice_pdp import Curves
+from toolwear.explain.methods.subject import Envelope
 
 BLUE, ORANGE, GREY = "#1f5a92", "#d1661a", "#8a8f98"  # apart also for the colour-blind
 WORN_MAP = "coolwarm"

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from components.core.schema import CLASSES
-from components.explain.methods.subject import Envelope
 from components.explain.plots import BLUE, GREY, ORANGE
+from toolwear.dataset.schema import CLASSES
+from toolwear.explain.methods.subject import Envelope
 
 
 def shap_beside_lime(row: dict[str, Any], shap: Envelope, lime: Envelope, place: int) -> Figure:

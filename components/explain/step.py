@@ -7,17 +7,18 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from components.core import jsonfile, schema
-from components.core.digest import file_digest
-from components.core.errors import ToolwearError
-from components.core.onnx_model import OnnxModel
-from components.core.steps import report
 from components.explain import plots, plots_local
 from components.explain.logic import Explained, HeldOut, explain_model
-from components.explain.methods.subject import Subject
 from components.explain.page import page as as_page
-from components.features.dataset import load
-from components.split.protocols import folds
+from toolwear.common import jsonfile
+from toolwear.common.digest import file_digest
+from toolwear.common.errors import ToolwearError
+from toolwear.common.steps import report
+from toolwear.dataset import schema
+from toolwear.evaluation.protocols import folds
+from toolwear.explain.methods.subject import Subject
+from toolwear.features.dataset import load
+from toolwear.model.onnx_model import OnnxModel
 
 _DPI = 110
 

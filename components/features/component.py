@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -25,8 +25,8 @@ def features(
     """
     from pathlib import Path
 
-    from components.core.steps import run_step
     from components.features.step import features as work
+    from toolwear.common.steps import run_step
 
     manifest = run_step(
         "features",

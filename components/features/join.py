@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from components.core import schema
-from components.features.definitions import FEATURE_COLUMNS
-from components.features.feast_folder import apply_folder, bounded_duckdb
-from components.features.names import SAMPLES_FOLDER, SAMPLES_SERVICE
+from toolwear.dataset import schema
+from toolwear.features.definitions import FEATURE_COLUMNS
+from toolwear.features.feast_folder import apply_folder, bounded_duckdb
+from toolwear.features.names import SAMPLES_FOLDER, SAMPLES_SERVICE
 
 _POSITION = "position"
 

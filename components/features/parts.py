@@ -8,12 +8,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core import schema
-from components.core.steps import report
-from components.features.dataset import TRAINING_SET
-from components.features.definitions import FEATURE_COLUMNS
 from components.features.join import TrainingSetJoin
-from components.features.names import FEATURES_FOLDER
+from toolwear.common.steps import report
+from toolwear.dataset import schema
+from toolwear.features.dataset import TRAINING_SET
+from toolwear.features.definitions import FEATURE_COLUMNS
+from toolwear.features.names import FEATURES_FOLDER
 
 PART_ROWS = 250_000
 

@@ -9,25 +9,26 @@ from typing import Any
 
 import pandas as pd
 
-from components.core import contract, jsonfile, schema
-from components.core.digest import files_digest, json_digest
-from components.core.errors import ToolwearError
-from components.core.fingerprint import ROOT
-from components.core.steps import report
-from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
-from components.features.logic import check_parameters, newest, samples
-from components.features.names import LATEST_FILE
 from components.features.parts import PartWriter, write
-from components.features.recording import recording
-from components.features.telemetry import read_rows, read_runs
-from components.ingest.cutting import no_cutting
+from toolwear.common import jsonfile
+from toolwear.common.digest import files_digest, json_digest
+from toolwear.common.errors import ToolwearError
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.steps import report
+from toolwear.dataset import contract, schema
+from toolwear.dataset.cutting import no_cutting
+from toolwear.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
+from toolwear.features.logic import check_parameters, newest, samples
+from toolwear.features.names import LATEST_FILE
+from toolwear.features.recording import recording
+from toolwear.features.telemetry import read_rows, read_runs
 
 _LATEST_COLUMNS = [schema.RUN_ID, schema.EVENT_TIME, schema.SAMPLE_ID, *FEATURE_COLUMNS]
 # What a feature's value depends on.
 _CODE = (
-    "components/core/schema.py",
+    "toolwear/dataset/schema.py",
     *(
-        f"components/features/{name}.py"
+        f"toolwear/features/{name}.py"
         for name in ("definitions", "windows", "compute", "pieces", "order", "logic", "recording")
     ),
 )

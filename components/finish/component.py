@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Output, PipelineTaskFinalStatus
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -27,10 +27,10 @@ def finish(
     """
     from pathlib import Path
 
-    from components.core.home import Home
-    from components.core.steps import run_step
     from components.finish.step import Run
     from components.finish.step import finish as work
+    from toolwear.common.steps import run_step
+    from toolwear.workspace.home import Home
 
     run_step(
         "finish",

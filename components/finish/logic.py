@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from components.core.states import State
+from toolwear.common.states import State
 
 SUCCEEDED = "SUCCEEDED"
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.core import jsonfile
-from components.core.home import Home
-from components.core.states import State
-from components.core.steps import EVENTS_FOLDER
-from components.decide.outcomes import Outcome
 from components.finish.logic import SUCCEEDED, page
-from components.promote import audit_log
-from components.promote.entries import note
+from toolwear.common import jsonfile
+from toolwear.common.states import State
+from toolwear.common.steps import EVENTS_FOLDER
+from toolwear.release import audit_log
+from toolwear.release.decisions import Outcome
+from toolwear.release.entries import note
+from toolwear.workspace.home import Home
 
 VALIDATE = "validate"
 

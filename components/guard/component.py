@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -38,10 +38,10 @@ def guard(
     """
     from pathlib import Path
 
-    from components.core.home import Home
-    from components.core.steps import run_step
     from components.guard.step import Asked
     from components.guard.step import guard as work
+    from toolwear.common.steps import run_step
+    from toolwear.workspace.home import Home
 
     return run_step(
         "guard",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from components.core.thresholds import Guard
 from components.guard.runs import SHAPE_KEYS, Match, RunFacts, pairs, shared
+from toolwear.common.thresholds import Guard
 
 _KINDS: Mapping[str, Callable[[RunFacts], Sequence[int]]] = {
     "turns": lambda run: run.turns,

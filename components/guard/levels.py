@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from components.core.thresholds import Guard
 from components.guard.runs import LEVELS, RunFacts
+from toolwear.common.thresholds import Guard
 
 # Each drive reads the same bus, which follows the mains. So the mains may fall by ten per cent
 # (EN 50160) without a sensor being wrong, and a sensor is wrong that leaves the other two.

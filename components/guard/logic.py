@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from components.core.thresholds import Guard
 from components.guard import levels
 from components.guard.copies import Copy, scaled_copies
 from components.guard.levels import Distance
 from components.guard.rows import RowFacts
 from components.guard.runs import Match, RunFacts, matches, pairs
+from toolwear.common.thresholds import Guard
 
 CRITICAL, WARNING = "critical", "warning"
 ALL_RUNS = "all"

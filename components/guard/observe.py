@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from components.core import contract, schema
-from components.features.compute import is_cutting
-from components.features.logic import Run
-from components.features.telemetry import read_runs
 from components.guard import shapes
 from components.guard.runs import LEVELS, SHAPE_KEYS, RunFacts, sketch
+from toolwear.dataset import contract, schema
+from toolwear.features.compute import is_cutting
+from toolwear.features.logic import Run
+from toolwear.features.telemetry import read_runs
 
 _BATCH_ROWS = 131_072
 _DIGITS = 3  # of a recorded value; what lies below is no other recording

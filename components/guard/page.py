@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from components.core import jsonfile
+from toolwear.common import jsonfile
 
 _TEMPLATE = "guard.html.j2"
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from components.core import schema
-from components.core.thresholds import Guard
+from toolwear.common.thresholds import Guard
+from toolwear.dataset import schema
 
 MOST_RUNS = 60  # drawn; of more, those that stand out most
 _COLOURS = {schema.UNWORN: "#2563a8", schema.WORN: "#c2570c"}

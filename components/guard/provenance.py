@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.core import jsonfile
-from components.core.home import Home
-from components.core.registry import CHAMPION, Registry
 from components.guard.runs import RunFacts
-from components.ingest.sources import SIMULATOR
+from toolwear.common import jsonfile
+from toolwear.dataset.sources import SIMULATOR
+from toolwear.release.registry import CHAMPION, Registry
+from toolwear.workspace.home import Home
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from components.features.dataset import Samples
+from toolwear.features.dataset import Samples
 
 _TREES = 100
 _MOST_ROWS = 20_000  # that the forest learns from; what is left out is drawn by the seed

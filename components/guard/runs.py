@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from components.core import schema
+from toolwear.dataset import schema
 
 SKETCH_ROWS = 512
 SHAPE_KEYS = 256

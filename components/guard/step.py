@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.core import jsonfile, schema
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.core.steps import report
-from components.core.thresholds import thresholds
-from components.decide.outcomes import Outcome
-from components.features import dataset
 from components.guard import logic, observe, page, plots, provenance, rows, vouching
 from components.guard.logic import ALL_RUNS, Finding
 from components.guard.runs import RunFacts
-from components.promote import audit_log
-from components.promote.entries import note
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.steps import report
+from toolwear.common.thresholds import thresholds
+from toolwear.dataset import schema
+from toolwear.features import dataset
+from toolwear.release import audit_log
+from toolwear.release.decisions import Outcome
+from toolwear.release.entries import note
+from toolwear.workspace.home import Home
 
 RESULT, PAGE, PICTURE = "guard.json", "guard.html", "guard.png"
 PASSED = "passed"

@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.core import jsonfile
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.core.lock import exclusive
-from components.core.person import who
-from components.core.thresholds import Guard
 from components.guard import observe
 from components.guard.runs import RunFacts, matches
-from components.promote import audit_log
-from components.promote.entries import note
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.lock import exclusive
+from toolwear.common.person import who
+from toolwear.common.thresholds import Guard
+from toolwear.release import audit_log
+from toolwear.release.entries import note
+from toolwear.workspace.home import Home
 
 FILE = "vouched.json"
 _LOCK = "vouch"

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import Dataset, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -28,8 +28,8 @@ def ingest(
     from collections import namedtuple
     from pathlib import Path
 
-    from components.core.steps import run_step
     from components.ingest.step import ingest as work
+    from toolwear.common.steps import run_step
 
     manifest = run_step(
         "ingest",

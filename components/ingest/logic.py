@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from components.core import schema
-from components.core.errors import ToolwearError
-from components.ingest.run_table import Run
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import schema
+from toolwear.dataset.run_table import Run
 
 RUNS = pa.schema(
     [

@@ -10,26 +10,27 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from components.core import contract, jsonfile, schema
-from components.core.contract import DataSet
-from components.core.digest import combined_digest
-from components.core.errors import ToolwearError
-from components.core.steps import report
-from components.ingest.cutting import CuttingTally, no_cutting
-from components.ingest.disk import mendable
 from components.ingest.logic import matched, runs_table
-from components.ingest.quirks import Quirks, folded
-from components.ingest.recordings import Recordings, recordings
-from components.ingest.run_file import FileNotes, several_sentence
-from components.ingest.run_table import Run, read_run_table
-from components.ingest.sources import (
+from toolwear.common import jsonfile
+from toolwear.common.digest import combined_digest
+from toolwear.common.errors import ToolwearError
+from toolwear.common.steps import report
+from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import DataSet
+from toolwear.dataset.cutting import CuttingTally, no_cutting
+from toolwear.dataset.disk import mendable
+from toolwear.dataset.quirks import Quirks, folded
+from toolwear.dataset.recordings import Recordings, recordings
+from toolwear.dataset.run_file import FileNotes, several_sentence
+from toolwear.dataset.run_table import Run, read_run_table
+from toolwear.dataset.sources import (
     Source,
     file_digests,
     misnamed_files,
     resolve,
     run_table_file,
 )
-from components.ingest.writer import PartWriter
+from toolwear.dataset.writer import PartWriter
 
 _REPORT_SECONDS = 2.0
 

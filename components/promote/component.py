@@ -5,7 +5,7 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -38,13 +38,13 @@ def promote(
         mlflow_uri: the registry; by default the local one in the home.
 
     Returns:
-        outcome: what was done, one of `components.promote.outcomes.Promotion`.
+        outcome: what was done, one of `toolwear.release.outcomes.Promotion`.
     """
     from pathlib import Path
 
-    from components.core.home import Home
-    from components.core.steps import run_step
     from components.promote.step import promote as work
+    from toolwear.common.steps import run_step
+    from toolwear.workspace.home import Home
 
     outcome = run_step(
         "promote",

@@ -5,24 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from components.core import jsonfile
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.core.registry import CHAMPION, Registry, Version
-from components.core.steps import report
-from components.decide.outcomes import Outcome
-from components.promote import approvals, audit_log
-from components.promote.held import AT_ONCE
-from components.promote.moves import moving, write_entry
-from components.promote.outcomes import Promotion
-from components.promote.registry_state import (
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.steps import report
+from toolwear.release import approvals, audit_log
+from toolwear.release.decisions import Outcome
+from toolwear.release.held import AT_ONCE
+from toolwear.release.moves import moving, write_entry
+from toolwear.release.outcomes import Promotion
+from toolwear.release.registry import CHAMPION, Registry, Version
+from toolwear.release.registry_state import (
     NOTHING,
     ChampionMovedError,
     WithdrawnError,
     release,
 )
-from components.promote.rollouts import RolloutBusyError
-from serving.common.rollout import Mode
+from toolwear.release.rollout import Mode
+from toolwear.release.rollouts import RolloutBusyError
+from toolwear.workspace.home import Home
 
 _DONE = {
     audit_log.PROMOTE: Promotion.PROMOTED,
@@ -74,7 +74,7 @@ def promote(
     champion = registry.at(CHAMPION)
     if approval and (champion is None or champion.number != version.number):
         if telemetry is not None:
-            from components.deploy.questions import keep_rows  # which loads much
+            from toolwear.release.blue_green.questions import keep_rows  # which loads much
 
             keep_rows(telemetry, home.asked)
         entry = approvals.hold(

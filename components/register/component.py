@@ -5,7 +5,7 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -53,10 +53,10 @@ def register(
     """
     from pathlib import Path
 
-    from components.core.home import Home
-    from components.core.steps import run_step
     from components.register.contents import Folders, Lineage
     from components.register.step import register as work
+    from toolwear.common.steps import run_step
+    from toolwear.workspace.home import Home
 
     registered = run_step(
         "register",

@@ -11,11 +11,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.core import contract, jsonfile, schema
-from components.core.abstention import Abstention
-from components.core.onnx_model import PROBABILITY_OUTPUT, OnnxModel
-from components.core.onnx_trees import tree_nodes
-from components.core.package import (
+from components.register import drift
+from components.register.logic import render
+from toolwear.common import jsonfile
+from toolwear.common.steps import report
+from toolwear.common.thresholds import thresholds
+from toolwear.dataset import contract, schema
+from toolwear.evaluation.protocols import folds
+from toolwear.features import dataset
+from toolwear.features.dataset import Samples
+from toolwear.model.abstention import Abstention
+from toolwear.model.onnx_model import PROBABILITY_OUTPUT, OnnxModel
+from toolwear.model.onnx_trees import tree_nodes
+from toolwear.model.package import (
     CARD_FILE,
     DRIFT_FILE,
     GOLDEN_FILE,
@@ -24,19 +32,12 @@ from components.core.package import (
     REFERENCE_FILE,
     json_bytes,
 )
-from components.core.reference import (
+from toolwear.model.reference import (
     BACKGROUND_ROWS,
     background_places,
     reference_bytes,
     row_keys,
 )
-from components.core.steps import report
-from components.core.thresholds import thresholds
-from components.features import dataset
-from components.features.dataset import Samples
-from components.register import drift
-from components.register.logic import render
-from components.split.protocols import folds
 
 
 @dataclass(frozen=True)

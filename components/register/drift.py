@@ -14,9 +14,13 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
-from components.core import schema
-from components.core.abstention import Abstention
-from components.core.drift import (
+from toolwear.dataset import schema
+from toolwear.explain.leaning import leaning
+from toolwear.explain.methods.subject import Predict
+from toolwear.features.dataset import TRAINING_SET
+from toolwear.features.definitions import FEATURE_SETS, SESSION_COLUMNS, load_columns
+from toolwear.model.abstention import Abstention
+from toolwear.model.drift import (
     ATTRIBUTED_ROWS,
     Column,
     HealthyWindow,
@@ -29,10 +33,6 @@ from components.core.drift import (
     moved,
     regime_name,
 )
-from components.explain.leaning import leaning
-from components.explain.methods.subject import Predict
-from components.features.dataset import TRAINING_SET
-from components.features.definitions import FEATURE_SETS, SESSION_COLUMNS, load_columns
 
 # A reference gets no better with more, and registration has to end.
 _MOST_RUNS = 60

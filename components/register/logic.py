@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from components.core import schema
+from toolwear.dataset import schema
 
 _TEMPLATE = "model_card.md.j2"
 

@@ -18,13 +18,13 @@ from typing import Any
 
 import pandas as pd
 
-from components.core import pyfunc
-from components.core import registry as tags
-from components.core.fingerprint import ROOT, imported
-from components.core.package import CARD_FILE, Package
-from components.core.person import who
-from components.core.registry import Registry, Version, mlflow_module
 from components.register.contents import Contents, Lineage
+from toolwear.common.fingerprint import ROOT, imported
+from toolwear.common.person import who
+from toolwear.model import pyfunc
+from toolwear.model.package import CARD_FILE, Package
+from toolwear.release import registry as tags
+from toolwear.release.registry import Registry, Version, mlflow_module
 
 EXPERIMENT = "toolwear"
 _FOREIGN_SECONDS = 24 * 3600  # a cut-off registration of another home is left alone so long

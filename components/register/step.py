@@ -6,15 +6,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.core import jsonfile
-from components.core.home import Home
-from components.core.lock import exclusive
-from components.core.package import PARTIAL_PREFIX, Package, write_package
-from components.core.registry import CHALLENGER, Registry
-from components.core.steps import report
-from components.features.store import publish_online
 from components.register import mlflow_writer
 from components.register.contents import Folders, Lineage, gather
+from toolwear.common import jsonfile
+from toolwear.common.lock import exclusive
+from toolwear.common.steps import report
+from toolwear.features.store import publish_online
+from toolwear.model.package import PARTIAL_PREFIX, Package, write_package
+from toolwear.release.registry import CHALLENGER, Registry
+from toolwear.workspace.home import Home
 
 REGISTRATION_FILE = "registration.json"
 _LOCK_SECONDS = 600.0  # an upload to a slow registry may take a while

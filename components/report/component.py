@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Model, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -45,9 +45,9 @@ def report(
     """
     from pathlib import Path
 
-    from components.core.steps import run_step
     from components.report.step import Folders
     from components.report.step import report as work
+    from toolwear.common.steps import run_step
 
     folders = Folders(
         telemetry=Path(telemetry.path),

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.core import schema, words
-from components.evaluate.names import model_name
+from toolwear.common import words
+from toolwear.dataset import schema
+from toolwear.evaluation.names import model_name
 
 _ASKED = {
     schema.KNOWN_RUNS: "Rows of recordings it was trained on",

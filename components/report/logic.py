@@ -8,10 +8,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from components.core import schema
-from components.explain.quality import quality_sentence
 from components.report.headline import headline
 from components.report.summary import Code, Data, Figures, Gate, Model, Noise, Summary
+from toolwear.dataset import schema
+from toolwear.explain.quality import quality_sentence
 
 SIMULATED = "simulator"
 

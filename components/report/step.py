@@ -10,10 +10,10 @@ from typing import Any
 
 from PIL import Image
 
-from components.core import jsonfile
-from components.core.steps import EVENTS_FOLDER
 from components.report.captions import caption
 from components.report.logic import Evidence, Plot, build_summary, render
+from toolwear.common import jsonfile
+from toolwear.common.steps import EVENTS_FOLDER
 
 _WIDE = 1.15  # width by height from which a picture gets the whole width
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Model, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -28,8 +28,8 @@ def serve_check(
     """
     from pathlib import Path
 
-    from components.core.steps import run_step
     from components.serve_check.step import serve_check as work
+    from toolwear.common.steps import run_step
 
     passed = run_step(
         "serve_check",

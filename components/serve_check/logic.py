@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import numpy as np
 
-from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
-from components.core.package import Golden
+from toolwear.model.onnx_model import INPUT, PROBABILITY_OUTPUT
+from toolwear.model.package import Golden
 
 TOLERANCE = 1e-9  # of a probability: the same graph on the same rows
 _ROUNDS = 50  # single rows for the latency

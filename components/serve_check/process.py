@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from components.core.fingerprint import ROOT
+from toolwear.common.fingerprint import ROOT
 
 READY_SECONDS = 90.0  # imports take 3 s on an idle machine, and this one may be busy
 _STOP_SECONDS = 10.0

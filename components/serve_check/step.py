@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx
 
-from components.core import jsonfile
-from components.core.package import load_package
-from components.core.steps import report
 from components.serve_check import logic
 from components.serve_check.process import READY_SECONDS, NotServingError, predictor
+from toolwear.common import jsonfile
+from toolwear.common.steps import report
+from toolwear.model.package import load_package
 
 CHECK_FILE = "check.json"
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from components.core import schema
+from toolwear.dataset import schema
 
 DPI = 110
 SHOWN_COLUMNS = 30

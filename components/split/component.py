@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -23,8 +23,8 @@ def split(
     """
     from pathlib import Path
 
-    from components.core.steps import run_step
     from components.split.step import split as work
+    from toolwear.common.steps import run_step
 
     return run_step(
         "split",

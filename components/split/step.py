@@ -7,15 +7,16 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.dataset as ds
 
-from components.core import jsonfile, schema
-from components.core.errors import ToolwearError
-from components.core.steps import report
-from components.core.thresholds import thresholds
-from components.features.dataset import TRAINING_SET, load
-from components.features.definitions import FEATURE_SETS
 from components.split.audit_plots import draw
-from components.split.logic import audit
-from components.split.protocols import assign
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.steps import report
+from toolwear.common.thresholds import thresholds
+from toolwear.dataset import schema
+from toolwear.evaluation.audit.logic import audit
+from toolwear.evaluation.protocols import assign
+from toolwear.features.dataset import TRAINING_SET, load
+from toolwear.features.definitions import FEATURE_SETS
 
 SPLITS_FILE, AUDIT_FILE, PLOTS_FOLDER = "splits.parquet", "audit.json", "plots"
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from components.core.onnx_graph import constant_model, to_bytes
-from components.core.onnx_model import OnnxModel
-from components.core.onnx_trees import forest_model
-from components.core.thresholds import Export
+from toolwear.common.thresholds import Export
+from toolwear.model.onnx_graph import constant_model, to_bytes
+from toolwear.model.onnx_model import OnnxModel
+from toolwear.model.onnx_trees import forest_model
 
 
 def share_graph(share: float, n_features: int) -> ModelProto:

@@ -11,13 +11,13 @@ import numpy as np
 from onnx import ModelProto
 from sklearn.tree import DecisionTreeClassifier
 
-from components.core import schema
-from components.core.steps import report
-from components.core.thresholds import Export
-from components.features.dataset import Samples
-from components.split.protocols import Fold
 from components.train.export import exported, share_graph, tree_graph
-from components.train.learners import Rows, published_forest, search_tree
+from toolwear.common.steps import report
+from toolwear.common.thresholds import Export
+from toolwear.dataset import schema
+from toolwear.evaluation.protocols import Fold
+from toolwear.features.dataset import Samples
+from toolwear.model.learners import Rows, published_forest, search_tree
 
 
 @dataclass(frozen=True)

@@ -11,24 +11,24 @@ import numpy as np
 import pandas as pd
 from sklearn import config_context
 
-from components.core import schema
-from components.core.errors import ToolwearError
-from components.core.steps import report
-from components.core.thresholds import Export
-from components.features.dataset import Samples
-from components.features.definitions import PUBLISHED_WITHOUT_POSITION
-from components.split.protocols import Fold, folds
-from components.split.questions import why_left_out
-from components.train.held_out import Candidate, nested, out_of_fold, predictions
 from components.train.known_runs import fit_known_runs
-from components.train.learners import (
+from toolwear.common.errors import ToolwearError
+from toolwear.common.steps import report
+from toolwear.common.thresholds import Export
+from toolwear.dataset import schema
+from toolwear.evaluation.held_out import Candidate, nested, out_of_fold, predictions
+from toolwear.evaluation.permutation import against_chance, not_tested
+from toolwear.evaluation.protocols import Fold, folds
+from toolwear.evaluation.questions import why_left_out
+from toolwear.features.dataset import Samples
+from toolwear.features.definitions import PUBLISHED_WITHOUT_POSITION
+from toolwear.model.learners import (
     BASELINES,
     ON_ROWS,
     ON_WINDOWS,
     Learner,
     Rows,
 )
-from components.train.permutation import against_chance, not_tested
 
 # Models on the published split, by feature set.
 _ON_KNOWN_RUNS: Mapping[str, Sequence[str]] = {

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from components.core import jsonfile
-from components.core.thresholds import thresholds
-from components.features.dataset import load
-from components.features.definitions import FEATURE_SETS
 from components.train.logic import train_all
+from toolwear.common import jsonfile
+from toolwear.common.thresholds import thresholds
+from toolwear.features.dataset import load
+from toolwear.features.definitions import FEATURE_SETS
 
 PREDICTIONS, TRAINING = "predictions.parquet", "training.json"
 _SPLITS = "splits.parquet"

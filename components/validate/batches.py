@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core import schema
+from toolwear.dataset import schema
 
 # Derived columns that carry the sampling across the borders of batches.
 ROW_STEP = "row_step"  # from the row before in the run; 1 is right, also for a run's row 0

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from great_expectations import ExpectationSuite
 
-from components.core import contract, schema
-from components.core.errors import ToolwearError
-from components.core.steps import report
-from components.core.thresholds import Validation
 from components.validate import runs_suite, telemetry_suite
 from components.validate.batches import Sampling, batches, distinct_schemas
 from components.validate.docs import DataDocs
 from components.validate.engine import Engine
 from components.validate.logic import Example, Finding, Ledger
 from components.validate.summaries import SIGNAL, Summaries, judge_runs
+from toolwear.common.errors import ToolwearError
+from toolwear.common.steps import report
+from toolwear.common.thresholds import Validation
+from toolwear.dataset import contract, schema
 
 DOCS_ROWS = 30_000  # shown in the Data Docs, whose counting costs several times the checking
 _TEXT = {pa.string(): pd.StringDtype(), pa.large_string(): pd.StringDtype()}

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
 
-from components.core import images
+from toolwear.common import images
 
 
 @dsl.component(base_image=images.PIPELINE, install_kfp_package=False)
@@ -20,7 +20,7 @@ def validate(telemetry: Input[Dataset], validation: Output[Artifact]) -> int:
     """
     from pathlib import Path
 
-    from components.core.steps import run_step
     from components.validate.step import validate as work
+    from toolwear.common.steps import run_step
 
     return run_step("validate", work, telemetry=Path(telemetry.path), output=Path(validation.path))

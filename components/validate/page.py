@@ -8,11 +8,11 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from components.core import jsonfile
-from components.core.thresholds import thresholds
 from components.validate import plots
 from components.validate.logic import SEVERITIES
 from components.validate.summaries import ROWS_FOUND
+from toolwear.common import jsonfile
+from toolwear.common.thresholds import thresholds
 
 _TEMPLATE = "report.html.j2"
 

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from components.core import schema
 from components.validate.signals import FAULTS
 from components.validate.summaries import LAYER_AGREEMENT, OTHER_PROGRAM, ROWS_FOUND
+from toolwear.dataset import schema
 
 MOST_RUNS = 60  # drawn; of more runs those with the highest rates are shown
 _COLOURS = {schema.UNWORN: "#2563a8", schema.WORN: "#c2570c"}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from great_expectations import ExpectationSuite
 from great_expectations.expectations.expectation import Expectation
 
-from components.core import schema
-from components.core.thresholds import Validation
 from components.validate import summaries
 from components.validate.logic import CRITICAL, WARNING
 from components.validate.signals import SETTINGS
 from components.validate.suite import about, build, gxe, in_range, in_set, not_null, of_type
+from toolwear.common.thresholds import Validation
+from toolwear.dataset import schema
 
 _TYPES = {
     schema.RUN_ID: "str",

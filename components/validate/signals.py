@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.core import schema
+from toolwear.dataset import schema
 
 
 @dataclass(frozen=True)

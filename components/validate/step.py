@@ -6,12 +6,12 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from components.core import jsonfile
-from components.core.errors import ToolwearError
-from components.core.steps import report
-from components.core.thresholds import thresholds
 from components.validate.logic import CRITICAL, Ledger
 from components.validate.page import write_page
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.steps import report
+from toolwear.common.thresholds import thresholds
 
 BATCH_ROWS = 250_000  # held in memory at a time: about 1 GiB with what Great Expectations adds
 

@@ -11,9 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.core import schema
-from components.features.compute import is_cutting
-from components.validate.contradictions import Readings
 from components.validate.signals import (
     DEPTH_TOLERANCE,
     FAULTS,
@@ -23,6 +20,9 @@ from components.validate.signals import (
     SIGNIFICANT_DIGITS,
     Z_POSITION,
 )
+from toolwear.dataset import schema
+from toolwear.features.compute import is_cutting
+from toolwear.features.contradictions import Readings
 
 _PHASE_CODES = {phase: code for code, phase in enumerate(schema.PHASES)}
 _LAYERS = {phase: int(phase.split()[1]) for phase in schema.ACTIVE_PHASES}

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from great_expectations import ExpectationSuite
 from great_expectations.expectations.expectation import Expectation
 
-from components.core import schema
-from components.core.thresholds import Validation
 from components.validate import summaries
 from components.validate.batches import ROW_STEP, TIME_STEP
 from components.validate.logic import CRITICAL, INFO, WARNING
 from components.validate.signals import FAULTS, NORMAL_PROGRAM, SIGNALS, SIGNIFICANT_DIGITS
 from components.validate.suite import about, build, gxe, in_range, in_set, not_null, of_type
+from toolwear.common.thresholds import Validation
+from toolwear.dataset import schema
 
 COLUMNS = (schema.RUN_ID, schema.ROW, schema.EVENT_TIME, *schema.RAW_COLUMNS)
 _TYPES = {

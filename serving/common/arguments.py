@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from components.core.registry import CANDIDATE, CHAMPION
+from toolwear.release.registry import CANDIDATE, CHAMPION
 
 LOOPBACK = "127.0.0.1"
 

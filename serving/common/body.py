@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
-from serving.common.limits import BODIES_BYTES, BODY_BYTES, BODY_SECONDS
 from serving.common.refusal import Refusal
+from toolwear.common.request_limits import BODIES_BYTES, BODY_BYTES, BODY_SECONDS
 
 _SMALL = 1 << 16
 _SIZE, _HELD = "toolwear.size", "toolwear.held"  # in a request's scope: bytes read and counted

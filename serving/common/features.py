@@ -19,15 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from components.core import schema
-from components.core.errors import ToolwearError
-from components.features import store
-from components.features.compute import compute
-from components.features.definitions import FEATURE_SETS
-from components.features.store import StoreDownError
 from serving.common.outages import StoreSlowError
 from serving.common.refusal import Refusal
 from serving.common.rows import EntityKeys, FeatureRows, RawRows, Rows
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import schema
+from toolwear.features import store
+from toolwear.features.compute import compute
+from toolwear.features.definitions import FEATURE_SETS
+from toolwear.features.store import StoreDownError
 
 RAW, ENTITY, READY = "raw", "entity", "features"
 REFUSE, FLAG = "refuse", "flag"

@@ -20,7 +20,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 from serving.common import metrics
 from serving.common.body import hold, release
-from serving.common.limits import (
+from serving.common.refusal import Refusal
+from serving.http.clients import client_name
+from toolwear.common.request_limits import (
     BODY_BYTES,
     BODY_SECONDS,
     CLIENT_REQUESTS,
@@ -34,8 +36,6 @@ from serving.common.limits import (
     HEAD_SECONDS,
     REQUESTS,
 )
-from serving.common.refusal import Refusal
-from serving.http.clients import client_name
 
 # Of servers and channels: no ping with each message to find out how wide the line is.
 NO_PROBE = ("grpc.http2.bdp_probe", 0)

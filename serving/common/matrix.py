@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from kserve import InferRequest
 
-from serving.common.limits import ROWS
 from serving.common.refusal import Refusal
+from toolwear.common.request_limits import ROWS
 
 _NUMBERS = {int, float}
 

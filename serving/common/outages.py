@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from components.features.store import StoreDownError
+from toolwear.features.store import StoreDownError
 
 
 class PredictorDownError(Exception):

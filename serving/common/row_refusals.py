@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from components.core import schema
 from serving.common.caller import RECORDING_ID
-from serving.common.limits import ROWS
 from serving.common.refusal import Refusal
+from toolwear.common.request_limits import ROWS
+from toolwear.dataset import schema
 
 # Columns of clients that tell recordings apart, in lower case.
 _DIVIDING = frozenset(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.core import schema
 from serving.common.rows import RAW_NUMBERS, TIMESTAMP
+from toolwear.dataset import schema
 
 EXAMPLE_RUN = schema.run_id(1)
 _NUMBER = {"type": "number"}

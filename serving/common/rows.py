@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from kserve import InferRequest
 
-from components.core import schema
 from serving.common import matrix
-from serving.common.limits import ROWS
 from serving.common.refusal import Refusal
 from serving.common.row_refusals import check_keys, several, too_many
+from toolwear.common.request_limits import ROWS
+from toolwear.dataset import schema
 
 TIMESTAMP = "timestamp"  # beside run_id: as of when the features are wanted
 RAW_NUMBERS = (*schema.NUMERIC_COLUMNS, *schema.SETTING_COLUMNS)

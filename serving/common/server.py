@@ -20,10 +20,10 @@ from starlette.applications import Starlette
 from serving.common import metrics
 from serving.common.arguments import LOOPBACK
 from serving.common.grpc_face import start_grpc
-from serving.common.limits import GRACE_SECONDS
 from serving.common.rest import application
 from serving.common.written import Written
 from serving.http.server import http_server
+from toolwear.common.request_limits import GRACE_SECONDS
 
 KEEP_ALIVE_SECONDS = 65  # longer than a proxy's, so that it is never the server that hangs up
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from components.core.onnx_model import INPUT
-from serving.common.limits import ROWS
+from toolwear.common.request_limits import ROWS
+from toolwear.model.onnx_model import INPUT
 
 _STRING: dict[str, Any] = {"type": "string"}
 _SHAPE: dict[str, Any] = {"type": "array", "items": {"type": "integer"}}

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from components.core.tokens import Scope
 from serving.http.gate import Gate
+from toolwear.workspace.tokens import Scope
 
 Work = Callable[[dict[str, Any], str], Awaitable[Any]]
 

@@ -6,11 +6,11 @@ import argparse
 import os
 import sys
 
-from components.core.errors import EXIT_USAGE
-from components.core.home import Home
-from components.core.private import keep_private
-from serving.common import ports
 from serving.common.arguments import LOOPBACK, add_arguments
+from toolwear.common import ports
+from toolwear.common.errors import EXIT_USAGE
+from toolwear.common.private import keep_private
+from toolwear.workspace.home import Home
 
 
 def main() -> int:

@@ -19,10 +19,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.core.tokens import Scope as TokenScope
-from components.core.tokens import Tokens
 from serving.console import metrics
 from serving.console.few import Few
 from serving.console.pages.actions import ActionPages
@@ -37,6 +33,10 @@ from serving.console.parts import Addresses, Parts
 from serving.console.session import Sessions
 from serving.http.gate import Gate
 from serving.http.server import http_server
+from toolwear.common.errors import ToolwearError
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Scope as TokenScope
+from toolwear.workspace.tokens import Tokens
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.cli.summary import FAILURE_FILE, LATEST, REPORT_FILE
-from components.core import jsonfile, run_folder, words
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.core.run_folder import ARGUMENTS_FILE, SUMMARY_FILE
-from components.core.schema import AUTO_SKLEARN, KNOWN_RUNS
-from components.core.states import State
-from components.promote import audit_log
-from serving.common import champion as pointer
-from serving.common import rollout
+from toolwear.cli.summary import FAILURE_FILE, LATEST, REPORT_FILE
+from toolwear.common import jsonfile, words
+from toolwear.common.errors import ToolwearError
+from toolwear.common.states import State
+from toolwear.dataset.schema import AUTO_SKLEARN, KNOWN_RUNS
+from toolwear.release import audit_log, rollout
+from toolwear.release import champion as pointer
+from toolwear.run import run_folder
+from toolwear.run.run_folder import ARGUMENTS_FILE, SUMMARY_FILE
+from toolwear.workspace.home import Home
 
 # Arguments that change no artifact: why and where from a run was started.
 _IRRELEVANT = frozenset({"cause", "commit", "graph_digest", "data"})

@@ -11,12 +11,12 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 
-from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
-from components.explain.methods.subject import Envelope
 from serving.common.features import FeatureSpec
 from serving.common.grpc_face import FEATURES_PARAMETER
-from serving.common.limits import ROWS
 from serving.trigger.asked import KEY_HEADER
+from toolwear.common.request_limits import ROWS
+from toolwear.explain.methods.subject import Envelope
+from toolwear.model.onnx_model import INPUT, PROBABILITY_OUTPUT
 
 _ANSWER_SECONDS = 10.0
 _BAD_TOKEN = 401  # the trigger has another token than we: no fault of the person's

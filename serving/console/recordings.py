@@ -17,19 +17,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from components.core import contract, schema
-from components.core.contract import DataSet
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.core.limits import limit_columns
-from components.core.tables import read_frame, see_table
-from components.features import order
-from components.features.compute import compute
-from components.features.pieces import ORDER_COLUMNS
-from components.score.reading import usable
-from components.validate.contradictions import contradictions
 from serving.console import evidence
 from serving.console.parts import ServedModel
+from toolwear.common.errors import ToolwearError
+from toolwear.common.tables import read_frame, see_table
+from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import DataSet
+from toolwear.dataset.limits import limit_columns
+from toolwear.features import order
+from toolwear.features.compute import compute
+from toolwear.features.contradictions import contradictions
+from toolwear.features.pieces import ORDER_COLUMNS
+from toolwear.scoring.reading import usable
+from toolwear.workspace.home import Home
 
 MOST_BYTES = 10 << 20
 MOST_ROWS = 30_000

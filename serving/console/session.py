@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from components.core.tokens import Scope
 from serving.http.gate import Gate, client_of
+from toolwear.workspace.tokens import Scope
 
 COOKIE = "toolwear_operator"
 SECONDS = 1800  # of a session; then the token is asked for anew

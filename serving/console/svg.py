@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
-from components.core.abstention import NOT_SURE
-from components.core.schema import UNWORN, WORN
+from toolwear.dataset.schema import UNWORN, WORN
+from toolwear.model.abstention import NOT_SURE
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 34
 _POINTS = 700  # of a line: more than the pixels that show them

@@ -9,8 +9,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from components.core.errors import ToolwearError
 from serving.console.recordings import MOST_BYTES
+from toolwear.common.errors import ToolwearError
 
 UPLOAD_SECONDS = 30.0  # for a file to arrive
 _FORM_BYTES = 64 << 10  # for the form's other fields

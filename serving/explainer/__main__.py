@@ -17,12 +17,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
-from components.core.package import Package, load_package
-from components.core.private import keep_private
-from serving.common import champion as pointer
-from serving.common import ports
 from serving.common.arguments import add_arguments, add_follow
+from toolwear.common import ports
+from toolwear.common.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
+from toolwear.common.private import keep_private
+from toolwear.model.package import Package, load_package
+from toolwear.release import champion as pointer
 
 MODEL_SHA256 = "MODEL_SHA256"
 _log = logging.getLogger("toolwear.serving")
@@ -38,13 +38,13 @@ def main() -> int:
     try:
         champion, package = _chosen(options)
         # Imported once the package is known to be right: these take seconds.
-        from components.core import jsonfile
         from serving.common.features import FeatureSource, Freshness
         from serving.common.outages import SENTENCES
         from serving.common.server import Serving, serve
         from serving.explainer.explained import Explained
         from serving.explainer.model import Explainer
         from serving.explainer.openapi import SCHEMA_PATH
+        from toolwear.common import jsonfile
 
         explained = Explained.load(package, champion.version if champion else "")
     except ToolwearError as error:

@@ -6,7 +6,7 @@ from time import monotonic
 
 import numpy as np
 
-from components.explain.methods.subject import Predict
+from toolwear.explain.methods.subject import Predict
 
 
 class TooSlowError(Exception):

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from components.core.errors import ToolwearError
-from components.core.package import Package
-from components.explain.methods.subject import Envelope, Predict, Subject
 from serving.common.features import FeatureSpec
 from serving.common.refusal import Refusal
-from serving.explainer.methods import DEFAULT_SEED, METHODS, SHAP, Task
-from serving.predictor.served import Served
+from toolwear.common.errors import ToolwearError
+from toolwear.explain.methods.subject import Envelope, Predict, Subject
+from toolwear.explain.registry import DEFAULT_SEED, METHODS, SHAP, Task
+from toolwear.model.package import Package
+from toolwear.model.served import Served
 
 # In standard deviations of the background; beyond it LIME's and ICE's arithmetic ends in
 # infinities, and there is nothing to compare the row with.

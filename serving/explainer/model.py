@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from kserve.model import InferenceVerb
 
-from components.explain.methods.subject import Envelope
 from serving.common import wire
 from serving.common.caller import Caller
 from serving.common.features import READY, Features, FeatureSource, Origin, computed
@@ -24,13 +23,14 @@ from serving.common.staged_model import StagedModel
 from serving.explainer import metrics, openapi
 from serving.explainer.deadline import Deadline, TooSlowError
 from serving.explainer.explained import Explained
-from serving.explainer.methods import DEFAULT_SEED, METHODS, QUICK, SLOW
 from serving.explainer.question import (
     Question,
     last_row_is_complete,
     needs_history,
     parse,
 )
+from toolwear.explain.methods.subject import Envelope
+from toolwear.explain.registry import DEFAULT_SEED, METHODS, QUICK, SLOW
 
 ENVELOPE_VERSION = 1
 

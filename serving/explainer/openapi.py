@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from components.core import schema
 from serving.common import openapi, row_schemas
-from serving.common.limits import ROWS
 from serving.common.openapi import BODY_ERRORS, array, record
-from serving.explainer.methods import METHODS, MOST_SAMPLES, SHAP
 from serving.explainer.question import LARGEST_SEED
+from toolwear.common.request_limits import ROWS
+from toolwear.dataset import schema
+from toolwear.explain.registry import METHODS, MOST_SAMPLES, SHAP
 
 SCHEMA_PATH = "/v1/explanations/schema"
 _SCHEMAS = "#/components/schemas/"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from components.features.definitions import WINDOW_COLUMNS
 from serving.common.features import Features
 from serving.common.refusal import Refusal
 from serving.common.rows import RawRows, Rows, parse_instances
 from serving.explainer.explained import Explained
-from serving.explainer.methods import DEFAULT_SEED, METHODS, MOST_SAMPLES, SHAP, Method
+from toolwear.explain.registry import DEFAULT_SEED, METHODS, MOST_SAMPLES, SHAP, Method
+from toolwear.features.definitions import WINDOW_COLUMNS
 
 LARGEST_SEED = 2**31 - 1
 _KEYS = frozenset({"instances", "method", "seed", "samples", "package_digest"})

@@ -11,20 +11,20 @@ import os
 import signal
 import sys
 
-from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
-from components.core.home import Home
-from components.core.lock import exclusive
-from components.core.private import keep_private
-from components.core.tokens import Tokens
-from serving.common import ports
 from serving.common.arguments import LOOPBACK, add_arguments
-from serving.common.rollout import CANDIDATE, STABLE
 from serving.front import metrics
 from serving.front.app import application
 from serving.front.keeper import Keeper
 from serving.front.tracks import EXPLAINER, TRANSFORMER, Track
 from serving.http.gate import Gate
 from serving.http.server import http_server
+from toolwear.common import ports
+from toolwear.common.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
+from toolwear.common.lock import exclusive
+from toolwear.common.private import keep_private
+from toolwear.release.rollout import CANDIDATE, STABLE
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Tokens
 
 _KEEP_ALIVE_SECONDS = 65
 _LOCK_SECONDS = 30.0  # longer than an earlier front takes to end

@@ -17,10 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from components.core.tokens import Scope
 from serving.common.endpoints import not_there
 from serving.common.refusal import Refusal
-from serving.common.rollout import CANDIDATE, SHADOW, STABLE
 from serving.front import metrics
 from serving.front.incoming import asked_of
 from serving.front.keeper import Keeper
@@ -36,6 +34,8 @@ from serving.front.tracks import (
 )
 from serving.front.verdicts import Said, said
 from serving.http.gate import Gate
+from toolwear.release.rollout import CANDIDATE, SHADOW, STABLE
+from toolwear.workspace.tokens import Scope
 
 RETRY_AFTER = "1"  # seconds; servers are back in a few
 TRACK_HEADER = "x-toolwear-track"

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from components.core import jsonfile
-from serving.common.rollout import CANDIDATE, STABLE, Rollout
 from serving.front.recordings import Part, Recording
+from toolwear.common import jsonfile
+from toolwear.release.rollout import CANDIDATE, STABLE, Rollout
 
 # Upper edges, in milliseconds, a tenth apart: 0.5 ms to 80 s.
 EDGES = tuple(0.5 * 1.1**n for n in range(127))

@@ -2,7 +2,7 @@
 
 Each figure is held against its limit by a confidence interval: it is worse if the interval lies
 above the limit, fine if it lies below; else it is undecided, and more has to be seen. What models
-do is counted by the recording, what servers do by the request (`serving.front.bounds`).
+do is counted by the recording, what servers do by the request (`toolwear.statistics.bounds`).
 
 The chance that a candidate passes although a figure of it is at its limit or above, and the chance
 that one is dropped although none is, are each at most 1 - `confidence`, over all looks: bounds over
@@ -19,11 +19,11 @@ from enum import StrEnum
 from statistics import NormalDist
 from typing import Any
 
-from components.core.causes import Cause, cause_of
-from serving.common.rollout import CANDIDATE, STABLE, Mode, Rollout
-from serving.front import bounds
 from serving.front.evidence import Evidence
 from serving.front.recordings import FEWEST, Part, Recording
+from toolwear.common.causes import Cause, cause_of
+from toolwear.release.rollout import CANDIDATE, STABLE, Mode, Rollout
+from toolwear.statistics import bounds
 
 _Share = tuple[float, float]
 _SUSPECTED = (Cause.DEGRADATION, Cause.DISTRIBUTION_CHANGE)

@@ -10,11 +10,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.promote import rollouts
-from serving.common import rollout as state
-from serving.common.rollout import CANDIDATE, SHADOW, STABLE, WHOLE, Mode, Result, Rollout, Verdict
 from serving.front import evidence as seen
 from serving.front import judge, metrics
 from serving.front.evidence import Evidence
@@ -23,6 +18,20 @@ from serving.front.recordings import Open
 from serving.front.settlement import Settlement
 from serving.front.tracks import EXPLAINER, TRANSFORMER, Answer, Asked, Track
 from serving.front.verdicts import Said
+from toolwear.common.errors import ToolwearError
+from toolwear.release import rollout as state
+from toolwear.release import rollouts
+from toolwear.release.rollout import (
+    CANDIDATE,
+    SHADOW,
+    STABLE,
+    WHOLE,
+    Mode,
+    Result,
+    Rollout,
+    Verdict,
+)
+from toolwear.workspace.home import Home
 
 _TICK_SECONDS = 0.25
 _PROBE_SECONDS = 1.0

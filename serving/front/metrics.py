@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from serving.common.rollout import CANDIDATE, SHADOW, STABLE, Result
+from toolwear.release.rollout import CANDIDATE, SHADOW, STABLE, Result
 
 REQUESTS = Counter(
     "toolwear_front_requests", "Requests asked of a track, by status.", ("track", "status")

@@ -15,10 +15,10 @@ from typing import Any
 
 import orjson
 
-from components.core.schema import RUN_ID, WORN
 from serving.common.caller import RECORDING_ID
 from serving.front.tracks import JSON_LENGTH, Asked
 from serving.front.verdicts import NOT_SURE
+from toolwear.dataset.schema import RUN_ID, WORN
 
 # Recordings that are open, and those that have counted: clients name them as they like.
 MOST = 10_000

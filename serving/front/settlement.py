@@ -8,10 +8,10 @@ import os
 import sys
 import time
 
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.person import NAME_VARIABLE
-from components.promote import rollouts
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.person import NAME_VARIABLE
+from toolwear.release import rollouts
+from toolwear.workspace.home import Home
 
 _MEND_SECONDS = 60.0
 _RETRY_SECONDS = 5.0
@@ -20,7 +20,7 @@ _log = logging.getLogger("toolwear.front")
 
 
 class Settlement:
-    """Starts `components.promote.settle`, one at a time.
+    """Starts `toolwear.release.settle`, one at a time.
 
     Args:
         home: the system's folder.
@@ -55,7 +55,7 @@ class Settlement:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "components.promote.settle",
+                "toolwear.release.settle",
                 "--home",
                 str(self._home.root),
                 cwd=ROOT,

@@ -11,8 +11,8 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.common.limits import CLIENT_REQUESTS, REQUESTS
 from serving.http.clients import client_name
+from toolwear.common.request_limits import CLIENT_REQUESTS, REQUESTS
 
 ANY_HOST = "*"
 # Asked by address, by kubelet and Prometheus, however busy the server is.

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from starlette.requests import HTTPConnection
 
-from components.core.tokens import Scope, Token, Tokens
 from serving.common.refusal import Refusal
 from serving.http.clients import client_name
+from toolwear.workspace.tokens import Scope, Token, Tokens
 
 FREE = 5  # wrong tokens of a client until it has to wait
 FORGET_SECONDS = 60.0  # without a wrong one, after which they are forgotten

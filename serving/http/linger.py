@@ -11,7 +11,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.common.body import release
-from serving.common.limits import BODY_SECONDS, DROPPED_BYTES
+from toolwear.common.request_limits import BODY_SECONDS, DROPPED_BYTES
 
 _OF_BODIES = {b"content-length", b"transfer-encoding"}
 _CLOSE = (b"connection", b"close")

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from serving.common.limits import (
+from toolwear.common.request_limits import (
     BODY_PAUSE_BYTES,
     BODY_PAUSE_SECONDS,
     CONNECTIONS,

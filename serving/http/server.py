@@ -9,10 +9,10 @@ from typing import Any
 import uvicorn
 
 from serving.common.arguments import LOOPBACK
-from serving.common.limits import GRACE_SECONDS
 from serving.http.admission import ANY_HOST, Admission
 from serving.http.linger import Linger
 from serving.http.protocol import BoundedProtocol
+from toolwear.common.request_limits import GRACE_SECONDS
 
 HOSTS_VARIABLE = "ALLOWED_HOSTS"
 PROXIES_VARIABLE = "FORWARDED_ALLOW_IPS"  # uvicorn's own name

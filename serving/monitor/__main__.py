@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from components.core.errors import EXIT_USAGE, ToolwearError
-from components.core.home import Home
-from components.core.private import keep_private
-from components.core.thresholds import thresholds
-from serving.common import champion as pointer
-from serving.common import ports
 from serving.common.arguments import LOOPBACK
 from serving.http.server import http_server
+from toolwear.common import ports
+from toolwear.common.errors import EXIT_USAGE, ToolwearError
+from toolwear.common.private import keep_private
+from toolwear.common.thresholds import thresholds
+from toolwear.release import champion as pointer
+from toolwear.workspace.home import Home
 
 _POLL_SECONDS = 2.0
 

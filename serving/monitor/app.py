@@ -19,12 +19,12 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
-from components.core import jsonfile
-from components.core.thresholds import Monitor
 from serving.monitor import metrics, report
 from serving.monitor.kinds import Kind
 from serving.monitor.service import Seen, Service
 from serving.monitor.state import Window
+from toolwear.common import jsonfile
+from toolwear.common.thresholds import Monitor
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _TOLD = 50  # windows in the state

@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import binomtest
 
-from components.core.drift import Reference, moved
-from components.core.thresholds import Monitor
 from serving.monitor.kinds import Kind, Result
 from serving.monitor.tally import ColumnTally, LabelTally, QualityTally, RegimeTally
+from toolwear.common.thresholds import Monitor
+from toolwear.model.drift import Reference, moved
 
 ALL, LARGEST = "all", "largest"  # beside the features' own names
 STUCK, ZEROS, BEYOND, MISSING, IDLE = "stuck", "zeros", "out_of_range", "missing", "idle"

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from components.core import schema
-from components.core.drift import Reference
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.core.onnx_model import OnnxModel
-from components.core.package import DRIFT_FILE, Package, load_package
-from components.core.thresholds import Monitor
-from components.explain.leaning import leaning
 from serving.monitor.judge import Judge
+from toolwear.common.errors import ToolwearError
+from toolwear.common.thresholds import Monitor
+from toolwear.dataset import schema
+from toolwear.explain.leaning import leaning
+from toolwear.model.drift import Reference
+from toolwear.model.onnx_model import OnnxModel
+from toolwear.model.package import DRIFT_FILE, Package, load_package
+from toolwear.workspace.home import Home
 
 _log = logging.getLogger("toolwear.monitor")
 

@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from components.core.drift import CONFIDENCE_EDGES, Reference, Regime
 from serving.monitor.judge import Verdict
 from serving.monitor.kinds import Kind, Result
 from serving.monitor.state import Window
 from serving.monitor.tally import QualityTally, RegimeTally
+from toolwear.model.drift import CONFIDENCE_EDGES, Reference, Regime
 
 _BEFORE, _NOW = "#8c8c8c", "#2563a8"
 COLOURS = {

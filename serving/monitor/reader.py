@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from components.core import schema
-from components.core.tables import read_table
 from serving.monitor.state import Position, State
 from serving.payload import segments
 from serving.payload.records import LABELS, REQUESTS, request_schema
+from toolwear.common.tables import read_table
+from toolwear.dataset import schema
 
 _AT_ONCE = 5000  # rows; after each the state is written
 

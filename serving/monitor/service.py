@@ -11,13 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from components.core import jsonfile
-from components.core.errors import ToolwearError
-from components.core.files import TEXT_BYTES, read_regular
-from components.core.home import Home
-from components.core.lock import exclusive
-from components.core.thresholds import Monitor
-from serving.common import champion as pointer
 from serving.monitor import report
 from serving.monitor import state as states
 from serving.monitor.kinds import Kind
@@ -25,6 +18,13 @@ from serving.monitor.packages import Packages
 from serving.monitor.reader import Piece, Reader
 from serving.monitor.state import REPORTS, State, Window
 from serving.monitor.watch import Closed, Watch, alarms
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.files import TEXT_BYTES, read_regular
+from toolwear.common.lock import exclusive
+from toolwear.common.thresholds import Monitor
+from toolwear.release import champion as pointer
+from toolwear.workspace.home import Home
 
 _log = logging.getLogger("toolwear.monitor")
 _LOCK_SECONDS = 5.0

@@ -11,12 +11,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.core import jsonfile
-from components.core.errors import ToolwearError
-from components.core.files import TEXT_BYTES, read_regular
 from serving.monitor.judge import Verdicts
 from serving.monitor.kinds import Kind, Result
 from serving.monitor.tally import LabelTally, QualityTally, RegimeTally
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.files import TEXT_BYTES, read_regular
 
 STATE_FILE = "state.json"
 REPORTS = "reports"

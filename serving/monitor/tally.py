@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.core import schema
-from components.core.drift import ATTRIBUTED_ROWS, Reference, confidence, confidence_histogram
-from components.features.definitions import SESSION_COLUMNS
 from serving.payload.records import PROBABILITY, VERDICT
+from toolwear.dataset import schema
+from toolwear.features.definitions import SESSION_COLUMNS
+from toolwear.model.drift import ATTRIBUTED_ROWS, Reference, confidence, confidence_histogram
 
 UNSURE = "not_sure"
 _SURE = confidence_histogram(np.array([1.0]))  # for its edges

@@ -9,14 +9,14 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from components.core import schema
-from components.core.drift import regime_name
-from components.core.thresholds import Monitor
 from serving.monitor.judge import Judge, sensor_fails
 from serving.monitor.kinds import IMITATED, JUDGING, Kind, Result
 from serving.monitor.state import PackageState, State, Window
 from serving.monitor.tally import LabelTally, QualityTally, RegimeTally
 from serving.payload.records import PROBABILITY
+from toolwear.common.thresholds import Monitor
+from toolwear.dataset import schema
+from toolwear.model.drift import regime_name
 
 QUALITY, LABELS = "rows", "labels"
 Tally = RegimeTally | QualityTally | LabelTally

@@ -14,7 +14,6 @@ import pandas as pd
 import pyarrow as pa
 from prometheus_client import Counter
 
-from components.core.tables import read_schema, read_table
 from serving.payload import segments
 from serving.payload.records import (
     LABEL_SCHEMA,
@@ -28,6 +27,7 @@ from serving.payload.records import (
     request_batch,
     request_schema,
 )
+from toolwear.common.tables import read_schema, read_table
 
 _GATHER_SECONDS = 0.25  # a batch for each request would cost more than the answer
 _AT_ONCE = 500  # requests in a batch

@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from components.core import schema
+from toolwear.dataset import schema
 
 REQUESTS, LABELS = "requests", "labels"
 WORN = "worn"

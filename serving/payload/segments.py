@@ -20,9 +20,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core.errors import ToolwearError
-from components.core.files import open_regular
-from components.core.tables import read_table
+from toolwear.common.errors import ToolwearError
+from toolwear.common.files import open_regular
+from toolwear.common.tables import read_table
 
 UNDER_WAY = ".arrows.open"
 FINISHED = ".parquet"

@@ -12,12 +12,12 @@ import os
 import sys
 from pathlib import Path
 
-from components.core.errors import EXIT_USAGE, ToolwearError
-from components.core.package import Package, load_package
-from components.core.private import keep_private
-from serving.common import champion as pointer
 from serving.common.arguments import add_arguments, add_follow
 from serving.predictor.storage import STORAGE_URI, fetched
+from toolwear.common.errors import EXIT_USAGE, ToolwearError
+from toolwear.common.private import keep_private
+from toolwear.model.package import Package, load_package
+from toolwear.release import champion as pointer
 
 MODEL_SHA256 = "MODEL_SHA256"
 
@@ -31,7 +31,7 @@ def main() -> int:
         # Imported once the package is known to be right: these take seconds.
         from serving.common.server import Serving, serve
         from serving.predictor.model import Predictor
-        from serving.predictor.served import Served
+        from toolwear.model.served import Served
 
         served = Served.load(package, champion.version if champion else "")
     except ToolwearError as error:

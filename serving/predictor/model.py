@@ -10,17 +10,17 @@ import numpy as np
 from kserve import InferOutput, InferRequest, InferResponse
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from components.core.abstention import ANSWERS, NOT_SURE
-from components.core.judged import judged
-from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
 from serving.common import matrix, metrics, wire
 from serving.common.grpc_face import FEATURES_PARAMETER
 from serving.common.refusal import Refusal, other_version
 from serving.common.staged_model import StagedModel
 from serving.predictor import openapi
-from serving.predictor.served import Served
+from toolwear.model.abstention import ANSWERS, NOT_SURE
+from toolwear.model.judged import judged
+from toolwear.model.onnx_model import INPUT, PROBABILITY_OUTPUT
+from toolwear.model.served import Served
 
-ANSWER_OUTPUT = "answer"  # one of components.core.abstention.ANSWERS
+ANSWER_OUTPUT = "answer"  # one of toolwear.model.abstention.ANSWERS
 REASON_OUTPUT = "reason"  # why not sure; empty where the answer is sure
 _UNSURE = len(ANSWERS) - 1
 

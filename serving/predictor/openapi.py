@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.core.abstention import ANSWERS
-from components.core.onnx_model import INPUT
 from serving.common import openapi, tensor_schemas
+from toolwear.model.abstention import ANSWERS
+from toolwear.model.onnx_model import INPUT
 
 
 def document(

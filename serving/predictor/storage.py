@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from components.core.errors import ToolwearError
-from components.core.package import DESCRIPTION_FILE, FILES
+from toolwear.common.errors import ToolwearError
+from toolwear.model.package import DESCRIPTION_FILE, FILES
 
 STORAGE_URI = "STORAGE_URI"
 _ATTEMPTS = 3

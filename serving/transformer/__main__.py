@@ -6,12 +6,12 @@ import argparse
 import math
 import sys
 
-from components.core.errors import EXIT_USAGE
-from components.core.home import Home
-from components.core.private import keep_private
-from components.core.tokens import Scope, Tokens
-from serving.common import ports
 from serving.common.arguments import LOOPBACK, add_arguments
+from toolwear.common import ports
+from toolwear.common.errors import EXIT_USAGE
+from toolwear.common.private import keep_private
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Scope, Tokens
 
 PREDICTOR_SECONDS = 5.0
 

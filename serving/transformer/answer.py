@@ -12,13 +12,13 @@ import numpy as np
 import orjson
 from kserve import InferOutput, InferRequest, InferResponse
 
-from components.core import schema
-from components.core.abstention import NO_WINDOW, NOT_SURE, VERDICTS
 from serving.common.caller import Caller
 from serving.common.features import Features, FeatureSpec, Origin
 from serving.common.rows import Rows
 from serving.payload.records import Scored
 from serving.transformer.hop import ModelAnswer
+from toolwear.dataset import schema
+from toolwear.model.abstention import NO_WINDOW, NOT_SURE, VERDICTS
 
 WORN, UNWORN, UNSURE = schema.WORN, schema.UNWORN, VERDICTS[NOT_SURE]
 _PROOF = ("package_digest", "model_sha256", "data_digest", "commit")

@@ -15,13 +15,13 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 from kserve.protocol.infer_type import deserialize_bytes_tensor
 
-from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
 from serving.common.features import FeatureSpec
 from serving.common.grpc_edge import NO_PROBE
 from serving.common.grpc_face import FEATURES_PARAMETER, VERSION_PARAMETER
-from serving.common.limits import BODY_BYTES
 from serving.common.outages import PredictorDownError, PredictorSlowError
 from serving.common.refusal import Refusal
+from toolwear.common.request_limits import BODY_BYTES
+from toolwear.model.onnx_model import INPUT, PROBABILITY_OUTPUT
 
 ANSWER_OUTPUT, REASON_OUTPUT = "answer", "reason"
 _READY_SECONDS = 1.0
@@ -46,7 +46,7 @@ class ModelAnswer:
 
     Attributes:
         probability: of "worn", float64 (rows,).
-        answers: one of `components.core.abstention.ANSWERS` for each row.
+        answers: one of `toolwear.model.abstention.ANSWERS` for each row.
         reasons: why not sure; empty where it is.
         proof: which model it was.
     """

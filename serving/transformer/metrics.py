@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from prometheus_client import Counter, Gauge, Histogram
 
-from components.core.abstention import ANSWERS
 from serving.common import metrics
+from toolwear.model.abstention import ANSWERS
 
 SCORE = Histogram(
     "toolwear_score",

@@ -12,7 +12,6 @@ from typing import Any
 
 from kserve import InferRequest, InferResponse
 
-from components.core import schema
 from serving.common import wire
 from serving.common.caller import Caller
 from serving.common.features import FeatureSource
@@ -31,6 +30,7 @@ from serving.transformer.labels import Labelling
 from serving.transformer.metrics import Counted
 from serving.transformer.repeats import Repeats, question
 from serving.transformer.work import Work
+from toolwear.dataset import schema
 
 
 @dataclass(frozen=True, eq=False)

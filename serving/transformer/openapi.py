@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.core import schema
-from components.core.tokens import Scope
 from serving.common import openapi, row_schemas, tensor_schemas
 from serving.common.openapi import BODY_ERRORS, BOOLEAN, NUMBER, STRING, array, record
 from serving.common.rows import RAW_NUMBERS, TIMESTAMP
 from serving.transformer.answer import OUTPUTS, UNSURE
+from toolwear.dataset import schema
+from toolwear.workspace.tokens import Scope
 
 LABELS_PATH = "/v1/labels"
 EXAMPLE_RECEIPT = "3f2b8c1e-0d7a-4b8e-9a55-1f0c2d3e4f5a"  # of an answer with one row

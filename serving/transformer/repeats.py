@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from components.core import schema
-from components.core.files import see_database
 from serving.common.refusal import Refusal
 from serving.common.rows import RAW_NUMBERS, EntityKeys, RawRows, Rows
 from serving.transformer.answer import Answer
+from toolwear.common.files import see_database
+from toolwear.dataset import schema
 
 KEPT_BYTES = 64 << 20
 _SECONDS = 5.0  # to wait for another server that is writing

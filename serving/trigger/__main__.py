@@ -7,13 +7,13 @@ import os
 import shlex
 import sys
 
-from components.core.config import parsed
-from components.core.errors import EXIT_USAGE, ToolwearError
-from components.core.home import MLFLOW_VARIABLE, Home
-from components.core.kubeflow import HOST_VARIABLE, TOKEN_VARIABLE
-from components.core.private import keep_private
 from serving.common.arguments import add_arguments
-from serving.common.ports import TRIGGER
+from toolwear.common.errors import EXIT_USAGE, ToolwearError
+from toolwear.common.ports import TRIGGER
+from toolwear.common.private import keep_private
+from toolwear.run.config import parsed
+from toolwear.run.kubeflow import HOST_VARIABLE, TOKEN_VARIABLE
+from toolwear.workspace.home import MLFLOW_VARIABLE, Home
 
 
 def main() -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from components.core.causes import Cause
 from serving.common.refusal import Refusal
+from toolwear.common.causes import Cause
 
 VERSION = "4"
 LABEL = "cause"

@@ -15,8 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from components.core.states import State
-from components.core.tokens import Scope
 from serving.common.body import json_object, read_body
 from serving.common.endpoints import not_there
 from serving.common.refusal import Refusal
@@ -27,6 +25,8 @@ from serving.trigger.dispatcher import Dispatcher
 from serving.trigger.operations import Operations, why_of
 from serving.trigger.signature import by_of, signed
 from serving.trigger.store import TooManyError
+from toolwear.common.states import State
+from toolwear.workspace.tokens import Scope
 
 _RUNS = 50
 _DIGITS = 12

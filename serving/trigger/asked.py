@@ -7,13 +7,13 @@ import secrets
 from pathlib import PurePath
 from typing import Any
 
-from components.core.causes import Cause
-from components.core.config import FAST, RunParameters, load
-from components.core.errors import ToolwearError
 from serving.common.refusal import Refusal
 from serving.trigger.alerts import one_line
 from serving.trigger.signature import by_of, signed
 from serving.trigger.store import Request
+from toolwear.common.causes import Cause
+from toolwear.common.errors import ToolwearError
+from toolwear.run.config import FAST, RunParameters, load
 
 KEY_HEADER = "idempotency-key"
 _DETAIL, _KEY = 150, 100  # characters

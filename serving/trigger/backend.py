@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from components.core.states import State
 from serving.trigger.store import Run
+from toolwear.common.states import State
 
 
 class BackendDownError(Exception):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.core.digest import json_digest
-from components.core.errors import ToolwearError
-from components.ingest.sources import may_be_read
 from serving.trigger.watch import Signature, Watch
+from toolwear.common.digest import json_digest
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset.sources import may_be_read
 
 SCHEME = "s3"
 LATEST = "latest"  # link to the newest copy, which runs of other causes train on

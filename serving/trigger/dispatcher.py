@@ -12,9 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from components.core.causes import Cause
-from components.core.run_name import new_run_name
-from components.core.states import ENDED, State
 from serving.trigger.alert_memory import AlertMemory
 from serving.trigger.alerts import Alert
 from serving.trigger.backend import Backend, BackendDownError, Look
@@ -22,6 +19,9 @@ from serving.trigger.metrics import TRIGGERS
 from serving.trigger.schedule import Clock
 from serving.trigger.store import Accepted, Request, Run, Store, TooManyError
 from serving.trigger.watch import Watch
+from toolwear.common.causes import Cause
+from toolwear.common.states import ENDED, State
+from toolwear.run.run_name import new_run_name
 
 _START_AGAIN_SECONDS = 10.0
 _DOWN_SECONDS = 5.0

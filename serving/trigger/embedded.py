@@ -10,21 +10,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core import jsonfile, kubeflow, run_folder
-from components.core.config import RunParameters
-from components.core.errors import ToolwearError
-from components.core.files import read_end
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.person import NAME_VARIABLE
-from components.core.states import State
-from components.core.tokens import VARIABLES
-from components.promote import audit_log
 from serving.trigger import launch
 from serving.trigger.backend import Look, Other
 from serving.trigger.store import Run
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.files import read_end
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.person import NAME_VARIABLE
+from toolwear.common.states import State
+from toolwear.release import audit_log
+from toolwear.run import kubeflow, run_folder
+from toolwear.run.config import RunParameters
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import VARIABLES
 
-TOOLWEAR_RUN = (sys.executable, "-m", "components.cli", "run")
+TOOLWEAR_RUN = (sys.executable, "-m", "toolwear.cli", "run")
 _WHO = "toolwear trigger"  # on the audit log: no person has started it
 _SIGNAL = 128  # a shell's way to say that a signal ended a program
 _REASON = 300  # characters

@@ -10,20 +10,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from components.core.causes import Cause
-from components.core.config import RunParameters
-from components.core.errors import ToolwearError
-from components.core.kubeflow import (
+from serving.trigger.backend import BackendDownError, Look, Other
+from serving.trigger.store import Run, is_numbered
+from toolwear.common.causes import Cause
+from toolwear.common.errors import ToolwearError
+from toolwear.common.states import ENDED, State
+from toolwear.run.config import RunParameters
+from toolwear.run.kubeflow import (
     SUCCEEDED,
     Kubeflow,
     KubeflowDownError,
     RefusedError,
     RunState,
 )
-from components.core.run_name import is_run_name
-from components.core.states import ENDED, State
-from serving.trigger.backend import BackendDownError, Look, Other
-from serving.trigger.store import Run, is_numbered
+from toolwear.run.run_name import is_run_name
 
 RECURRING = "toolwear-trigger"  # name of the trigger's recurring run
 _RECURS = Cause.SCHEDULE.told(RECURRING)

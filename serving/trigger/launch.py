@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.core import jsonfile
-from components.core.lock import is_held
-from components.core.processes import end_with_parent
+from toolwear.common import jsonfile
+from toolwear.common.lock import is_held
+from toolwear.common.processes import end_with_parent
 
 _LOCK, _CLAIM, _EXIT, LOG = "lock", "claim.json", "exit.json", "log.txt"
 _END_SECONDS = 20  # that a command that is cancelled has to end in order

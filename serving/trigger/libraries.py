@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from components.core.registry import mlflow_module
+from toolwear.release.registry import mlflow_module
 
 
 def import_for_threads(*, kubeflow: bool, cluster: bool, bucket: bool) -> None:

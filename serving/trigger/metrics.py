@@ -11,13 +11,13 @@ from prometheus_client import Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.registry import REGISTRY, Collector
 
-from components.core.causes import Cause
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.core.states import ENDED, State
-from components.decide.outcomes import Outcome
-from components.promote import audit_log
 from serving.trigger.store import Store
+from toolwear.common.causes import Cause
+from toolwear.common.errors import ToolwearError
+from toolwear.common.states import ENDED, State
+from toolwear.release import audit_log
+from toolwear.release.decisions import Outcome
+from toolwear.workspace.home import Home
 
 _log = logging.getLogger("toolwear.trigger")
 

@@ -10,17 +10,17 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.core.registry import mlflow_module
-from components.promote import approvals, audit_log, held
-from components.promote.entries import note
-from components.promote.registry_state import roll_back
-from components.promote.served import Served
-from serving.common import champion as pointer
 from serving.common.refusal import Refusal
 from serving.trigger.alerts import one_line
 from serving.trigger.signature import by_of
+from toolwear.common.errors import ToolwearError
+from toolwear.release import approvals, audit_log, held
+from toolwear.release import champion as pointer
+from toolwear.release.entries import note
+from toolwear.release.registry import mlflow_module
+from toolwear.release.registry_state import roll_back
+from toolwear.release.served import Served
+from toolwear.workspace.home import Home
 
 ALLOW, REFUSE, ROLL_BACK = "allow", "refuse", "rollback"
 _DECISIONS = {ALLOW: approvals.allow, REFUSE: approvals.refuse}

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from croniter import croniter
 
-from components.core.causes import Cause
-from components.core.errors import ToolwearError
 from serving.trigger.store import Request, Store
+from toolwear.common.causes import Cause
+from toolwear.common.errors import ToolwearError
 
 _SET_SECONDS = 60.0
 _CRON, _NEXT = "schedule_cron", "schedule_next"

@@ -10,19 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.core.causes import Cause
-from components.core.config import load
-from components.core.errors import EXIT_FAILURE, ToolwearError
-from components.core.home import Home
-from components.core.lock import exclusive
-from components.core.moved import follow
-from components.core.servers import announced
-from components.core.thresholds import thresholds
-from components.core.tokens import Scope, Tokens
-from components.promote import audit_log
-from components.promote.served import served_by
 from serving.common.arguments import LOOPBACK
-from serving.common.ports import TRIGGER
 from serving.http.gate import Gate
 from serving.http.server import http_server
 from serving.trigger import metrics
@@ -36,6 +24,18 @@ from serving.trigger.operations import Operations
 from serving.trigger.schedule import Clock, Recurring, Schedule, check
 from serving.trigger.store import Store
 from serving.trigger.watch import FolderWatch, Watch
+from toolwear.common.causes import Cause
+from toolwear.common.errors import EXIT_FAILURE, ToolwearError
+from toolwear.common.lock import exclusive
+from toolwear.common.ports import TRIGGER
+from toolwear.common.thresholds import thresholds
+from toolwear.release import audit_log
+from toolwear.release.served import served_by
+from toolwear.run.config import load
+from toolwear.workspace.home import Home
+from toolwear.workspace.moved import follow
+from toolwear.workspace.servers import announced
+from toolwear.workspace.tokens import Scope, Tokens
 
 _LOCK_SECONDS = 5.0  # for a predecessor to end
 _log = logging.getLogger("toolwear.trigger")

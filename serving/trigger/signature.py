@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.core.errors import ToolwearError
-from components.core.person import LENGTH, checked
 from serving.common.refusal import Refusal
+from toolwear.common.errors import ToolwearError
+from toolwear.common.person import LENGTH, checked
 
 
 def by_of(body: dict[str, Any]) -> str:

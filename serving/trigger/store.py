@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.core.causes import Cause, cause_of, detail_of
-from components.core.errors import ToolwearError
-from components.core.files import see_database
-from components.core.states import State
+from toolwear.common.causes import Cause, cause_of, detail_of
+from toolwear.common.errors import ToolwearError
+from toolwear.common.files import see_database
+from toolwear.common.states import State
 
 _FILE = "trigger.db"
 _TEXT = 200  # characters that the cause on a run may have

@@ -7,13 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
-from components.core import contract
-from components.core.causes import Cause
-from components.core.contract import DataSet
-from components.core.errors import ToolwearError
-from components.ingest.run_table import read_run_table
-from components.ingest.sources import may_be_read, run_files, run_table_file, source_digest
 from serving.trigger.store import Request
+from toolwear.common.causes import Cause
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import contract
+from toolwear.dataset.contract import DataSet
+from toolwear.dataset.run_table import read_run_table
+from toolwear.dataset.sources import may_be_read, run_files, run_table_file, source_digest
 
 _log = logging.getLogger("toolwear.trigger")
 # Of each file that a digest would be made of: name, size, and what changes with its content.

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from components.core import schema as s
-from components.features.definitions import FEATURE_SETS
-from components.split.protocols import assign
+from toolwear.dataset import schema as s
+from toolwear.evaluation.protocols import assign
+from toolwear.features.definitions import FEATURE_SETS
 
 ROWS_PER_RUN = 200
 SETTINGS = [(3.0, 2.5), (6.0, 4.0), (20.0, 3.0)]

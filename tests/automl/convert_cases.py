@@ -14,11 +14,11 @@ from dataclasses import asdict
 import numpy as np
 from autosklearn.pipeline.classification import SimpleClassificationPipeline
 
-from components.automl.export.ensemble import Member, ensemble_model
-from components.automl.export.gate import compare
-from components.core.onnx_graph import to_bytes
-from components.core.onnx_model import OnnxModel
 from tests.automl.names import CLASSIFIERS, PREPROCESSORS, RESCALERS
+from toolwear.automl.export.ensemble import Member, ensemble_model
+from toolwear.automl.export.gate import compare
+from toolwear.model.onnx_graph import to_bytes
+from toolwear.model.onnx_model import OnnxModel
 
 N_FEATURES = 6
 RESCALING = "data_preprocessor:feature_type:numerical_transformer:rescaling:__choice__"

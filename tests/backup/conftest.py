@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.fingerprint import ROOT
+from toolwear.common.fingerprint import ROOT
 
 SCRIPTS = ROOT / "manifests" / "backup" / "scripts"
 

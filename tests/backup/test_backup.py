@@ -17,30 +17,30 @@ from typing import Any
 
 import pytest
 
-from components.cli.backup_contents import PARTS, RUN_PARTS
-from components.core import jsonfile
-from components.core.causes import Cause
-from components.core.digest import file_digest
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.lock import exclusive
-from components.core.moved import follow
-from components.core.registry import CHAMPION, COMPLETE, PACKAGE, USE, Registry
-from components.promote import audit_log
-from components.promote.registry_state import MODEL_NAME, champion_state, promote_version
-from serving.common import champion as pointer
 from serving.trigger.embedded import Embedded
 from serving.trigger.store import Request, Store
 from tests.feast_attacks import plant
 from tests.serving import stack
 from tests.serving.conftest import environment
+from toolwear.cli.backup_contents import PARTS, RUN_PARTS
+from toolwear.common import jsonfile
+from toolwear.common.causes import Cause
+from toolwear.common.digest import file_digest
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.lock import exclusive
+from toolwear.release import audit_log
+from toolwear.release import champion as pointer
+from toolwear.release.registry import CHAMPION, COMPLETE, PACKAGE, USE, Registry
+from toolwear.release.registry_state import MODEL_NAME, champion_state, promote_version
+from toolwear.workspace.home import Home
+from toolwear.workspace.moved import follow
 
 RUN = "07"
 NAME = "20260101T000000Z-abcdef"
 LOG = """
 import sys
-from components.core.home import Home
-from components.core.registry import CHAMPION, Registry
+from toolwear.workspace.home import Home
+from toolwear.release.registry import CHAMPION, Registry
 registry = Registry(Home.at(sys.argv[1]), "", "toolwear")
 registry.client.log_text(registry.at(CHAMPION).run_id, "later", "later.txt")
 """
@@ -84,7 +84,7 @@ def make_run(home: Path, data: Path) -> Path:
 
 def toolwear(*arguments: object, code: int = 0) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "components.cli", *map(str, arguments)],
+        [sys.executable, "-m", "toolwear.cli", *map(str, arguments)],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -113,7 +113,7 @@ def files(home: Path) -> dict[str, str]:
 
 def known(home: Path) -> dict[str, Any]:
     """Return what the registry, the feature store and the log tell, each asked as it is used."""
-    from components.features.feast_folder import open_folder
+    from toolwear.features.feast_folder import open_folder
 
     registry = Registry(Home(home), "", MODEL_NAME)
     champion = registry.at(CHAMPION)

@@ -15,14 +15,14 @@ from typing import Any
 import boto3
 import pytest
 
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.promote import audit_log
 from tests.backup.conftest import Copies
 from tests.object_store import credentials, object_store
 from tests.packages import make_package
 from tests.ports import free_port
 from tests.programs import program
+from toolwear.common.fingerprint import ROOT
+from toolwear.release import audit_log
+from toolwear.workspace.home import Home
 
 HERE = "127.0.0.1"
 PASSWORD = "a-password-for-tests-only"
@@ -324,7 +324,7 @@ def noted(folder: Path, what: str) -> list[Any]:
 def test_one_command_makes_lists_and_restores(
     kubectl: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from manifests import backups
+    from tools import backups
 
     assert backups.main(["backup"]) == 0
     jobs = noted(kubectl, "jobs")
@@ -358,7 +358,7 @@ def test_one_command_makes_lists_and_restores(
 def test_a_restore_that_fails_starts_the_writers_again(
     kubectl: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from manifests import backups
+    from tools import backups
 
     monkeypatch.setenv("FAILS", "home-restore")
     assert backups.main(["restore", "home"]) == 1

@@ -16,16 +16,16 @@ from typing import Any
 
 import pytest
 
-from components.cli import backup_file
-from components.cli.backup import backup, restore, show_key
-from components.cli.backup_file import MANIFEST
-from components.cli.plain import plain_console
-from components.core import seal
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.promote import audit_log, sealed_log
 from tests.audit import sql
 from tests.packages import make_package
+from toolwear.cli import backup_file
+from toolwear.cli.backup import backup, restore, show_key
+from toolwear.cli.backup_file import MANIFEST
+from toolwear.cli.plain import plain_console
+from toolwear.common.errors import ToolwearError
+from toolwear.release import audit_log, sealed_log
+from toolwear.workspace import seal
+from toolwear.workspace.home import Home
 
 OTHER = "k" * 48
 Members = dict[str, bytes | tarfile.TarInfo]
@@ -97,7 +97,7 @@ def remade(
     manifest["seal"] = None
     change(manifest, members)
     if key is not None:
-        from components.cli.backup_list import parsed
+        from toolwear.cli.backup_list import parsed
 
         whole = parsed(json.dumps(manifest).encode()).sealed(key)
         manifest = json.loads(whole.model_dump_json())

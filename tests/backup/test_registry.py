@@ -16,25 +16,25 @@ import httpx
 import pytest
 import yaml
 
-from components.core import jsonfile
-from components.core.errors import ToolwearError
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from components.decide.evidence import Folders as Judged
 from components.decide.step import decide
-from components.promote import approvals
-from components.promote.registry_state import reconcile, roll_back
 from components.promote.step import promote
 from components.register.contents import Folders, Lineage
 from components.register.mlflow_writer import EXPERIMENT
 from components.register.step import Registered, register
-from serving.common.rollout import Mode
 from tests.backup.conftest import Copies
 from tests.object_store import credentials, object_store
 from tests.ports import free_port
 from tests.postgres import Postgres, postgres
 from tests.run_artifacts import RunArtifacts, make_run
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.fingerprint import ROOT
+from toolwear.release import approvals
+from toolwear.release.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
+from toolwear.release.registry_state import reconcile, roll_back
+from toolwear.release.rollout import Mode
+from toolwear.workspace.home import Home
 
 NAME, CAUSE = "toolwear", "on_demand: a test"
 MANIFEST = ROOT / "manifests" / "base" / "mlflow" / "deployment.yaml"

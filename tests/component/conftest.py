@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.home import Home
+from toolwear.workspace.home import Home
 
 
 @pytest.fixture

@@ -20,24 +20,24 @@ from pathlib import Path
 
 import pytest
 
-from components.cli.approvals import print_approvals
-from components.cli.backup import backup
-from components.cli.plain import plain_console
-from components.cli.status import print_status
-from components.core import seal
-from components.core.errors import ToolwearError
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.registry import Registry
-from components.promote import agreement, approvals, audit_log, marks, sealed_log
-from components.promote.registry_state import promote_version, reconcile, roll_back
-from serving.common.rollout import Mode
 from serving.console import evidence
 from serving.console.app import application
 from serving.console.parts import Addresses
 from tests.audit import forget, sql
 from tests.serving.conftest import environment
 from tests.trigger.test_operations import stocked
+from toolwear.cli.approvals import print_approvals
+from toolwear.cli.backup import backup
+from toolwear.cli.plain import plain_console
+from toolwear.cli.status import print_status
+from toolwear.common.errors import ToolwearError
+from toolwear.common.fingerprint import ROOT
+from toolwear.release import agreement, approvals, audit_log, marks, sealed_log
+from toolwear.release.registry import Registry
+from toolwear.release.registry_state import promote_version, reconcile, roll_back
+from toolwear.release.rollout import Mode
+from toolwear.workspace import seal
+from toolwear.workspace.home import Home
 
 COUNT = 5
 OTHER = "another key, of an attacker, of 48 characters...".replace(" ", "-")
@@ -81,7 +81,7 @@ def refused(act: Callable[[], object]) -> str:
 
 def toolwear(*arguments: object, code: int = 0, **more: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "components.cli", *map(str, arguments)],
+        [sys.executable, "-m", "toolwear.cli", *map(str, arguments)],
         cwd=ROOT,
         env={**environment(), **more},
         capture_output=True,
@@ -580,8 +580,8 @@ def test_a_kill_within_the_transaction_leaves_the_log_as_it_was(registry: Regist
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from components.core.home import Home\n"
-        "from components.promote import audit_log, sealed_log\n"
+        "from toolwear.workspace.home import Home\n"
+        "from toolwear.release import audit_log, sealed_log\n"
         "real = sealed_log.add\n"
         "def add(database, *rest):\n"
         "    database.execute('PRAGMA cache_size=1')\n"

@@ -18,15 +18,16 @@ from kfp.dsl import Artifact, Dataset
 
 from components.automl import launch
 from components.automl.component import automl
-from components.core import jsonfile, schema
-from components.core.errors import EXIT_USAGE, ToolwearError
-from components.core.fingerprint import ROOT
-from components.core.onnx_model import OnnxModel
-from components.core.steps import EVENTS_FOLDER, run_step
-from components.core.thresholds import thresholds
-from components.features.dataset import load
 from tests.automl import artifacts
 from tests.automl.names import BY_COLUMN, CLASSIFIERS, OF_TREES, PREPROCESSORS, RESCALERS
+from toolwear.common import jsonfile
+from toolwear.common.errors import EXIT_USAGE, ToolwearError
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.steps import EVENTS_FOLDER, run_step
+from toolwear.common.thresholds import thresholds
+from toolwear.dataset import schema
+from toolwear.features.dataset import load
+from toolwear.model.onnx_model import OnnxModel
 
 # Four models a search, all else equal: what is found depends on the seed alone.
 REPEATABLE: dict[str, Any] = {

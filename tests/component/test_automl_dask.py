@@ -13,13 +13,13 @@ import psutil
 import pytest
 
 from components.automl import launch
-from components.core import jsonfile
-from components.core.errors import ToolwearError
-from components.core.fingerprint import ROOT
-from components.core.home import HOME_VARIABLE
 from tests.automl import artifacts
 from tests.component.test_automl import REPEATABLE
 from tests.ports import free_port
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.fingerprint import ROOT
+from toolwear.workspace.home import HOME_VARIABLE
 
 _PATIENCE = 60.0
 pytestmark = pytest.mark.timeout(600)
@@ -107,7 +107,7 @@ def test_no_scheduler_is_told_in_a_sentence(inputs: tuple[Path, Path], tmp_path:
 
 
 def test_a_wrong_address_is_no_parameter() -> None:
-    from components.core.config import load
+    from toolwear.run.config import load
 
     with pytest.raises(ToolwearError, match="'search_dask' is wrong"):
         load(search_dask="scheduler:8786")

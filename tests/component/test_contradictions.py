@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from components.cli.main import app
-from components.core import jsonfile, schema
-from components.core.contract import default
-from components.ingest.simulator import SimulatorSettings, simulate
 from components.ingest.step import ingest
-from components.validate.contradictions import Readings, contradictions, of_table
 from components.validate.step import validate
+from toolwear.cli.main import app
+from toolwear.common import jsonfile
+from toolwear.dataset import schema
+from toolwear.dataset.contract import default
+from toolwear.dataset.simulator import SimulatorSettings, simulate
+from toolwear.features.contradictions import Readings, contradictions, of_table
 
 CUTTING = default().rows.cutting
 FEEDS = (3.0, 6.0, 12.0, 15.0, 20.0, 30.0)

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from kfp import dsl, local
 
-from components.core import jsonfile
-from components.core.home import Home
 from components.decide.component import decide
 from components.decline.component import decline
-from components.promote import audit_log
 from components.promote.component import promote
-from components.promote.registry_state import champion_state
 from components.register.component import register
 from components.serve_check.component import serve_check
 from tests.run_artifacts import make_run
+from toolwear.common import jsonfile
+from toolwear.release import audit_log
+from toolwear.release.registry_state import champion_state
+from toolwear.workspace.home import Home
 
 
 def graph_over(folder: Path) -> Callable[[], object]:

@@ -7,15 +7,16 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from components.core import jsonfile, schema
-from components.core.digest import file_digest
-from components.core.errors import ToolwearError
-from components.core.onnx_graph import constant_model, to_bytes
-from components.core.onnx_trees import forest_model
 from components.explain.step import explain
-from components.features.dataset import TRAINING_SET, Samples, load
-from components.features.definitions import FEATURE_SETS
-from components.split.protocols import assign, folds
+from toolwear.common import jsonfile
+from toolwear.common.digest import file_digest
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import schema
+from toolwear.evaluation.protocols import assign, folds
+from toolwear.features.dataset import TRAINING_SET, Samples, load
+from toolwear.features.definitions import FEATURE_SETS
+from toolwear.model.onnx_graph import constant_model, to_bytes
+from toolwear.model.onnx_trees import forest_model
 
 COLUMNS = FEATURE_SETS[schema.PUBLISHED].columns
 METHODS = {"shap", "lime", "anchor", "ice", "pdp", "surrogate"}

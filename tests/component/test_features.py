@@ -11,18 +11,20 @@ import pytest
 from kfp import dsl, local
 from kfp.dsl import Dataset
 
-from components.core import jsonfile, schema
-from components.core.contract import default
-from components.core.errors import ToolwearError
-from components.core.limits import limit_columns
-from components.features import recording, step
+from components.features import step
 from components.features.component import features as features_component
-from components.features.compute import compute
-from components.features.dataset import TRAINING_SET, load
-from components.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, INPUT_COLUMNS
-from components.features.names import FEATURES_FOLDER
-from components.features.store import open_store, publish_online
-from components.features.telemetry import read_rows, read_runs
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import schema
+from toolwear.dataset.contract import default
+from toolwear.dataset.limits import limit_columns
+from toolwear.features import recording
+from toolwear.features.compute import compute
+from toolwear.features.dataset import TRAINING_SET, load
+from toolwear.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, INPUT_COLUMNS
+from toolwear.features.names import FEATURES_FOLDER
+from toolwear.features.store import open_store, publish_online
+from toolwear.features.telemetry import read_rows, read_runs
 
 CUTTING = default().rows.cutting
 WINDOW, STRIDE = 50, 25

@@ -14,15 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.core import jsonfile, schema
-from components.core.contract import default
-from components.core.errors import ToolwearError
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.thresholds import thresholds
-from components.features import dataset
-from components.features.compute import is_cutting
-from components.features.dataset import Samples
 from components.features.step import features as make_features
 from components.guard import logic, observe, rows, vouching
 from components.guard.levels import Distance, distances, measurable
@@ -30,11 +21,21 @@ from components.guard.logic import Finding
 from components.guard.rows import RowFacts
 from components.guard.runs import SKETCH_ROWS, RunFacts, pairs, shared, sketch
 from components.guard.step import Asked, guard
-from components.ingest.simulator import SimulatorSettings, simulate
 from components.ingest.step import ingest
-from components.promote import audit_log
-from components.promote.registry_state import champion_state
-from tests.bench_poison.attacks import RANDOM, TARGETED, WHOLE_RUNS, flipped
+from tools.bench_poison.attacks import RANDOM, TARGETED, WHOLE_RUNS, flipped
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.thresholds import thresholds
+from toolwear.dataset import schema
+from toolwear.dataset.contract import default
+from toolwear.dataset.simulator import SimulatorSettings, simulate
+from toolwear.features import dataset
+from toolwear.features.compute import is_cutting
+from toolwear.features.dataset import Samples
+from toolwear.release import audit_log
+from toolwear.release.registry_state import champion_state
+from toolwear.workspace.home import Home
 
 CUTTING = default().rows.cutting
 
@@ -485,7 +486,7 @@ def test_new_runs_teach_once_a_person_has_vouched(
     def vouch(run: str, why: str) -> subprocess.CompletedProcess[str]:
         options = [f"--data={real_data}", f"--home={home}", f"--why={why}"]
         return subprocess.run(
-            [sys.executable, "-m", "components.cli", "vouch", run, *options],
+            [sys.executable, "-m", "toolwear.cli", "vouch", run, *options],
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.core import schema
-from components.core.thresholds import thresholds
 from components.guard import logic, observe, shapes
 from components.guard.copies import scaled_copies
 from components.guard.rows import RowFacts
 from components.guard.runs import SHAPE_KEYS, RunFacts, shared, sketch
-from components.ingest.simulator import SimulatorSettings, simulate
 from components.ingest.step import ingest
+from toolwear.common.thresholds import thresholds
+from toolwear.dataset import schema
+from toolwear.dataset.simulator import SimulatorSettings, simulate
 
 LIMITS = thresholds().guard
 FITTING = RowFacts(rows=100, before=0.0, disagreement=0.0, per_run={}, other_label={})

@@ -8,11 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from kfp import local
 
-from components.core import jsonfile, schema
-from components.core.steps import EVENTS_FOLDER
 from components.ingest.component import ingest
-from components.ingest.simulator import SimulatorSettings, simulate
-from components.ingest.sources import source_digest
+from toolwear.common import jsonfile
+from toolwear.common.steps import EVENTS_FOLDER
+from toolwear.dataset import schema
+from toolwear.dataset.simulator import SimulatorSettings, simulate
+from toolwear.dataset.sources import source_digest
 
 
 @pytest.fixture

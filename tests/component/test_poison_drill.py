@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.core import schema
-from components.decide.outcomes import Outcome
-from components.features import dataset
-from tests.bench_poison.__main__ import arguments
-from tests.bench_poison.attacks import NEW_RUNS, NONE, RANDOM, TARGETED, WHOLE_RUNS, flipped
-from tests.bench_poison.cells import drill
-from tests.bench_poison.drill import Attempt
-from tests.bench_poison.figures import draw, got_past, table
+from tools.bench_poison.__main__ import arguments
+from tools.bench_poison.attacks import NEW_RUNS, NONE, RANDOM, TARGETED, WHOLE_RUNS, flipped
+from tools.bench_poison.cells import drill
+from tools.bench_poison.drill import Attempt
+from tools.bench_poison.figures import draw, got_past, table
+from toolwear.dataset import schema
+from toolwear.features import dataset
+from toolwear.release.decisions import Outcome
 
 
 @pytest.fixture(scope="module")

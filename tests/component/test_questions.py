@@ -13,20 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.core import jsonfile, schema
-from components.core.digest import file_digest
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.core.onnx_model import OnnxModel
-from components.core.package import CARD_FILE
-from components.core.thresholds import thresholds
 from components.decide.evidence import Folders
-from components.decide.outcomes import KNOWN_RUNS_ONLY, Outcome
 from components.decide.step import decide
 from components.evaluate.kubeflow import show
 from components.evaluate.step import evaluate
 from components.explain.step import explain
-from components.features.dataset import load
 from components.features.step import features as make_features
 from components.guard import logic, observe
 from components.guard.rows import RowFacts
@@ -34,6 +25,16 @@ from components.ingest.step import ingest
 from components.register import contents
 from components.split.step import split as make_split
 from components.train.step import train
+from toolwear.common import jsonfile
+from toolwear.common.digest import file_digest
+from toolwear.common.errors import ToolwearError
+from toolwear.common.thresholds import thresholds
+from toolwear.dataset import schema
+from toolwear.features.dataset import load
+from toolwear.model.onnx_model import OnnxModel
+from toolwear.model.package import CARD_FILE
+from toolwear.release.decisions import KNOWN_RUNS_ONLY, Outcome
+from toolwear.workspace.home import Home
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from components.cli.approvals import print_approvals
-from components.cli.plain import plain_console
-from components.cli.status import print_status
-from components.core import registry as tags
-from components.core.config import RunParameters
-from components.core.errors import ToolwearError
-from components.core.home import Home
-from components.core.registry import CHAMPION, Registry
-from components.promote import approvals, audit_log
-from components.promote.agreement import disagreement
-from components.promote.registry_state import MODEL_NAME, champion_state, reconcile, roll_back
-from serving.common import champion as pointer
-from serving.common.rollout import Mode
 from tests.audit import forget
 from tests.trigger.test_operations import stocked
+from toolwear.cli.approvals import print_approvals
+from toolwear.cli.plain import plain_console
+from toolwear.cli.status import print_status
+from toolwear.common.errors import ToolwearError
+from toolwear.release import approvals, audit_log
+from toolwear.release import champion as pointer
+from toolwear.release import registry as tags
+from toolwear.release.agreement import disagreement
+from toolwear.release.registry import CHAMPION, Registry
+from toolwear.release.registry_state import MODEL_NAME, champion_state, reconcile, roll_back
+from toolwear.release.rollout import Mode
+from toolwear.run.config import RunParameters
+from toolwear.workspace.home import Home
 
 Change = Callable[[Any], object]
 BY_HAND: dict[str, tuple[Change, str]] = {
@@ -73,7 +73,7 @@ def printed(show: Callable[[Console], object]) -> str:
 def test_a_registry_that_was_changed_by_hand_is_told_and_mended(
     registry: Registry, name: str
 ) -> None:
-    from components.cli.local_run import run_locally
+    from toolwear.cli.local_run import run_locally
 
     home = registry.home
     before = pointer.read(home.root)

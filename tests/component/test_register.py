@@ -19,36 +19,37 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from components.core import jsonfile, registry, schema
-from components.core.abstention import NO_WINDOW, VERDICTS
-from components.core.causes import Cause
-from components.core.errors import ToolwearError
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.onnx_model import OnnxModel
-from components.core.package import Package, load_package
-from components.core.reference import BACKGROUND_ROWS
-from components.core.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, mlflow_module
-from components.core.thresholds import thresholds
-from components.decide.comparison import Comparison, compare
 from components.decide.evidence import Folders as Judged
-from components.decide.footprint import Footprint
-from components.decide.outcomes import Outcome
 from components.decide.scoring import Champion, score
 from components.decide.step import decide
-from components.explain.methods.subject import Subject
-from components.features.dataset import load
-from components.promote import audit_log
-from components.promote.registry_state import champion_state, roll_back
 from components.promote.step import promote
 from components.register.contents import Folders, Lineage
 from components.register.mlflow_writer import EXPERIMENT
 from components.register.step import Registered, register
-from components.split.protocols import assign, folds
-from serving.common import champion as pointer
 from tests.ports import free_port
 from tests.run_artifacts import COLUMNS, RunArtifacts, make_run
 from tests.serving.conftest import command, environment
+from toolwear.common import jsonfile
+from toolwear.common.causes import Cause
+from toolwear.common.errors import ToolwearError
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.thresholds import thresholds
+from toolwear.dataset import schema
+from toolwear.evaluation.protocols import assign, folds
+from toolwear.explain.methods.subject import Subject
+from toolwear.features.dataset import load
+from toolwear.model.abstention import NO_WINDOW, VERDICTS
+from toolwear.model.footprint import Footprint
+from toolwear.model.onnx_model import OnnxModel
+from toolwear.model.package import Package, load_package
+from toolwear.model.reference import BACKGROUND_ROWS
+from toolwear.release import audit_log, registry
+from toolwear.release import champion as pointer
+from toolwear.release.comparison import Comparison, compare
+from toolwear.release.decisions import Outcome
+from toolwear.release.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, mlflow_module
+from toolwear.release.registry_state import champion_state, roll_back
+from toolwear.workspace.home import Home
 
 NAME = "toolwear"
 
@@ -247,7 +248,11 @@ def test_the_registered_model_names_and_types_its_columns_and_holds_no_pickle(
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert "input_example.json" in files
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib"))]
-    assert {name.split("/")[2] for name in files if name.startswith("code/")} == {"core"}
+    assert {name.split("/")[2] for name in files if name.startswith("code/")} == {
+        "common",
+        "dataset",
+        "model",
+    }
 
 
 def test_mlflow_models_serve_answers_as_the_loaded_model_does(
@@ -603,7 +608,7 @@ def test_the_step_refuses_other_features_than_the_champions(
     first: RunArtifacts, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enthrone(first, home)
-    from components.decide import logic
+    from toolwear.release import gate as logic
 
     real = logic.same_interface
     monkeypatch.setattr(logic, "same_interface", lambda ours, theirs: real([*ours[1:]], theirs))

@@ -14,32 +14,32 @@ from typing import Any
 
 import pytest
 
-from components.cli.main import main
-from components.cli.plain import plain_console
-from components.cli.status import print_status
-from components.core import jsonfile, registry
-from components.core.errors import ToolwearError
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.person import NAME_VARIABLE
-from components.core.registry import CANDIDATE, CHAMPION, PREVIOUS, Registry, mlflow_module
-from components.core.thresholds import thresholds
-from components.decide.outcomes import Outcome
-from components.promote import approvals, audit_log, rollouts
-from components.promote.held import read_all, waiting
-from components.promote.outcomes import Promotion
-from components.promote.registry_state import (
+from components.promote.step import promote
+from tests.packages import make_package
+from toolwear.cli.main import main
+from toolwear.cli.plain import plain_console
+from toolwear.cli.status import print_status
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.person import NAME_VARIABLE
+from toolwear.common.thresholds import thresholds
+from toolwear.release import approvals, audit_log, registry, rollouts
+from toolwear.release import champion as pointer
+from toolwear.release import rollout as state
+from toolwear.release.decisions import Outcome
+from toolwear.release.held import read_all, waiting
+from toolwear.release.outcomes import Promotion
+from toolwear.release.registry import CANDIDATE, CHAMPION, PREVIOUS, Registry, mlflow_module
+from toolwear.release.registry_state import (
     ChampionMovedError,
     WithdrawnError,
     release,
     roll_back,
 )
-from components.promote.rollouts import RolloutBusyError
-from components.promote.step import promote
-from serving.common import champion as pointer
-from serving.common import rollout as state
-from serving.common.rollout import Mode, Result, Rollout, Verdict
-from tests.packages import make_package
+from toolwear.release.rollout import Mode, Result, Rollout, Verdict
+from toolwear.release.rollouts import RolloutBusyError
+from toolwear.workspace.home import Home
 
 NAME = "toolwear"
 CAUSE = "on_demand: a test"

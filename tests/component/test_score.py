@@ -13,15 +13,16 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from components.cli.main import app
-from components.core import contract, jsonfile, schema
-from components.core.errors import ToolwearError
-from components.core.pyfunc import PackageModel
-from components.features import recording as storage
-from components.features.compute import compute
-from components.score.sources import settings_of
-from serving.common import champion as pointer
 from serving.console.recordings import uploaded
+from toolwear.cli.main import app
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import contract, schema
+from toolwear.features import recording as storage
+from toolwear.features.compute import compute
+from toolwear.model.pyfunc import PackageModel
+from toolwear.release import champion as pointer
+from toolwear.scoring.sources import settings_of
 
 RUNS = [f"{number:02d}" for number in range(1, 19)]
 SETTINGS = "feedrate=6,clamp_pressure=4"

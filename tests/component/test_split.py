@@ -12,14 +12,15 @@ from kfp import dsl, local
 from kfp.dsl import Dataset
 from sklearn.model_selection import train_test_split
 
-from components.core import jsonfile, schema
-from components.core.errors import ToolwearError
-from components.features.dataset import load
-from components.features.definitions import FEATURE_SETS, PUBLISHED_COLUMNS
 from components.split import step
-from components.split.audit_verdict import check_feature_set
 from components.split.component import split
-from components.split.protocols import Fold, folds
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import schema
+from toolwear.evaluation.audit.verdict import check_feature_set
+from toolwear.evaluation.protocols import Fold, folds
+from toolwear.features.dataset import load
+from toolwear.features.definitions import FEATURE_SETS, PUBLISHED_COLUMNS
 
 ALL_RUNS = [schema.run_id(number) for number in range(1, 19)]
 LEAKS = {"Z1_ActualPosition", "Z1_CommandPosition"}
@@ -193,7 +194,7 @@ def test_a_split_that_does_not_separate_stops_the_run(
         both = np.append(first.train_index, first.test_index[:1])
         return [Fold(first.name, both, first.test_index), *found[1:]]
 
-    monkeypatch.setattr("components.split.logic.folds", leaky)
+    monkeypatch.setattr("toolwear.evaluation.audit.logic.folds", leaky)
     with pytest.raises(ToolwearError, match="does not separate training from test"):
         step.split(telemetry, features, 0, tmp_path / "split")
     assert not (tmp_path / "split").exists()

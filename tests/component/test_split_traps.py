@@ -9,15 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.core import jsonfile, schema
-from components.core.contract import default
-from components.features.dataset import TRAINING_SET
-from components.features.definitions import FEATURE_SETS
-from components.features.logic import samples
-from components.features.telemetry import read_rows, read_runs
-from components.ingest.simulator import SimulatorSettings, simulate
 from components.ingest.step import ingest
-from components.split import audit_columns, audit_memory, step
+from components.split import step
+from toolwear.common import jsonfile
+from toolwear.dataset import schema
+from toolwear.dataset.contract import default
+from toolwear.dataset.simulator import SimulatorSettings, simulate
+from toolwear.evaluation.audit import columns as audit_columns
+from toolwear.evaluation.audit import memory as audit_memory
+from toolwear.features.dataset import TRAINING_SET
+from toolwear.features.definitions import FEATURE_SETS
+from toolwear.features.logic import samples
+from toolwear.features.telemetry import read_rows, read_runs
 
 WINDOW, STRIDE = 50, 25
 POSITIONS = {"Z1_ActualPosition", "Z1_CommandPosition"}

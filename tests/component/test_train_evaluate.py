@@ -12,19 +12,20 @@ import pytest
 from kfp import dsl, local
 from kfp.dsl import Artifact, Dataset, Model
 
-from components.core import jsonfile, schema
-from components.core.contract import default
-from components.core.errors import ToolwearError
-from components.core.onnx_model import OnnxModel
-from components.core.thresholds import thresholds
 from components.evaluate.component import evaluate
 from components.evaluate.logic import Evidence, evaluate_all
 from components.evaluate.step import calibration_rows
-from components.features.dataset import load
-from components.ingest.sources import source_digest
-from components.split.protocols import assign, folds
 from components.train.component import train
 from components.train.step import train as train_step
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.thresholds import thresholds
+from toolwear.dataset import schema
+from toolwear.dataset.contract import default
+from toolwear.dataset.sources import source_digest
+from toolwear.evaluation.protocols import assign, folds
+from toolwear.features.dataset import load
+from toolwear.model.onnx_model import OnnxModel
 
 PUBLISHED = default().published
 SEED, PERMUTATIONS = 0, 2

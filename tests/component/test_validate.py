@@ -11,8 +11,9 @@ import pytest
 from kfp import dsl, local
 from kfp.dsl import Dataset
 
-from components.core import jsonfile, schema
 from components.validate.component import validate
+from toolwear.common import jsonfile
+from toolwear.dataset import schema
 
 X = "X1_ActualPosition"
 REMOTE = re.compile(r"(?:src|href|action|url)\s*[=(]\s*[\"']?(?:https?:)?//", re.IGNORECASE)

@@ -16,11 +16,11 @@ import httpx
 import psutil
 import yaml
 
-from components.core.fingerprint import ROOT
-from serving.common import ports
 from tests.ports import free_ports
 from tests.programs import program
 from tests.serving.conftest import environment
+from toolwear.common import ports
+from toolwear.common.fingerprint import ROOT
 
 _SERVED = ("predictor", "transformer", "explainer", "trigger", "monitor", "console", "front")
 _OFFSETS = tuple(getattr(ports, name.upper()) - ports.TRANSFORMER for name in _SERVED)
@@ -141,7 +141,7 @@ def running(home: Path, folder: Path) -> Iterator[Stack]:
     output = folder / "serve.log"
     with output.open("w") as stream:
         server = subprocess.Popen(
-            [sys.executable, "-m", "components.cli", "serve", f"--home={home}", f"--port={port}"],
+            [sys.executable, "-m", "toolwear.cli", "serve", f"--home={home}", f"--port={port}"],
             cwd=ROOT,
             env={**environment(), "PROMETHEUS_URL": f"http://127.0.0.1:{prometheus_port}"},
             stdout=stream,

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from components.core.home import Home
-from components.core.tokens import Scope, Tokens
 from serving.console.recordings import MOST_BYTES
 from tests.console.stack import Stack
 from tests.serving.attacks import HTTP, at_once, rest, stalled
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Scope, Tokens
 
 MAY_GROW = 100 << 20
 SCRIPT = '"><svg onload=alert(1)><script>alert(1)</script>{{7*7}}[bold]'

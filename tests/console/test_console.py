@@ -14,13 +14,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from components.core import schema, words
-from components.core.abstention import Abstention
-from components.core.onnx_model import OnnxModel
-from serving.common import champion as pointer
 from serving.payload import log as payload_log
 from tests.console.browser import PAGES, fill, open_page
 from tests.console.stack import Stack
+from toolwear.common import words
+from toolwear.dataset import schema
+from toolwear.model.abstention import Abstention
+from toolwear.model.onnx_model import OnnxModel
+from toolwear.release import champion as pointer
 
 RUN = "02"
 STALE = "section[aria-label=ToolwearFeaturesStale]"

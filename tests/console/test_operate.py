@@ -11,19 +11,19 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from components.core import jsonfile
-from components.core.config import FAST
-from components.core.home import Home
-from components.core.registry import Registry
-from components.core.tokens import Scope, Tokens
-from components.promote import approvals, audit_log
-from components.promote.registry_state import MODEL_NAME
-from serving.common import champion as pointer
-from serving.common.rollout import Mode
 from serving.console.session import COOKIE
 from serving.http.gate import FREE
 from tests.console.browser import fill
 from tests.console.stack import Stack
+from toolwear.common import jsonfile
+from toolwear.release import approvals, audit_log
+from toolwear.release import champion as pointer
+from toolwear.release.registry import Registry
+from toolwear.release.registry_state import MODEL_NAME
+from toolwear.release.rollout import Mode
+from toolwear.run.config import FAST
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Scope, Tokens
 
 NAME = "Grace Müller-Hopper"
 _RUN_MS = 600_000  # of a busy machine; half a minute of a quiet one

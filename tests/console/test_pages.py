@@ -14,11 +14,6 @@ import httpx
 import numpy as np
 import pandas as pd
 
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.tokens import Tokens
-from components.promote import audit_log
-from serving.common.rollout import Rollout
 from serving.console import evidence, svg
 from serving.console.app import application
 from serving.console.kept import Kept
@@ -29,6 +24,11 @@ from serving.console.session import Sessions
 from serving.front.evidence import Evidence
 from serving.front.judge import Finding, Measured
 from serving.http.gate import Gate
+from toolwear.common.fingerprint import ROOT
+from toolwear.release import audit_log
+from toolwear.release.rollout import Rollout
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Tokens
 
 
 async def test_pages_of_an_empty_home_say_what_to_do(tmp_path: Path) -> None:

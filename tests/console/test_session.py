@@ -10,12 +10,12 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from components.core.home import Home
-from components.core.tokens import Scope, Tokens
 from serving.common.refusal import Refusal
 from serving.console.few import RETRY_SECONDS, Few
 from serving.console.session import COOKIE, SECONDS, Sessions
 from serving.http.gate import Gate
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Scope, Tokens
 
 
 class Clock:

@@ -10,10 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.core.package import Package
-from components.deploy.store import BUCKET
-from manifests.models import templates
-from manifests.rendered import Object, of_kind, render
 from tests.api_server import ApiServer, installed
 from tests.deploy.controlled import Api, serving
 from tests.object_store import credentials, object_store
@@ -21,6 +17,10 @@ from tests.ports import free_port
 from tests.programs import renders
 from tests.serving.conftest import wait_ready
 from tests.serving.stack import Server, real_package
+from tools.models import templates
+from tools.rendered import Object, of_kind, render
+from toolwear.model.package import Package
+from toolwear.release.blue_green.store import BUCKET
 
 HERE = "127.0.0.1"
 
@@ -95,7 +95,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def config_map() -> Object:
-    """The real manifests, as `python -m manifests.models kind` prints them."""
+    """The real manifests, as `python -m tools.models kind` prints them."""
     renders()
     return templates("kind")
 

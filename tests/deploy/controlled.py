@@ -1,6 +1,6 @@
 """A real API server, and what stands in for the two that act on what it holds.
 
-KServe's controller makes Deployments, here with pods as `manifests.rendered` says that it makes
+KServe's controller makes Deployments, here with pods as `tools.rendered` says that it makes
 them; the kubelet starts pods. Both are done whenever the deployment looks, by `fate`.
 """
 
@@ -18,9 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from components.deploy.cluster import FIELD_MANAGER
-from manifests.rendered import Object, Workload, workloads
 from tests.api_server import ApiServer
+from tools.rendered import Object, Workload, workloads
+from toolwear.release.blue_green.cluster import FIELD_MANAGER
 
 UP, NEVER, CRASHES = "up", "never", "crashes"
 NAMESPACE = "toolwear"

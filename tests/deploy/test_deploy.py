@@ -18,21 +18,21 @@ import pytest
 import yaml
 from kubernetes import client as kubernetes
 
-from components.core.errors import ToolwearError
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.package import Package, load_package
-from components.deploy import store
-from components.deploy.cluster import Cluster, ClusterDownError, retries
-from components.deploy.colours import filled
-from components.deploy.logic import NotDeployedError, Pace
-from components.deploy.notes import Notes
 from components.deploy.step import DEPLOYMENT_FILE, Request, Target, deploy, traffic_steps
-from components.promote import audit_log
-from manifests.rendered import Object
 from serving.predictor.storage import fetched
 from tests.deploy.conftest import Answering, put
 from tests.deploy.controlled import CRASHES, NEVER, UP, Api
+from tools.rendered import Object
+from toolwear.common.errors import ToolwearError
+from toolwear.common.fingerprint import ROOT
+from toolwear.model.package import Package, load_package
+from toolwear.release import audit_log
+from toolwear.release.blue_green import store
+from toolwear.release.blue_green.cluster import Cluster, ClusterDownError, retries
+from toolwear.release.blue_green.colours import filled
+from toolwear.release.blue_green.logic import NotDeployedError, Pace
+from toolwear.release.blue_green.notes import Notes
+from toolwear.workspace.home import Home
 
 QUICK = Pace(ready=20, hold=0.05, poll=0.05)
 
@@ -257,7 +257,7 @@ def test_an_api_that_goes_away_for_good_is_told_and_mended_by_the_next_deploymen
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("components.deploy.cluster._ATTEMPTS", 1)
+    monkeypatch.setattr("toolwear.release.blue_green.cluster._ATTEMPTS", 1)
     put(api, config_map, "green", "c" * 64)
     before = spec_of(api, "green")
 
@@ -291,7 +291,7 @@ def begin(api: Api, package: Package, telemetry: Path, home: Path) -> subprocess
     home.mkdir(exist_ok=True)
     (home / "kubeconfig").write_text(yaml.safe_dump(config))
     program = (
-        "import sys; from pathlib import Path; from components.core.home import Home;"
+        "import sys; from pathlib import Path; from toolwear.workspace.home import Home;"
         "from components.deploy.step import Request, Target, deploy;"
         "package, digest, telemetry, home = sys.argv[1:];"
         "deploy(Request(Path(package), digest, '7', Path(telemetry), 'toolwear', 'on_demand'),"
@@ -380,7 +380,7 @@ def test_faults_of_the_site_are_told_in_a_sentence(
     with api.unbound(), pytest.raises(ToolwearError, match="bind the role toolwear-deployer"):
         run()
     api.templates(None)
-    with pytest.raises(ToolwearError, match=r"python -m manifests.models OVERLAY"):
+    with pytest.raises(ToolwearError, match=r"python -m tools.models OVERLAY"):
         run()
     there = copy.deepcopy(config_map)
     there["data"]["green.yaml"] = there["data"]["green.yaml"].replace("0" * 64, "1" * 64)

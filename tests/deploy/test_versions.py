@@ -14,36 +14,35 @@ import pytest
 import yaml
 from kubernetes import client as kubernetes
 
-from components.cli.main import main
-from components.core import registry
-from components.core.errors import EXIT_USAGE, ToolwearError
-from components.core.home import Home
-from components.core.lock import exclusive
-from components.core.package import Package, load_package
-from components.core.registry import CHAMPION, Registry
-from components.core.tokens import Scope, Tokens
-from components.deploy import versions as deployed
 from components.deploy.__main__ import main as serve_champion
-from components.deploy.cluster import NAMESPACE_VARIABLE, Cluster, retries
-from components.deploy.colours import digest_of
-from components.deploy.logic import Pace
-from components.deploy.notes import Notes
-from components.deploy.questions import keep_rows
 from components.deploy.step import Target
-from components.deploy.versions import Versions
-from components.promote import approvals, audit_log
-from components.promote.held import Held, read_all, waiting
-from components.promote.moves import move, moving
-from components.promote.registry_state import release, roll_back
-from components.promote.served import serve
-from manifests.rendered import Object
 from serving.common.refusal import Refusal
-from serving.common.rollout import Mode
 from serving.http.gate import Gate
 from serving.trigger.app import application
 from serving.trigger.operations import Operations
 from tests.deploy.conftest import Answering, put
 from tests.deploy.controlled import NEVER, UP, Api
+from tools.rendered import Object
+from toolwear.cli.main import main
+from toolwear.common.errors import EXIT_USAGE, ToolwearError
+from toolwear.common.lock import exclusive
+from toolwear.model.package import Package, load_package
+from toolwear.release import approvals, audit_log, registry
+from toolwear.release.blue_green import versions as deployed
+from toolwear.release.blue_green.cluster import NAMESPACE_VARIABLE, Cluster, retries
+from toolwear.release.blue_green.colours import digest_of
+from toolwear.release.blue_green.logic import Pace
+from toolwear.release.blue_green.notes import Notes
+from toolwear.release.blue_green.questions import keep_rows
+from toolwear.release.blue_green.versions import Versions
+from toolwear.release.held import Held, read_all, waiting
+from toolwear.release.moves import move, moving
+from toolwear.release.registry import CHAMPION, Registry
+from toolwear.release.registry_state import release, roll_back
+from toolwear.release.rollout import Mode
+from toolwear.release.served import serve
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Scope, Tokens
 
 NAME, CAUSE, WHY = "toolwear", "on_demand: a test", "looked at every error"
 QUICK = Pace(ready=20, hold=0.05, poll=0.05)
@@ -462,7 +461,7 @@ def test_the_command_line_moves_the_traffic_where_a_namespace_is_named(
 def test_the_kept_rows_are_those_of_the_recordings(
     telemetry: Path, packages: list[Package], tmp_path: Path
 ) -> None:
-    from components.deploy.questions import kept_rows, known_among, known_rows
+    from toolwear.release.blue_green.questions import kept_rows, known_among, known_rows
 
     keep_rows(telemetry, tmp_path / "asked.parquet")
     for package in packages:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import ToolwearError
-from manifests.images import build
+from tools.images import build
+from toolwear.common.errors import ToolwearError
 
 _ENGINE = """#!/bin/sh
 echo "Step 1/2 : FROM base"

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from components.cli import containers
-from components.cli.containers import Place, docker_runner, run_container
-from components.core import images, seal
-from components.core.errors import ToolwearError
-from components.core.fingerprint import code_fingerprint
 from tests.images.engine import engine, image
+from toolwear.cli import containers
+from toolwear.cli.containers import Place, docker_runner, run_container
+from toolwear.common import images
+from toolwear.common.errors import ToolwearError
+from toolwear.common.fingerprint import code_fingerprint
+from toolwear.workspace import seal
 
 
 @dataclass
@@ -176,7 +177,7 @@ def test_an_image_that_is_missing_or_of_other_code_is_refused(
 
 
 def test_without_an_engine_a_run_says_so_and_leaves_with_2(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "components.cli", "run", "--runner", "docker"]
+    command = [sys.executable, "-m", "toolwear.cli", "run", "--runner", "docker"]
     done = subprocess.run(
         [*command, "--home", str(tmp_path)],
         env={**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"},

@@ -7,10 +7,8 @@ import re
 import pytest
 import yaml
 
-from components.core import images
-from components.core.errors import ToolwearError
-from manifests.images import sbom
-from manifests.images.environments import (
+from tools.images import sbom
+from tools.images.environments import (
     ENVIRONMENTS,
     FOLDER,
     REQUIREMENTS,
@@ -19,7 +17,10 @@ from manifests.images.environments import (
     named,
     pinned_bases,
 )
-from manifests.images.start import USER
+from tools.images.start import USER
+from toolwear.common import images
+from toolwear.common.errors import ToolwearError
+from toolwear.common.fingerprint import ROOT
 
 each = pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda each: each.name)
 _PIN = re.compile(r"^[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}$")
@@ -101,7 +102,8 @@ def test_executor_is_the_main_locks_sdk_alone() -> None:
 
 
 def test_cluster_names_are_those_that_are_built() -> None:
-    text = (FOLDER / "kustomization.yaml").read_text(encoding="utf-8")
+    pins = ROOT / "manifests" / "images" / "kustomization.yaml"
+    text = pins.read_text(encoding="utf-8")
     cluster = {entry["name"] for entry in yaml.safe_load(text)["images"]}
     built = {reference.rsplit(":", 1)[0] for reference in (images.PIPELINE, images.SERVING)}
     assert built <= cluster

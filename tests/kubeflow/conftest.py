@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from typer.testing import CliRunner, Result
 
-from components.cli.main import app
-from components.core.kubeflow import HOST_VARIABLE, TOKEN_VARIABLE
 from tests.kubeflow.stub import Kubeflow, serving
+from toolwear.cli.main import app
+from toolwear.run.kubeflow import HOST_VARIABLE, TOKEN_VARIABLE
 
 Command = Callable[..., Result]
 

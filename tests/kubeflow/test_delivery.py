@@ -12,15 +12,15 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from components.cli.graph import graph_digest
-from components.cli.main import app
-from components.core import kubeflow as client
-from components.core.config import RunParameters
-from components.core.errors import ToolwearError
-from components.core.kubeflow import KubeflowDownError, Origin
 from tests.kubeflow.conftest import Command
 from tests.kubeflow.stub import Kubeflow
 from tests.manifests.schemas import CRDS, faults
+from toolwear.cli.graph import graph_digest
+from toolwear.cli.main import app
+from toolwear.common.errors import ToolwearError
+from toolwear.run import kubeflow as client
+from toolwear.run.config import RunParameters
+from toolwear.run.kubeflow import KubeflowDownError, Origin
 
 
 @pytest.fixture(autouse=True)
@@ -57,11 +57,11 @@ def test_a_version_is_named_by_the_commit_and_never_by_unsaved_changes(
     kubeflow: Kubeflow, kfp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sha = "0123456789abcdef0123456789abcdef01234567"
-    monkeypatch.setattr("components.cli.kubeflow.commit", lambda: sha)
+    monkeypatch.setattr("toolwear.cli.kubeflow.commit", lambda: sha)
     assert kfp("upload").exit_code == 0
     (version,) = kubeflow.versions
     assert (version["name"], Origin.of(version["description"]).commit) == (sha, sha)
-    monkeypatch.setattr("components.cli.kubeflow.commit", lambda: f"{sha}-dirty")
+    monkeypatch.setattr("toolwear.cli.kubeflow.commit", lambda: f"{sha}-dirty")
     dirty = kfp("upload")
     assert isinstance(dirty.exception, ToolwearError)
     assert "does not name what would be released" in str(dirty.exception)
@@ -69,7 +69,7 @@ def test_a_version_is_named_by_the_commit_and_never_by_unsaved_changes(
 
 
 def test_two_that_upload_at_once_have_one_version(kubeflow: Kubeflow, tmp_path: Path) -> None:
-    from components.cli.graph import compile_training
+    from toolwear.cli.graph import compile_training
 
     package = tmp_path / "training.yaml"
     origin = Origin("c", compile_training(package))

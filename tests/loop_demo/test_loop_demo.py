@@ -16,26 +16,26 @@ import httpx
 import psutil
 import pytest
 
-from components.core import schema
-from components.core.causes import Cause
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.registry import CANDIDATE, CHAMPION, Registry
-from components.core.states import ENDED, State
-from components.promote import audit_log
-from components.promote.registry_state import MODEL_NAME
-from serving.common import champion as pointer
-from serving.common.rollout import Result
-from serving.replay.recordings import read
-from serving.replay.scenarios import SCENARIOS
-from tests.loop_demo import deliver, parts
-from tests.loop_demo.__main__ import ADDRESSES
-from tests.loop_demo.eyes import Eyes
-from tests.loop_demo.plans import DRIFT, PLANS, Delivery
-from tests.loop_demo.story import MissingStepError, Story
-from tests.loop_demo.timeline import EVENTS, PICTURE, Step, Timeline
 from tests.programs import program
 from tests.serving.conftest import environment
+from tools.loop_demo import deliver, parts
+from tools.loop_demo.__main__ import ADDRESSES
+from tools.loop_demo.eyes import Eyes
+from tools.loop_demo.plans import DRIFT, PLANS, Delivery
+from tools.loop_demo.story import MissingStepError, Story
+from tools.loop_demo.timeline import EVENTS, PICTURE, Step, Timeline
+from tools.replay.recordings import read
+from tools.replay.scenarios import SCENARIOS
+from toolwear.common.causes import Cause
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.states import ENDED, State
+from toolwear.dataset import schema
+from toolwear.release import audit_log
+from toolwear.release import champion as pointer
+from toolwear.release.registry import CANDIDATE, CHAMPION, Registry
+from toolwear.release.registry_state import MODEL_NAME
+from toolwear.release.rollout import Result
+from toolwear.workspace.home import Home
 
 SCENARIO = "other_feed"
 PATIENCE = 4.0  # times what each step is given where nothing else is at work
@@ -107,7 +107,7 @@ def demo(trained_home: Path, real_data: Path, tmp_path: Path) -> Iterator[Demo]:
     with output.open("w") as stream:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "tests.loop_demo"),
+                *(sys.executable, "-m", "tools.loop_demo"),
                 *(f"--{name}={value}" for name, value in options.items()),
             ],
             cwd=ROOT,
@@ -268,7 +268,7 @@ def test_faults_of_the_caller_are_one_sentence(
     given = [option.format(data=real_data) for option in options]
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "tests.loop_demo", "--scenario=mains_down"),
+            *(sys.executable, "-m", "tools.loop_demo", "--scenario=mains_down"),
             *(f"--output={tmp_path}", *given),
         ],
         cwd=ROOT,

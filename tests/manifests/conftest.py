@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from manifests.rendered import OVERLAYS, Object, everything
 from tests.manifests.kind_machine import machine, model
 from tests.programs import renders
+from tools.rendered import OVERLAYS, Object, everything
 
 __all__ = ["machine", "model"]
 

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from manifests.rendered import Object, Workload, workloads
+from tools.rendered import Object, Workload, workloads
 
 _SERVERS = "serving."
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")

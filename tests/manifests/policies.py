@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from manifests.release import DIGEST, OURS
-from manifests.rendered import ROOT, Object, Workload, named, of_kind, workloads
 from pipelines.settings import SETTINGS, STEP_LABEL
 from tests.manifests.listening import named_ports, ports
+from tools.release import DIGEST, OURS
+from tools.rendered import ROOT, Object, Workload, named, of_kind, workloads
 
 Policy = Callable[[Sequence[Object]], list[str]]
 _RESTRICTED = {"emptyDir", "configMap", "secret", "persistentVolumeClaim", "projected"}
@@ -38,7 +38,7 @@ def images(objects: Sequence[Object]) -> list[str]:
     for workload, container in _containers(objects):
         image = container["image"]
         if image not in allowed:
-            found.append(f"{workload.name}: {image} is not in manifests/images")
+            found.append(f"{workload.name}: {image} is not in tools/images")
         tag = image.rpartition(":")[2]
         if not (DIGEST.fullmatch(image) or _VERSION.fullmatch(tag)):
             found.append(f"{workload.name}: {image} has a tag that floats")

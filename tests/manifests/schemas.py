@@ -17,7 +17,7 @@ import jsonschema
 import yaml
 from kubernetes import client
 
-from manifests.rendered import Object
+from tools.rendered import Object
 
 # Those of KServe, the Gateway API and cert-manager, a folder for each; megabytes, so not kept here.
 CRDS = os.environ.get("TOOLWEAR_CRDS", "")

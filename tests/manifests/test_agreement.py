@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
-from components.core.errors import EXIT_USAGE
-from components.core.fingerprint import ROOT
-from components.core.thresholds import thresholds
-from manifests import budget, secrets
-from manifests.rendered import KSERVE_PORT, OVERLAYS, Object, of_kind, workloads
 from pipelines.settings import SEAL_SECRET
-from serving.common import ports
 from tests.manifests.listening import named_ports
 from tests.manifests.traffic import Pods, refusals
 from tests.programs import program
+from tools import budget, secrets
+from tools.rendered import KSERVE_PORT, OVERLAYS, Object, of_kind, workloads
+from toolwear.common import ports
+from toolwear.common.errors import EXIT_USAGE
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.thresholds import thresholds
 
 Rendered = dict[str, list[Object]]
 MONITORING = ROOT / "manifests" / "monitoring"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from components.core.errors import ToolwearError
-from manifests.rendered import OVERLAYS, Object, Workload, render, workloads
 from tests.api_server import ApiServer, installed, namespaces_first
+from tools.rendered import OVERLAYS, Object, Workload, render, workloads
+from toolwear.common.errors import ToolwearError
 
 Rendered = dict[str, list[Object]]
 HERE, KFP = "toolwear", "kubeflow"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from components.core.errors import EXIT_FAILURE
-from components.core.fingerprint import ROOT
-from manifests import budget
-from manifests.rendered import Object, workloads
 from pipelines.settings import SETTINGS
 from tests.manifests.test_agreement import APP
+from tools import budget
+from tools.rendered import Object, workloads
+from toolwear.common.errors import EXIT_FAILURE
+from toolwear.common.fingerprint import ROOT
 
 Rendered = dict[str, list[Object]]
 

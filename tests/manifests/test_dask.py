@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 import yaml
 
-from components.core import images
-from components.core.config import load
-from components.core.fingerprint import ROOT
-from manifests.release import PINS
-from manifests.rendered import Object, named, of_kind, render, workloads
 from pipelines.settings import HOME_PATH
 from tests.component import test_automl_dask
 from tests.manifests.policies import POLICIES
 from tests.manifests.schemas import faults
 from tests.programs import renders
+from tools.release import PINS
+from tools.rendered import Object, named, of_kind, render, workloads
+from toolwear.common import images
+from toolwear.common.fingerprint import ROOT
+from toolwear.run.config import load
 
 Rendered = dict[str, list[Object]]
 WORKERS = "dask-worker"

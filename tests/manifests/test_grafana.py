@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from manifests.dashboards.every import FOLDER
-from manifests.dashboards.panels import SOURCE
-from manifests.rendered import OVERLAYS, Object, of_kind, workloads
+from tools.dashboards.every import FOLDER
+from tools.dashboards.panels import SOURCE
+from tools.rendered import OVERLAYS, Object, of_kind, workloads
 
 Rendered = dict[str, list[Object]]
 VARIABLE = "TOOLWEAR_DASHBOARDS"

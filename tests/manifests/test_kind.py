@@ -14,13 +14,13 @@ import httpx
 import pytest
 import yaml
 
-from components.core.errors import EXIT_FAILURE, EXIT_USAGE
-from components.core.fingerprint import ROOT
-from manifests import secrets, versions
-from manifests.kind.__main__ import main
-from manifests.kind.programs import Programs
-from manifests.kind.steps import STEPS
 from tests.manifests.kind_machine import Machine, Model
+from tools import secrets, versions
+from tools.kind.__main__ import main
+from tools.kind.programs import Programs
+from tools.kind.steps import STEPS
+from toolwear.common.errors import EXIT_FAILURE, EXIT_USAGE
+from toolwear.common.fingerprint import ROOT
 
 
 def order(calls: list[str], *parts: str) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from components.core.fingerprint import ROOT
-from manifests.operator_rules import RULES, prometheus_rule
-from manifests.rendered import Object, of_kind, render, workloads
 from tests.manifests.listening import named_ports
 from tests.manifests.schemas import CRDS, faults
 from tests.manifests.test_agreement import APP, MONITORING, SCRAPE, targets
 from tests.programs import program
+from tools.operator_rules import RULES, prometheus_rule
+from tools.rendered import Object, of_kind, render, workloads
+from toolwear.common.fingerprint import ROOT
 
 Rendered = dict[str, list[Object]]
 
@@ -95,7 +95,7 @@ def test_the_resources_are_what_kubernetes_and_the_operator_take(objects: list[O
 
 def test_the_rules_that_are_printed_are_those_of_the_files(tmp_path: Any) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "manifests.operator_rules"],
+        [sys.executable, "-m", "tools.operator_rules"],
         cwd=ROOT,
         capture_output=True,
         text=True,

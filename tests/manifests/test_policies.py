@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from manifests.rendered import OVERLAYS, Object, of_kind
 from tests.manifests.policies import POLICIES
+from tools.rendered import OVERLAYS, Object, of_kind
 
 Rendered = dict[str, list[Object]]
 

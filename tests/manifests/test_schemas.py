@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from manifests.rendered import OVERLAYS, Object
 from tests.manifests.schemas import CRDS, faults
+from tools.rendered import OVERLAYS, Object
 
 Rendered = dict[str, list[Object]]
 BUILT_IN = {"Deployment", "StatefulSet", "CronJob", "NetworkPolicy", "HorizontalPodAutoscaler"}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from manifests.rendered import ROOT, of_kind, render
 from tests.programs import renders
+from tools.rendered import ROOT, of_kind, render
 
 
 @pytest.mark.parametrize("overlay", ["staging", "production"])

@@ -10,14 +10,8 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.deploy.colours import COLOURS
 from components.deploy.step import Target
-from manifests.rendered import Object, Workload, everything, of_kind, render, workloads
-from manifests.secrets import SECRETS
 from pipelines.settings import SETTINGS, STEP_LABEL
-from serving.common import ports
 from tests.manifests.listening import named_ports
 from tests.manifests.policies import selects
 from tests.manifests.test_agreement import APP, MONITORING, targets
@@ -31,6 +25,12 @@ from tests.manifests.traffic import (
     selected,
 )
 from tests.programs import renders
+from tools.rendered import Object, Workload, everything, of_kind, render, workloads
+from tools.secrets import SECRETS
+from toolwear.common import ports
+from toolwear.common.fingerprint import ROOT
+from toolwear.release.blue_green.colours import COLOURS
+from toolwear.workspace.home import Home
 
 NETWORK = {
     *("boto3", "botocore", "distributed", "feast", "grpc", "httpx", "kaggle", "kubernetes"),
@@ -57,30 +57,30 @@ class Client:
 
 NOBODY = Client((), ())  # on one machine alone, or no client at all
 CLIENTS = {
-    "components/automl/cluster.py": Client(("automl",), (DASK,)),
-    "components/cli/candidate_servers.py": NOBODY,
-    "components/cli/local_run.py": NOBODY,
-    "components/cli/serve.py": NOBODY,
-    "components/cli/server_process.py": NOBODY,
+    "toolwear/automl/cluster.py": Client(("automl",), (DASK,)),
+    "toolwear/cli/candidate_servers.py": NOBODY,
+    "toolwear/cli/local_run.py": NOBODY,
+    "toolwear/cli/serve.py": NOBODY,
+    "toolwear/cli/server_process.py": NOBODY,
     # The command line is used in the trigger's pod.
-    "components/cli/trigger.py": Client(("trigger",), ("TRIGGER_URL",)),
-    "components/cli/watching.py": Client(("trigger",), ("MONITOR_URL", "ALERTMANAGER_URL")),
-    "components/core/kubeflow.py": Client(("trigger",), ("KFP_HOST",)),
-    "components/core/person.py": NOBODY,
-    "components/core/registry.py": Client(("trigger", "console", *TASKS), ("TOOLWEAR_MLFLOW",)),
-    "components/deploy/cluster.py": Client(("trigger", "deploy"), (API,)),
-    "components/deploy/logic.py": Client(("trigger", "deploy"), tuple(SERVING)),
-    "components/deploy/questions.py": Client(("trigger", "deploy"), tuple(SERVING)),
-    "components/deploy/store.py": Client(("trigger", "deploy"), ("AWS_ENDPOINT_URL",)),
-    "components/features/feast_folder.py": Client(("transformer", "explainer"), ("FEAST_REDIS",)),
-    "components/features/foreign.py": NOBODY,
-    "components/features/store.py": Client(("transformer", "explainer"), ("FEAST_REDIS",)),
-    "components/ingest/sources.py": Client(("ingest",), (HTTPS,)),
+    "toolwear/cli/trigger.py": Client(("trigger",), ("TRIGGER_URL",)),
+    "toolwear/cli/watching.py": Client(("trigger",), ("MONITOR_URL", "ALERTMANAGER_URL")),
+    "toolwear/run/kubeflow.py": Client(("trigger",), ("KFP_HOST",)),
+    "toolwear/common/person.py": NOBODY,
+    "toolwear/release/registry.py": Client(("trigger", "console", *TASKS), ("TOOLWEAR_MLFLOW",)),
+    "toolwear/release/blue_green/cluster.py": Client(("trigger", "deploy"), (API,)),
+    "toolwear/release/blue_green/logic.py": Client(("trigger", "deploy"), tuple(SERVING)),
+    "toolwear/release/blue_green/questions.py": Client(("trigger", "deploy"), tuple(SERVING)),
+    "toolwear/release/blue_green/store.py": Client(("trigger", "deploy"), ("AWS_ENDPOINT_URL",)),
+    "toolwear/features/feast_folder.py": Client(("transformer", "explainer"), ("FEAST_REDIS",)),
+    "toolwear/features/foreign.py": NOBODY,
+    "toolwear/features/store.py": Client(("transformer", "explainer"), ("FEAST_REDIS",)),
+    "toolwear/dataset/sources.py": Client(("ingest",), (HTTPS,)),
     "components/register/mlflow_writer.py": Client(("register",), ("TOOLWEAR_MLFLOW",)),
     "components/serve_check/logic.py": NOBODY,
     "components/serve_check/process.py": NOBODY,
     "components/serve_check/step.py": NOBODY,
-    "serving/client/client.py": NOBODY,
+    "toolwear/client/client.py": NOBODY,
     "serving/common/features.py": Client(("transformer", "explainer"), ("FEAST_REDIS",)),
     "serving/common/grpc_face.py": NOBODY,
     "serving/console/parts.py": Client(("console",), ("--",)),
@@ -188,7 +188,7 @@ def asked(objects: Sequence[Object]) -> Iterator[tuple[str, Pods, str]]:
 def test_all_code_that_uses_the_network_is_known() -> None:
     found = {
         path.relative_to(ROOT).as_posix()
-        for folder in ("components", "serving", "pipelines")
+        for folder in ("components", "serving", "pipelines", "toolwear")
         for path in (ROOT / folder).rglob("*.py")
         if any(_is_client(name) for name in _imported(ast.parse(path.read_text(encoding="utf-8"))))
     }

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from manifests.rendered import Object, Workload, named, of_kind, workloads
-from manifests.secrets import SECRETS
 from tests.manifests.listening import named_ports
 from tests.manifests.policies import selects
+from tools.rendered import Object, Workload, named, of_kind, workloads
+from tools.secrets import SECRETS
 
 NAMESPACE = "kubernetes.io/metadata.name"  # label that every namespace has
 LOOPBACK = ("127.0.0.1", "localhost")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from components.core.package import Package
-from serving.replay.recordings import Recording, read
-from tests.bench_drift.offline import Offline, trained
+from tools.bench_drift.offline import Offline, trained
+from tools.replay.recordings import Recording, read
+from toolwear.model.package import Package
 
 
 @dataclass(frozen=True)

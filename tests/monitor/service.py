@@ -12,16 +12,16 @@ from shutil import copytree
 
 import httpx
 
-from components.core.fingerprint import ROOT
-from serving.common import champion as pointer
 from serving.payload.log import Limits, PayloadLog
 from serving.payload.records import Scored
-from serving.replay.scenarios import SCENARIOS
 from tests.champions import point
 from tests.monitor.conftest import Mill
 from tests.ports import free_port
 from tests.serving.conftest import environment
 from tests.serving.stack import wait_for
+from tools.replay.scenarios import SCENARIOS
+from toolwear.common.fingerprint import ROOT
+from toolwear.release import champion as pointer
 
 PATIENCE = 240.0  # seconds; only what hangs takes that long
 

@@ -7,16 +7,16 @@ import json
 import numpy as np
 import pytest
 
-from components.core.drift import Histogram, Reference, Span, confidence, moved
-from components.core.package import DRIFT_FILE
-from components.core.thresholds import thresholds
-from components.features.definitions import (
+from tests.monitor.conftest import Mill
+from toolwear.common.thresholds import thresholds
+from toolwear.features.definitions import (
     FEATURE_SETS,
     SESSION_COLUMNS,
     SETTING_FEATURES,
     load_columns,
 )
-from tests.monitor.conftest import Mill
+from toolwear.model.drift import Histogram, Reference, Span, confidence, moved
+from toolwear.model.package import DRIFT_FILE
 
 
 def test_psi_is_nothing_for_equal_shares_and_what_the_formula_says_otherwise() -> None:

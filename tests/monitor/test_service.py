@@ -13,10 +13,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from components.core import jsonfile
-from components.core.fingerprint import ROOT
-from components.core.package import write_package
-from components.core.thresholds import thresholds
 from serving.monitor.kinds import Kind, Result
 from serving.monitor.packages import judge as judge_of
 from serving.monitor.service import Service
@@ -31,6 +27,10 @@ from tests.packages import parts
 from tests.ports import free_port
 from tests.serving.conftest import environment
 from tests.serving.stack import wait_for
+from toolwear.common import jsonfile
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.thresholds import thresholds
+from toolwear.model.package import write_package
 
 LIMITS = thresholds().monitor
 

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.core import schema
-from components.core.thresholds import thresholds
 from serving.monitor.judge import IDLE, Judge
 from serving.monitor.kinds import IMITATED, Kind, Result
 from serving.monitor.packages import judge as judge_of
 from serving.monitor.state import State, Window
 from serving.monitor.tally import RegimeTally
 from serving.monitor.watch import Closed, Watch, alarms
-from serving.replay.scenarios import SCENARIOS
 from tests.monitor.conftest import Mill
+from tools.replay.scenarios import SCENARIOS
+from toolwear.common.thresholds import thresholds
+from toolwear.dataset import schema
 
 LIMITS = thresholds().monitor
 

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from manifests.dashboards.boards import EVERYTHING
-from manifests.dashboards.every import FOLDER
+from tools.dashboards.boards import EVERYTHING
+from tools.dashboards.every import FOLDER
 
 # What Grafana fills in: the rate interval is four times its data source's scrape interval.
 BUILT_IN = {"__rate_interval": "1m", "__range": "15m"}

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from components.core.errors import ToolwearError
-from components.core.thresholds import thresholds
-from manifests.dashboards import limits, runbooks
-from manifests.dashboards.every import FOLDER
-from manifests.dashboards.every import boards as made
-from manifests.dashboards.panels import SOURCE
 from tests.monitoring.dashboards import BUILT_IN, boards, panels, queries
+from tools.dashboards import limits, runbooks
+from tools.dashboards.every import FOLDER
+from tools.dashboards.every import boards as made
+from tools.dashboards.panels import SOURCE
+from toolwear.common.errors import ToolwearError
+from toolwear.common.thresholds import thresholds
 
 WIDTH = 24  # columns of Grafana's grid
 NAMES = ("service", "model", "data", "pipelines", "runbooks")

@@ -11,21 +11,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from components.core.causes import Cause
-from components.core.home import Home
-from components.core.states import State
-from components.core.tokens import Scope, Tokens
-from manifests.dashboards.every import boards as made
-from manifests.operator_rules import groups
-from serving.common import ports
 from serving.monitor.judge import ALL, LARGEST
-from serving.replay.recordings import read
 from serving.trigger.asked import KEY_HEADER
 from serving.trigger.store import Request, Store
 from tests.console.stack import Stack, running
 from tests.monitoring.dashboards import Asked, metrics_in, queries
 from tests.monitoring.test_serving_rules import ask, evaluated, value
 from tests.serving.conftest import MODEL
+from tools.dashboards.every import boards as made
+from tools.operator_rules import groups
+from tools.replay.recordings import read
+from toolwear.common import ports
+from toolwear.common.causes import Cause
+from toolwear.common.states import State
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Scope, Tokens
 
 SCRAPED = ("transformer", "predictor", "explainer", "monitor", "trigger", "front")
 RUN = "12"  # cut at the feed rate that most runs have

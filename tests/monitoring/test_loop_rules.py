@@ -15,9 +15,6 @@ import psutil
 import pytest
 import yaml
 
-from components.core.causes import Cause
-from components.core.fingerprint import ROOT
-from manifests.alerting import CLUSTER, local
 from serving.payload.records import Labels, Scored
 from tests.monitor.conftest import Mill, mill
 from tests.monitor.service import answers, furnished, logged
@@ -28,6 +25,9 @@ from tests.programs import program
 from tests.serving.stack import Server
 from tests.trigger.conftest import service_of
 from tests.trigger.service import ALERT_TOKEN, Service, wait_for
+from tools.alerting import CLUSTER, local
+from toolwear.common.causes import Cause
+from toolwear.common.fingerprint import ROOT
 
 __all__ = ["mill", "service_of"]
 

@@ -14,13 +14,13 @@ import httpx
 import pytest
 import yaml
 
-from components.core.fingerprint import ROOT
-from serving.common import ports
 from tests.ports import free_port
 from tests.programs import program
 from tests.serving import stack
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server
+from toolwear.common import ports
+from toolwear.common.fingerprint import ROOT
 
 MONITORING = ROOT / "manifests" / "monitoring"
 RULES = MONITORING / "rules" / "serving.yaml"

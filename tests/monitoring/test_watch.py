@@ -13,16 +13,16 @@ import httpx
 import pytest
 import yaml
 
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.tokens import Scope, Tokens
-from manifests.alerting import CLUSTER, PROMETHEUS, scraping
-from manifests.dashboards.limits import alerts
-from serving.common import ports
 from tests.monitoring.test_serving_rules import ask
 from tests.ports import free_port
 from tests.programs import program
 from tests.trigger.service import wait_for
+from tools.alerting import CLUSTER, PROMETHEUS, scraping
+from tools.dashboards.limits import alerts
+from toolwear.common import ports
+from toolwear.common.fingerprint import ROOT
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Scope, Tokens
 
 OFFSET = 1000  # of the ports that `toolwear serve --port` was given
 PORT = ports.TRANSFORMER + OFFSET
@@ -36,7 +36,7 @@ class Watch:
         self.home = home
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "manifests.watch", str(home), f"--port={PORT}"),
+                *(sys.executable, "-m", "tools.watch", str(home), f"--port={PORT}"),
                 f"--prometheus-port={self.prometheus}",
                 f"--alertmanager-port={self.alertmanager}",
                 *options,

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from components.cli.graph import graph_digest
-from components.core.errors import ToolwearError
-from components.core.kubeflow import PIPELINE
-from manifests.parity import __main__ as command
-from manifests.parity import cluster, rules
-from manifests.parity.cluster import Cluster, run_there
-from manifests.parity.compare import Verdict, compare
 from pipelines.settings import HOME_PATH
 from tests.kubeflow.stub import Kubeflow, serving
 from tests.object_store import client, credentials, object_store
 from tests.parity.test_compare import left
+from tools.parity import __main__ as command
+from tools.parity import cluster, rules
+from tools.parity.cluster import Cluster, run_there
+from tools.parity.compare import Verdict, compare
+from toolwear.cli.graph import graph_digest
+from toolwear.common.errors import ToolwearError
+from toolwear.run.kubeflow import PIPELINE
 
 BUCKET, PREFIX = "mlpipeline", "v2/artifacts"
 
@@ -35,7 +35,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def kubeflow(store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubeflow]:
     for name, value in credentials(store).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("components.core.kubeflow.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("toolwear.run.kubeflow.POLL_SECONDS", 0.01)
     with serving() as stub:
         yield stub
 

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.core import jsonfile
-from components.core.thresholds import thresholds
-from components.decide.footprint import Footprint
-from components.decide.logic import servable
-from manifests.parity import __main__ as command
-from manifests.parity.compare import Exempt, Row, Verdict, compare, difference
-from manifests.parity.contents import Run
-from manifests.parity.rules import EXEMPT, TOLERANCE
+from tools.parity import __main__ as command
+from tools.parity.compare import Exempt, Row, Verdict, compare, difference
+from tools.parity.contents import Run
+from tools.parity.rules import EXEMPT, TOLERANCE
+from toolwear.common import jsonfile
+from toolwear.common.thresholds import thresholds
+from toolwear.model.footprint import Footprint
+from toolwear.release.gate import servable
 
 
 def left(root: Path, home: str = "") -> Run:
@@ -141,7 +141,7 @@ def test_what_is_exempt_is_left_out_and_told(one: Run, other: Run) -> None:
 
 def test_the_projects_own_exemptions_hide_no_figure() -> None:
     """Every model's figures, its graph and what was decided are compared, come what may."""
-    from manifests.parity.compare import _first
+    from tools.parity.compare import _first
 
     rules = [(rule.pattern, rule.why) for rule in EXEMPT]
     for place in (

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from components.core import jsonfile, schema
-from components.core.home import Home
-from components.promote import audit_log
-from components.promote.registry_state import champion_state
 from tests.conftest import run_command
+from toolwear.common import jsonfile
+from toolwear.dataset import schema
+from toolwear.release import audit_log
+from toolwear.release.registry_state import champion_state
+from toolwear.workspace.home import Home
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -46,7 +47,7 @@ def test_a_flipped_run_ends_the_run_before_anything_is_trained(
     assert entry["why"].startswith("refuse_poisoned: Run 11 is labelled worn")
     assert champion_state(home) == champion
     status = subprocess.run(
-        [sys.executable, "-m", "components.cli", "status", f"--home={home}"],
+        [sys.executable, "-m", "toolwear.cli", "status", f"--home={home}"],
         capture_output=True,
         text=True,
         check=False,

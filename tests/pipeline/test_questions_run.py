@@ -11,13 +11,14 @@ import httpx
 import pandas as pd
 import pytest
 
-from components.core import jsonfile, schema
-from components.core import registry as tags
-from components.core.home import Home
-from components.core.registry import CHALLENGER, Registry
 from serving.console.app import application
 from serving.console.parts import Addresses
 from tests.conftest import run_command
+from toolwear.common import jsonfile
+from toolwear.dataset import schema
+from toolwear.release import registry as tags
+from toolwear.release.registry import CHALLENGER, Registry
+from toolwear.workspace.home import Home
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -14,16 +14,17 @@ from typing import Any
 
 import pytest
 
-from components.core import jsonfile, schema
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.package import load_package
-from components.core.registry import CHALLENGER, Registry
-from components.ingest.sources import source_digest
 from components.report.summary import Summary
 from pipelines.settings import SETTINGS
 from tests.conftest import run_command
 from tests.pipeline.test_graph import NEVER_CACHED
+from toolwear.common import jsonfile
+from toolwear.common.fingerprint import ROOT
+from toolwear.dataset import schema
+from toolwear.dataset.sources import source_digest
+from toolwear.model.package import load_package
+from toolwear.release.registry import CHALLENGER, Registry
+from toolwear.workspace.home import Home
 
 CACHED = set(SETTINGS) - NEVER_CACHED
 
@@ -230,7 +231,7 @@ def test_status_and_report_tell_of_the_runs(second: Done) -> None:
         (["report", "--details"], "known_runs"),
     ):
         done = subprocess.run(
-            [sys.executable, "-m", "components.cli", *command, f"--home={second.home}"],
+            [sys.executable, "-m", "toolwear.cli", *command, f"--home={second.home}"],
             capture_output=True,
             text=True,
             check=False,

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from components.cli.plain import plain_console
-from components.cli.status import print_status
-from components.core import run_folder
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.run_folder import ending
-from components.core.states import State
 from serving.console import evidence
 from tests.conftest import run_command
 from tests.trigger.conftest import end_runs_of, service_of
 from tests.trigger.service import Service, wait_for
+from toolwear.cli.plain import plain_console
+from toolwear.cli.status import print_status
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.states import State
+from toolwear.run import run_folder
+from toolwear.run.run_folder import ending
+from toolwear.workspace.home import Home
 
 __all__ = ["service_of"]
 REASON = "the wrong folder"

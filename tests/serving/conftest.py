@@ -15,10 +15,10 @@ import httpx
 import numpy as np
 import pytest
 
-from components.core.fingerprint import ROOT
-from components.core.package import Package
 from tests.packages import make_package
 from tests.ports import free_port
+from toolwear.common.fingerprint import ROOT
+from toolwear.model.package import Package
 
 if TYPE_CHECKING:
     from tests.serving.stack import Place

@@ -14,11 +14,18 @@ import httpx
 import numpy as np
 import pandas as pd
 
-from components.core import schema
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.onnx_model import OnnxModel
-from components.core.package import (
+from tests.champions import point
+from tests.packages import forest, parts
+from tests.ports import free_port
+from tests.serving.conftest import MODEL, environment, wait_ready
+from toolwear.common.fingerprint import ROOT
+from toolwear.dataset import schema
+from toolwear.features import dataset
+from toolwear.features.definitions import PUBLISHED_WITHOUT_POSITION
+from toolwear.features.names import LATEST_FILE
+from toolwear.features.store import HOME_FOLDER, publish_online
+from toolwear.model.onnx_model import OnnxModel
+from toolwear.model.package import (
     GOLDEN_FILE,
     MODEL_FILE,
     REFERENCE_FILE,
@@ -26,17 +33,10 @@ from components.core.package import (
     json_bytes,
     write_package,
 )
-from components.core.reference import reference_bytes, row_keys
-from components.core.tokens import Scope, Tokens
-from components.features import dataset
-from components.features.definitions import PUBLISHED_WITHOUT_POSITION
-from components.features.names import LATEST_FILE
-from components.features.store import HOME_FOLDER, publish_online
-from serving.common import champion as pointer
-from tests.champions import point
-from tests.packages import forest, parts
-from tests.ports import free_port
-from tests.serving.conftest import MODEL, environment, wait_ready
+from toolwear.model.reference import reference_bytes, row_keys
+from toolwear.release import champion as pointer
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Scope, Tokens
 
 _ROWS = 1500
 

@@ -15,15 +15,15 @@ from typing import Any
 import httpx
 import pytest
 
-from components.core.home import Home
-from components.core.tokens import Scope, Tokens
-from serving.common.limits import HEAD_BYTES
 from serving.payload.log import read
 from serving.transformer.labels import WAITING
 from tests.console.stack import Stack, running
 from tests.serving.attacks import HTTP, at_once, connect, rest, stalled
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, labeller
+from toolwear.common.request_limits import HEAD_BYTES
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Scope, Tokens
 
 SERVERS = ("predictor", "transformer", "explainer", "trigger", "monitor", "console", "front")
 PREDICT, EXPLAIN = f"/v1/models/{MODEL}:predict", f"/v1/models/{MODEL}:explain"

@@ -14,8 +14,9 @@ import httpx
 import psutil
 import pytest
 
-from components.core.fingerprint import ROOT
-from serving.common.limits import (
+from tests.ports import free_port
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.request_limits import (
     BODY_PAUSE_SECONDS,
     CLIENT_REQUESTS,
     CONNECTIONS,
@@ -23,7 +24,6 @@ from serving.common.limits import (
     HEAD_SECONDS,
     URL_BYTES,
 )
-from tests.ports import free_port
 
 # An application that tells how long a body was, and can take its time.
 _SERVER = """

@@ -18,11 +18,28 @@ import pandas as pd
 import pytest
 from kserve.model import InferenceVerb
 
-from components.core import schema
-from components.core.contract import default
-from components.core.limits import limit
-from components.core.onnx_model import OnnxModel
-from components.core.package import (
+from serving.common.caller import RECEIPT_ID, REQUEST_ID
+from serving.common.refusal import Refusal
+from serving.common.rows import RAW_NUMBERS
+from serving.explainer.deadline import Deadline, TooSlowError
+from serving.explainer.explained import Explained
+from serving.explainer.model import Explainer
+from tests.champions import point
+from tests.packages import COLUMNS, forest, make_package, parts
+from tests.serving.conftest import MODEL
+from tests.serving.stack import Place, Server, newest_features, wait_for
+from toolwear.common.request_limits import BODY_BYTES
+from toolwear.dataset import schema
+from toolwear.dataset.contract import default
+from toolwear.dataset.limits import limit
+from toolwear.explain.registry import METHODS
+from toolwear.features.compute import compute
+from toolwear.features.definitions import (
+    SPINDLE_VELOCITY,
+    WINDOW_COLUMNS,
+)
+from toolwear.model.onnx_model import OnnxModel
+from toolwear.model.package import (
     GOLDEN_FILE,
     MODEL_FILE,
     REFERENCE_FILE,
@@ -30,25 +47,8 @@ from components.core.package import (
     json_bytes,
     write_package,
 )
-from components.core.reference import reference_bytes, row_keys
-from components.features.compute import compute
-from components.features.definitions import (
-    SPINDLE_VELOCITY,
-    WINDOW_COLUMNS,
-)
-from serving.common import champion as pointer
-from serving.common.caller import RECEIPT_ID, REQUEST_ID
-from serving.common.limits import BODY_BYTES
-from serving.common.refusal import Refusal
-from serving.common.rows import RAW_NUMBERS
-from serving.explainer.deadline import Deadline, TooSlowError
-from serving.explainer.explained import Explained
-from serving.explainer.methods import METHODS
-from serving.explainer.model import Explainer
-from tests.champions import point
-from tests.packages import COLUMNS, forest, make_package, parts
-from tests.serving.conftest import MODEL
-from tests.serving.stack import Place, Server, newest_features, wait_for
+from toolwear.model.reference import reference_bytes, row_keys
+from toolwear.release import champion as pointer
 
 CUTTING = default().rows.cutting
 EXPLAIN = f"/v1/models/{MODEL}:explain"

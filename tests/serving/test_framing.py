@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from serving.common.limits import HEAD_BYTES, HEADERS, PIPELINED
 from tests.serving.test_edge import Server, post, rest, running
+from toolwear.common.request_limits import HEAD_BYTES, HEADERS, PIPELINED
 
 CHUNKED = (
     b"POST /length HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n"

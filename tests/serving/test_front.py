@@ -21,26 +21,25 @@ from typing import Any
 import httpx
 import pytest
 
-from components.core import registry
-from components.core.home import Home
-from components.core.registry import CANDIDATE, CHAMPION, Registry
-from components.core.thresholds import Rollout as Limits
-from components.core.thresholds import thresholds
-from components.promote import audit_log, rollouts
-from components.promote.moves import moving
-from components.promote.registry_state import release, roll_back
-from serving.common import champion as pointer
-from serving.common import rollout as state
 from serving.common.caller import RECORDING_ID
-from serving.common.limits import BODY_BYTES
-from serving.common.rollout import Mode, Rollout
-from serving.front.bounds import enough
 from serving.payload.log import find, read
 from tests.champions import point
 from tests.ports import free_port
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server, expected, is_ready, labeller
 from tests.serving.stack import wait_for as wait_seconds_for
+from toolwear.common.request_limits import BODY_BYTES
+from toolwear.common.thresholds import Rollout as Limits
+from toolwear.common.thresholds import thresholds
+from toolwear.release import audit_log, registry, rollouts
+from toolwear.release import champion as pointer
+from toolwear.release import rollout as state
+from toolwear.release.moves import moving
+from toolwear.release.registry import CANDIDATE, CHAMPION, Registry
+from toolwear.release.registry_state import release, roll_back
+from toolwear.release.rollout import Mode, Rollout
+from toolwear.statistics.bounds import enough
+from toolwear.workspace.home import Home
 
 pytestmark = pytest.mark.timeout(900)  # all of it runs beside other work on two cores
 V1, EXPLAIN = f"/v1/models/{MODEL}:predict", f"/v1/models/{MODEL}:explain"

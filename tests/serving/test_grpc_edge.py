@@ -20,7 +20,9 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as stubs
 
 from serving.common.grpc_edge import OPTIONS, GrpcEdge
 from serving.common.grpc_face import SERVICE, WATCHED
-from serving.common.limits import (
+from tests.serving.conftest import MODEL, Served
+from tests.serving.half_calls import INFER, HalfCalls
+from toolwear.common.request_limits import (
     BODY_BYTES,
     BODY_SECONDS,
     CLIENT_REQUESTS,
@@ -28,8 +30,6 @@ from serving.common.limits import (
     GRPC_CONNECTIONS,
     GRPC_READS,
 )
-from tests.serving.conftest import MODEL, Served
-from tests.serving.half_calls import INFER, HalfCalls
 
 READY = pb.ModelReadyRequest(name=MODEL)
 MAY_GROW = 100 << 20

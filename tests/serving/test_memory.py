@@ -6,10 +6,10 @@ from pathlib import Path
 
 import httpx
 
-from components.core.package import MODEL_FILE
-from components.core.thresholds import thresholds
-from components.decide.footprint import measure
 from tests.serving.conftest import MODEL, Served
+from toolwear.common.thresholds import thresholds
+from toolwear.model.footprint import measure
+from toolwear.model.package import MODEL_FILE
 
 
 def peak_mib(pid: int) -> float:

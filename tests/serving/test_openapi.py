@@ -23,8 +23,6 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from components.core.home import Home
-from components.core.tokens import Scope, Tokens
 from serving.common import openapi
 from serving.common.rest import application
 from serving.common.written import Written
@@ -34,6 +32,8 @@ from serving.transformer.openapi import EXAMPLE_RECEIPT, LABELS_PATH
 from tests.serving import stack
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Scope, Tokens
 
 SERVERS = ("predictor", "transformer", "explainer")
 EXAMPLES = 15  # of valid and of faulty requests each, for each operation

@@ -13,13 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from components.features.feast_folder import REDIS
-from components.features.store import HOME_FOLDER, publish_online
 from tests.ports import free_port
 from tests.programs import program
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server, expected, is_ready, running, wait_for
 from tests.serving.test_transformer import under_load
+from toolwear.features.feast_folder import REDIS
+from toolwear.features.store import HOME_FOLDER, publish_online
 
 V1 = f"/v1/models/{MODEL}:predict"
 NO_STORE = {"error": "The feature store does not answer at the moment; try again."}

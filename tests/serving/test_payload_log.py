@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.core.fingerprint import ROOT
 from serving.payload import segments
 from serving.payload.log import DROPPED, Limits, PayloadLog, find, newest, read
 from serving.payload.records import NAMES, Labels, Scored, label_batch
 from tests.serving.conftest import environment
+from toolwear.common.fingerprint import ROOT
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 COLUMNS = ("a", "b")

@@ -31,12 +31,12 @@ from kserve import (
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 
-from components.core.abstention import ANSWERS, NOT_SURE
-from components.core.package import Package
-from serving.common.limits import BODIES_BYTES, BODY_BYTES, DROPPED_BYTES, ROWS
 from tests.ports import free_port
 from tests.serving.conftest import MODEL, Served, command, environment
 from tests.serving.stack import wait_for
+from toolwear.common.request_limits import BODIES_BYTES, BODY_BYTES, DROPPED_BYTES, ROWS
+from toolwear.model.abstention import ANSWERS, NOT_SURE
+from toolwear.model.package import Package
 
 V1, V2 = f"/v1/models/{MODEL}:predict", f"/v2/models/{MODEL}/infer"
 JSON = {"content-type": "application/json"}

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.core import schema
-from components.core.contract import default
-from components.core.errors import ToolwearError
-from components.features.compute import is_cutting
-from components.features.dataset import TRAINING_SET
 from serving.common.rows import RawRows, parse_instances
-from serving.replay.recordings import Recording, read
-from serving.replay.scenarios import BUS_COLUMNS, DEAD_SENSOR, HEALTHY, SCENARIOS
+from tools.replay.recordings import Recording, read
+from tools.replay.scenarios import BUS_COLUMNS, DEAD_SENSOR, HEALTHY, SCENARIOS
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import schema
+from toolwear.dataset.contract import default
+from toolwear.features.compute import is_cutting
+from toolwear.features.dataset import TRAINING_SET
 
 CUTTING = default().rows.cutting
 RUNS = ("02", "12", "18")

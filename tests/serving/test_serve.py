@@ -18,22 +18,22 @@ import pandas as pd
 import psutil
 import pytest
 
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.registry import CANDIDATE
-from components.core.thresholds import thresholds
-from components.core.tokens import Scope, Tokens
-from serving.client import Client, RequestRefusedError, ServiceDownError
-from serving.common import ports
-from serving.common import rollout as state
-from serving.common.limits import ROWS
-from serving.common.rollout import Mode, Rollout
 from tests.champions import point
 from tests.ports import free_port, free_ports, is_free
 from tests.proxies import PROXIES
 from tests.serving.conftest import environment
 from tests.serving.stack import Place, expected, wait_for
 from tests.trigger.service import bare_environment
+from toolwear.client import Client, RequestRefusedError, ServiceDownError
+from toolwear.common import ports
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.request_limits import ROWS
+from toolwear.common.thresholds import thresholds
+from toolwear.release import rollout as state
+from toolwear.release.registry import CANDIDATE
+from toolwear.release.rollout import Mode, Rollout
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Scope, Tokens
 
 DOCUMENT = (ROOT / "docs" / "serving.md").read_text()
 DEAD_PROXY = f"http://127.0.0.1:{free_port()}"
@@ -66,7 +66,7 @@ class Served:
 
 
 def toolwear(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "components.cli", *arguments]
+    return [sys.executable, "-m", "toolwear.cli", *arguments]
 
 
 @pytest.fixture(scope="module")

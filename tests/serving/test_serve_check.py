@@ -10,13 +10,13 @@ from typing import Any
 import psutil
 import pytest
 
-from components.core import jsonfile
-from components.core.package import GOLDEN_FILE, Package, json_bytes, write_package
 from components.serve_check.step import serve_check
 from tests.packages import parts
 from tests.ports import free_port
 from tests.proxies import PROXIES, recorder
 from tests.serving.conftest import MODEL
+from toolwear.common import jsonfile
+from toolwear.model.package import GOLDEN_FILE, Package, json_bytes, write_package
 
 
 def check(package: Package, output: Path, **options: Any) -> tuple[bool, dict[str, Any]]:

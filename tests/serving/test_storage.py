@@ -11,12 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from components.core.errors import EXIT_USAGE
-from components.core.fingerprint import ROOT
-from components.core.package import Package
 from tests.object_store import client, credentials, object_store
 from tests.ports import free_port
 from tests.serving.conftest import MODEL, environment, wait_ready
+from toolwear.common.errors import EXIT_USAGE
+from toolwear.common.fingerprint import ROOT
+from toolwear.model.package import Package
 
 BUCKET = "models"
 

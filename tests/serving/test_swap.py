@@ -7,12 +7,12 @@ from pathlib import Path
 
 import httpx
 
-from serving.common import champion as pointer
 from serving.payload.log import read
 from tests.champions import point
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, expected, running, wait_for
 from tests.serving.test_transformer import under_load
+from toolwear.release import champion as pointer
 
 SWAPS = 20
 

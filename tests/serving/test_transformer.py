@@ -23,14 +23,8 @@ from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 
-from components.core import schema
-from components.core.contract import default
-from components.core.onnx_model import OnnxModel
-from components.features import dataset
-from components.features.store import StoreDownError
 from serving.common.caller import Caller
 from serving.common.features import REFUSE, Features, FeatureSource, FeatureSpec, Freshness
-from serving.common.limits import BODY_BYTES, ROWS
 from serving.common.outages import StoreSlowError
 from serving.common.refusal import Refusal
 from serving.common.rows import RAW_NUMBERS, EntityKeys, FeatureRows, Rows
@@ -44,6 +38,12 @@ from serving.transformer.work import Work
 from tests.ports import free_port
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Stack, expected, is_ready, labeller, running, wait_for
+from toolwear.common.request_limits import BODY_BYTES, ROWS
+from toolwear.dataset import schema
+from toolwear.dataset.contract import default
+from toolwear.features import dataset
+from toolwear.features.store import StoreDownError
+from toolwear.model.onnx_model import OnnxModel
 
 V1, V2 = f"/v1/models/{MODEL}:predict", f"/v2/models/{MODEL}/infer"
 JSON = {"content-type": "application/json"}

@@ -13,10 +13,10 @@ import pytest
 import tritonclient.http as triton_http
 from tritonclient.utils import InferenceServerException
 
-from components.core.fingerprint import ROOT
-from components.core.onnx_model import INPUT, PROBABILITY_OUTPUT
 from tests.serving.conftest import MODEL, Served
 from tests.serving.stack import Place, Stack, expected, running
+from toolwear.common.fingerprint import ROOT
+from toolwear.model.onnx_model import INPUT, PROBABILITY_OUTPUT
 
 BOTH = pytest.mark.parametrize("binary", [False, True])
 

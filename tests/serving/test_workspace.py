@@ -15,15 +15,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from components.core import seal
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.registry import CHAMPION, COMPLETE, PACKAGE, Registry
-from components.features.store import HOME_FOLDER, publish_online
-from serving.common import champion as pointer
 from tests.feast_attacks import plant
 from tests.serving.conftest import MODEL, environment
 from tests.serving.stack import Place, Stack, expected, running, wait_for
+from toolwear.common.fingerprint import ROOT
+from toolwear.features.store import HOME_FOLDER, publish_online
+from toolwear.release import champion as pointer
+from toolwear.release.registry import CHAMPION, COMPLETE, PACKAGE, Registry
+from toolwear.workspace import seal
+from toolwear.workspace.home import Home
 
 Attack = Callable[[Place, Path], str]
 V1 = f"/v1/models/{MODEL}:predict"

@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from components.core import jsonfile
-from components.core.fingerprint import ROOT
-from components.core.home import Home
 from tests.ports import free_port
 from tests.serving.conftest import MODEL, environment
 from tests.serving.stack import Place, running, wait_for
+from toolwear.common import jsonfile
+from toolwear.common.fingerprint import ROOT
+from toolwear.workspace.home import Home
 
 
 def run_folder(home: Path, name: str) -> Path:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
-from manifests.kind.programs import CommandFailedError
 from tools.cluster_walk import __main__ as command
 from tools.cluster_walk.memory import note
 from tools.cluster_walk.stages import STAGES
 from tools.cluster_walk.walk import FAILED, PASSED, Journal, Outcome, Stage, table, walk
+from tools.kind.programs import CommandFailedError
+from toolwear.common.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 
 MIB = 1 << 20
 

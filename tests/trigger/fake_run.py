@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from components.core import jsonfile
+from toolwear.common import jsonfile
 
 
 def main() -> int:

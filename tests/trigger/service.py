@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx
 
-from components.core.fingerprint import ROOT
-from components.core.states import ENDED
-from components.core.tokens import VARIABLES, Scope
 from tests.ports import free_port
 from tests.serving.conftest import environment
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.states import ENDED
+from toolwear.workspace.tokens import VARIABLES, Scope
 
 TOKEN = "a-token-for-tests-only"
 OPERATOR = {"authorization": f"Bearer {TOKEN}"}

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from components.ingest.simulator import SimulatorSettings, simulate
-from components.ingest.sources import source_digest
 from tests.object_store import client, credentials, object_store
 from tests.trigger.service import Service, wait_for
+from toolwear.dataset.simulator import SimulatorSettings, simulate
+from toolwear.dataset.sources import source_digest
 
 BUCKET = "recordings"
 

@@ -13,22 +13,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from components.cli.plain import plain_console
-from components.cli.watching import print_watching
-from components.core.causes import Cause
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.core.states import State
-from components.core.tokens import Scope, Tokens
-from components.ingest.simulator import SimulatorSettings, simulate
-from components.promote import audit_log
-from components.promote.entries import note
-from serving.common.limits import BODY_BYTES
 from serving.http.gate import FREE
 from serving.trigger.alert_memory import AlertMemory
 from serving.trigger.store import Store
 from tests.serving.conftest import environment
 from tests.trigger.service import ALERTMANAGER, HTTP, OPERATOR, TOKEN, Service, wait_for
+from toolwear.cli.plain import plain_console
+from toolwear.cli.watching import print_watching
+from toolwear.common.causes import Cause
+from toolwear.common.fingerprint import ROOT
+from toolwear.common.request_limits import BODY_BYTES
+from toolwear.common.states import State
+from toolwear.dataset.simulator import SimulatorSettings, simulate
+from toolwear.release import audit_log
+from toolwear.release.entries import note
+from toolwear.workspace.home import Home
+from toolwear.workspace.tokens import Scope, Tokens
 
 DOCUMENT = (ROOT / "docs" / "trigger.md").read_text()
 ServiceOf = Callable[..., Service]
@@ -132,7 +132,7 @@ def test_the_command_line_asks_and_tells_the_steps(service_of: ServiceOf) -> Non
     service = service_of()
 
     def retrain(*options: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "components.cli", "retrain", f"--home={service.home}"]
+        command = [sys.executable, "-m", "toolwear.cli", "retrain", f"--home={service.home}"]
         return subprocess.run(
             [*command, f"--url={service.url}", *options],
             env={**environment(), "TOOLWEAR_OPERATOR_TOKEN": token},
@@ -352,7 +352,7 @@ def test_data_that_are_refused_are_no_failure(service_of: ServiceOf) -> None:
 
 
 def test_recordings_that_a_run_has_had_are_not_new(service_of: ServiceOf, tmp_path: Path) -> None:
-    from components.ingest.sources import source_digest
+    from toolwear.dataset.sources import source_digest
 
     recordings, home = tmp_path / "recordings", tmp_path / "home"
     simulate(SimulatorSettings(runs=4), recordings)

@@ -12,12 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from components.core.fingerprint import ROOT
-from components.core.home import Home
-from components.promote import audit_log
 from serving.trigger import launch
 from tests.serving.conftest import environment
 from tests.trigger.service import FAKE_RUN, TOKEN, Service, wait_for
+from toolwear.common.fingerprint import ROOT
+from toolwear.release import audit_log
+from toolwear.workspace.home import Home
 
 ServiceOf = Callable[..., Service]
 LAUNCHER, RUN = "launcher", "run"
@@ -148,7 +148,7 @@ def test_a_run_killed_after_its_decision_is_not_repeated(service_of: ServiceOf) 
 def test_whoever_waits_for_a_run_does_not_notice(service_of: ServiceOf) -> None:
     service = service_of()
     service.hold()
-    command = [sys.executable, "-m", "components.cli", "retrain", f"--home={service.home}"]
+    command = [sys.executable, "-m", "toolwear.cli", "retrain", f"--home={service.home}"]
     with subprocess.Popen(
         [*command, f"--url={service.url}", "--wait"],
         env={**environment(), "TOOLWEAR_OPERATOR_TOKEN": TOKEN},

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from components.cli.graph import compile_training
-from components.core import kubeflow as client
-from components.core.kubeflow import Origin
 from tests.kubeflow.stub import Kubeflow, serving
 from tests.trigger.service import HTTP, Service, wait_for
+from toolwear.cli.graph import compile_training
+from toolwear.run import kubeflow as client
+from toolwear.run.kubeflow import Origin
 
 Over = Callable[..., Service]
 

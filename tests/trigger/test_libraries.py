@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components.core.fingerprint import ROOT
-from components.deploy.cluster import NAMESPACE_VARIABLE
+from toolwear.common.fingerprint import ROOT
+from toolwear.release.blue_green.cluster import NAMESPACE_VARIABLE
 
 # Ends where the first thread would start, and prints what is imported by then.
 PROGRAM = """
@@ -17,7 +17,7 @@ def start(self):
     names = ("kfp", "kfp_server_api", "kubernetes", "boto3", "mlflow")
     print(" ".join(name for name in names if hasattr(sys.modules.get(name), "__version__")))
     raise SystemExit
-from components.core.home import Home
+from toolwear.workspace.home import Home
 from serving.trigger import service
 threading.Thread.start = start
 service.serve(service.Options(Home.at(sys.argv[1]), kfp_host=sys.argv[2], http_port=0))

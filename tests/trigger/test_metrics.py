@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import httpx
 
-from components.core.home import Home
-from components.decide.outcomes import Outcome
-from components.promote import audit_log
 from serving.trigger.metrics import decisions
 from tests.trigger.service import Service
+from toolwear.release import audit_log
+from toolwear.release.decisions import Outcome
+from toolwear.workspace.home import Home
 
 ServiceOf = Callable[..., Service]
 SECONDS = 'toolwear_run_seconds_{}{{cause="on_demand",outcome="succeeded"}}'

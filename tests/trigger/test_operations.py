@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from components.core import registry
-from components.core.home import Home
-from components.core.registry import Registry
-from components.promote import approvals, audit_log
-from components.promote.registry_state import MODEL_NAME, release
-from serving.common import champion as pointer
-from serving.common.rollout import Mode
 from tests.packages import make_package
 from tests.trigger.service import HTTP, Service
+from toolwear.release import approvals, audit_log, registry
+from toolwear.release import champion as pointer
+from toolwear.release.registry import Registry
+from toolwear.release.registry_state import MODEL_NAME, release
+from toolwear.release.rollout import Mode
+from toolwear.workspace.home import Home
 
 CAUSE = "degradation: a test"
 

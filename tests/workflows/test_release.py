@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.core.fingerprint import ROOT
 from tests.programs import program
+from toolwear.common.fingerprint import ROOT
 
 REGISTRY = "registry.example/mill"
 
@@ -22,7 +22,15 @@ class Checkout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("manifests", "components", "pipelines", "serving", "requirements"):
+        for name in (
+            "manifests",
+            "components",
+            "pipelines",
+            "serving",
+            "requirements",
+            "tools",
+            "toolwear",
+        ):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         if shutil.which("kubectl") is None:
@@ -39,7 +47,7 @@ class Checkout:
         )
 
     def release(self, *arguments: str) -> str:
-        done = self.run("manifests.release", *arguments)
+        done = self.run("tools.release", *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -64,9 +72,9 @@ def test_the_graph_and_the_manifests_name_what_was_pushed_and_nothing_else(
     released = checkout.write("a")
     assert {"toolwear/automl", "toolwear/pipeline", "toolwear/serving"} <= released.keys()
     # Before: neither names the release's images.
-    compile_ = ["components.cli", "compile", "graph.yaml"]
+    compile_ = ["toolwear.cli", "compile", "graph.yaml"]
     assert checkout.run(*compile_).returncode == 0
-    check = ["manifests.release", "check", "images.txt", "graph.yaml"]
+    check = ["tools.release", "check", "images.txt", "graph.yaml"]
     done = checkout.run(*check)
     assert done.returncode == 2
     assert "toolwear/pipeline:dev" in done.stderr
@@ -115,13 +123,13 @@ def test_a_release_without_digests_or_with_an_image_missing_is_refused(
     checkout: Checkout, text: str, sentence: str
 ) -> None:
     (checkout.folder / "images.txt").write_text(text)
-    done = checkout.run("manifests.release", "pin", "images.txt")
+    done = checkout.run("tools.release", "pin", "images.txt")
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_a_release_that_is_not_there_is_refused(checkout: Checkout) -> None:
-    done = checkout.run("manifests.release", "environment", "nowhere.txt")
+    done = checkout.run("tools.release", "environment", "nowhere.txt")
     assert done.returncode == 2
     assert "nowhere.txt cannot be read" in done.stderr

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.core.fingerprint import ROOT
-from manifests.rendered import OVERLAYS
 from tests.programs import program
 from tests.workflows.policies import POLICIES, Document, Policy, steps
+from tools.rendered import OVERLAYS
+from toolwear.common.fingerprint import ROOT
 
 GITHUB = ROOT / ".github"
 Documents = dict[str, Document]

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from components.core.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
-from components.core.fingerprint import ROOT
-from manifests.kind.programs import CommandFailedError, Programs, require
-from manifests.kind.tries import Settings
-from manifests.rendered import OVERLAYS
 from tools.cluster_walk.memory import watched
 from tools.cluster_walk.site import Site
 from tools.cluster_walk.stages import STAGES
 from tools.cluster_walk.walk import FAILED, Journal, memory_table, table, walk
+from tools.kind.programs import CommandFailedError, Programs, require
+from tools.kind.tries import Settings
+from tools.rendered import OVERLAYS
+from toolwear.common.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
+from toolwear.common.fingerprint import ROOT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from manifests import secrets
-from manifests.kind.programs import CommandFailedError, Programs
 from pipelines.settings import STEP_LABEL
+from tools import secrets
+from tools.kind.programs import CommandFailedError, Programs
 
 _SECONDS = 15.0
 _MIB = 1 << 20

@@ -16,16 +16,16 @@ from typing import Any
 
 import httpx
 
-from components.core import contract, schema
-from components.deploy.colours import name_of
-from manifests import secrets
-from manifests.kind.programs import CommandFailedError
-from manifests.kind.tries import Settings, gateway
 from pipelines.settings import HOME_PATH
+from tools import secrets
 from tools.cluster_walk.walk import Journal
+from tools.kind.programs import CommandFailedError
+from tools.kind.tries import Settings, gateway
+from toolwear.dataset import contract, schema
+from toolwear.release.blue_green.colours import name_of
 
 RECORDINGS = f"{HOME_PATH}/recordings"
-_CLI = ("python", "-m", "components.cli")
+_CLI = ("python", "-m", "toolwear.cli")
 _LOOK_SECONDS = 5.0
 
 

@@ -12,22 +12,22 @@ from typing import Any
 
 import httpx
 
-from components.core import schema
-from components.core.causes import Cause
-from components.core.loopback import by_proxy
-from components.core.states import ENDED
-from components.deploy.logic import ALL
-from components.promote import audit_log
-from manifests import versions
-from manifests.backups import BACKUP, PARTS, RESTORE, run, stopped
-from manifests.kind.programs import CommandFailedError
-from manifests.kind.smoke import PREDICT, smoke
-from manifests.kind.steps import INSTALLS, STEPS
-from manifests.kind.tries import pipeline
 from pipelines.settings import HOME_PATH
-from serving.replay.recordings import read
+from tools import versions
+from tools.backups import BACKUP, PARTS, RESTORE, run, stopped
 from tools.cluster_walk.site import RECORDINGS, Site, wait_for
 from tools.cluster_walk.walk import Stage
+from tools.kind.programs import CommandFailedError
+from tools.kind.smoke import PREDICT, smoke
+from tools.kind.steps import INSTALLS, STEPS
+from tools.kind.tries import pipeline
+from tools.replay.recordings import read
+from toolwear.common.causes import Cause
+from toolwear.common.loopback import by_proxy
+from toolwear.common.states import ENDED
+from toolwear.dataset import schema
+from toolwear.release import audit_log
+from toolwear.release.blue_green.logic import ALL
 
 _FIRST = 10  # recordings that the first model learns from; the others are new to it
 _SHARES = (10, 50, ALL)  # of the traffic, percent

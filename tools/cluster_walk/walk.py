@@ -11,9 +11,9 @@ from typing import Any
 
 from rich.table import Table
 
-from components.core.errors import ToolwearError
-from components.core.jsonfile import write_text
-from manifests.kind.programs import CommandFailedError
+from tools.kind.programs import CommandFailedError
+from toolwear.common.errors import ToolwearError
+from toolwear.common.jsonfile import write_text
 
 PASSED, FAILED = "passed", "failed"
 

@@ -5,13 +5,13 @@ part=home
 case "${1:-}" in
 backup)
   begin
-  python -m components.cli backup "$copy/home.tar.gz"
+  python -m toolwear.cli backup "$copy/home.tar.gz"
   keep
   ;;
 list) stamps ;;
 restore)
   choose "${2:-}"
-  python -m components.cli restore "$copy/home.tar.gz" --overwrite
+  python -m toolwear.cli restore "$copy/home.tar.gz" --overwrite
   ;;
 *) usage ;;
 esac

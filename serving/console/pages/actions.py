@@ -15,15 +15,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
-from components.core.config import FAST
-from components.core.errors import ToolwearError
-from components.core.person import LENGTH, checked
-from serving.common.limits import BODY_SECONDS
 from serving.common.refusal import Refusal
 from serving.console import evidence
 from serving.console.pages.base import Console
 from serving.console.parts import PartDownError, RefusedError
 from serving.console.session import COOKIE, Session
+from toolwear.common.errors import ToolwearError
+from toolwear.common.person import LENGTH, checked
+from toolwear.common.request_limits import BODY_SECONDS
+from toolwear.run.config import FAST
 
 _FORM_BYTES, _FIELDS = 8192, 20
 _SEE_OTHER = 303

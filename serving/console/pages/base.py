@@ -9,11 +9,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from components.core import words
-from components.core.home import Home
 from serving.console.kept import Kept
 from serving.console.parts import Parts
 from serving.console.session import Sessions
+from toolwear.common import words
+from toolwear.workspace.home import Home
 
 FOLDER = Path(__file__).parents[1]
 

@@ -14,15 +14,16 @@ from scipy.stats import ks_2samp
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from components.core import jsonfile, schema
-from components.core.errors import ToolwearError
-from components.core.files import TEXT_BYTES, see_regular
-from components.core.tables import see_table
-from components.features.definitions import FEATURE_COLUMNS
-from serving.common import champion as pointer
 from serving.console import evidence, recordings, svg
 from serving.console.pages.base import Console
 from serving.payload import log as payload_log
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.files import TEXT_BYTES, see_regular
+from toolwear.common.tables import see_table
+from toolwear.dataset import schema
+from toolwear.features.definitions import FEATURE_COLUMNS
+from toolwear.release import champion as pointer
 
 _COLUMNS = "columns"
 # What distributions are shown of: the step and the artifact that have it.

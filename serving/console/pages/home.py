@@ -14,16 +14,16 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
-from components.core import schema
-from components.core.abstention import NOT_SURE
-from components.core.errors import ToolwearError
-from components.score.logic import majority
-from serving.common import champion as pointer
 from serving.console import evidence, recordings, svg, uploads
 from serving.console.few import Few, TooManyError, busy
 from serving.console.pages.base import Console
 from serving.console.parts import PartDownError, ServedModel
 from serving.console.recordings import MOST_BYTES, Recording
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import schema
+from toolwear.model.abstention import NOT_SURE
+from toolwear.release import champion as pointer
+from toolwear.scoring.logic import majority
 
 _UPLOADS = (2, 2)  # at once, and waiting for a place
 _MOST_STRETCHES = 12

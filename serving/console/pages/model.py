@@ -12,14 +12,15 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from starlette.requests import Request
 from starlette.responses import Response
 
-from components.core import jsonfile, schema
-from components.core.errors import ToolwearError
-from components.core.package import CARD_FILE
-from components.core.tables import read_frame
-from components.evaluate.names import model_name
-from serving.common import champion as pointer
 from serving.console import evidence, svg
 from serving.console.pages.base import Console
+from toolwear.common import jsonfile
+from toolwear.common.errors import ToolwearError
+from toolwear.common.tables import read_frame
+from toolwear.dataset import schema
+from toolwear.evaluation.names import model_name
+from toolwear.model.package import CARD_FILE
+from toolwear.release import champion as pointer
 
 _COMPARED = (schema.AUTO_SKLEARN, schema.RANDOM_FOREST, schema.DECISION_TREE)
 _STYLES = dict(zip(_COMPARED, ("c0", "c1", "c2"), strict=True))

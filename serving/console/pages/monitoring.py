@@ -10,11 +10,11 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from components.core.fingerprint import ROOT
-from components.promote import audit_log
 from serving.console import evidence, svg
 from serving.console.pages.base import Console
 from serving.console.parts import PartDownError
+from toolwear.common.fingerprint import ROOT
+from toolwear.release import audit_log
 
 _SPANS = {"15m": 900, "1h": 3600, "6h": 21600, "24h": 86400}
 _POINTS = 120

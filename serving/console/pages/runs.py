@@ -9,10 +9,10 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from components.core.files import TEXT_BYTES, see_regular
 from serving.console import evidence
 from serving.console.evidence import Run, Step
 from serving.console.pages.base import Console
+from toolwear.common.files import TEXT_BYTES, see_regular
 
 # The graph as pipelines/training.py wires it, in columns of what can run at the same time.
 STEPS = (

@@ -12,14 +12,14 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from components.core import schema
-from components.explain.findings import agreement
-from components.explain.methods.subject import Envelope
-from components.explain.quality import quality_sentence
 from serving.console import recordings, svg
 from serving.console.pages.base import FOLDER, Console
 from serving.console.parts import PartDownError, ServedModel
-from serving.explainer.methods import METHODS
+from toolwear.dataset import schema
+from toolwear.explain.findings import agreement
+from toolwear.explain.methods.subject import Envelope
+from toolwear.explain.quality import quality_sentence
+from toolwear.explain.registry import METHODS
 
 LOCAL = tuple(name for name, method in METHODS.items() if not method.whole)
 WHOLE = tuple(name for name, method in METHODS.items() if method.whole)

@@ -1,1 +1,0 @@
-"""What runs on Kubernetes, as kustomize folders, and the tools that render and check it."""

@@ -1,0 +1,62 @@
+"""Small files that would unpack to much: each gets its sentence before it has the memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import schema
+from toolwear.dataset.contract import default
+from toolwear.dataset.run_file import FileNotes, read_batches
+
+ROWS = 1500
+LARGE = "A" * 500_000
+
+
+def written(path: Path, *, page: bool = False, **changed: pa.Array) -> Path:
+    columns: dict[str, pa.Array] = {name: pa.array([1.5] * ROWS) for name in schema.NUMERIC_COLUMNS}
+    columns[schema.PHASE] = pa.array(["Prep"] * ROWS)
+    table = pa.table({**columns, **changed})
+    pq.write_table(table, path, compression="zstd", use_dictionary=not page)
+    return path
+
+
+def read(path: Path) -> list[pa.RecordBatch]:
+    return list(read_batches(path, default(), FileNotes()))
+
+
+@pytest.mark.parametrize("name", [schema.PHASE, schema.NUMERIC_COLUMNS[0], "beside"])
+def test_a_large_text_that_is_repeated_is_refused_as_it_lies(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path / "run.parquet", **{name: pa.array([LARGE] * ROWS)})
+    assert path.stat().st_size < 1 << 20
+    pool = pa.default_memory_pool()
+    before = pool.bytes_allocated()
+    with pytest.raises(ToolwearError, match=f"the cells of the column '{name}' are longer"):
+        read(path)
+    assert pool.bytes_allocated() - before < 16 << 20
+
+
+def test_so_is_one_that_is_written_out(tmp_path: Path) -> None:
+    path = written(tmp_path / "run.parquet", page=True, beside=pa.array([LARGE[:9000]] * ROWS))
+    with pytest.raises(ToolwearError, match="the cells of the column 'beside' are longer"):
+        read(path)
+
+
+def test_lists_are_passed_over_and_are_no_numbers(tmp_path: Path) -> None:
+    lists = pa.array([[1.5] * 2000] * ROWS)
+    (batch,) = read(written(tmp_path / "run.parquet", beside=lists))
+    assert batch.num_rows == ROWS
+    number = schema.NUMERIC_COLUMNS[0]
+    with pytest.raises(ToolwearError, match=f"the column '{number}' holds lists"):
+        read(written(tmp_path / "other.parquet", **{number: lists}))
+
+
+def test_a_header_that_no_reader_of_csv_takes_has_its_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "run.csv"
+    path.write_text("A" * 200_000 + "\n1\n")
+    with pytest.raises(ToolwearError, match=r"can't be read as CSV \(field larger"):
+        read(path)

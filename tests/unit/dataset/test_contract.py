@@ -1,0 +1,96 @@
+"""The contract of a data set: what a dataset.toml may say, and the sentence for what it may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import contract
+from toolwear.dataset.contract import DataSet, default, named, resolve
+from toolwear.dataset.limits import limit
+from toolwear.run.config import RunParameters, load
+
+
+def _toml(folder: Path, text: str) -> str:
+    path = folder / contract.FILE
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_file_says_only_what_differs_from_the_mill(tmp_path: Path) -> None:
+    found = named(_toml(tmp_path, '[columns.offset]\nZ1_ActualPosition = -6\n[dataset]\nname="b"'))
+    assert found.columns.offset == {"Z1_ActualPosition": -6.0}
+    assert found.dataset.name == "b"
+    assert found.dataset.title == default().dataset.title
+    assert found.rows == default().rows
+
+
+def test_what_travels_is_the_whole_contract(tmp_path: Path) -> None:
+    path = _toml(tmp_path, '[format]\nseparator = ";"\n')
+    parameters = load(None, dataset=path)
+    Path(path).unlink()  # another machine has not this file
+    assert named(parameters.dataset).format.separator == ";"
+    assert load(None, dataset=parameters.dataset) == parameters
+    assert named(default().content) == default()
+    assert named("cnc_mill") == default()
+    assert RunParameters().dataset == ""
+
+
+def test_a_folder_is_read_by_its_own_file_unless_told_otherwise(tmp_path: Path) -> None:
+    assert resolve("", tmp_path) == resolve("", None) == default()
+    _toml(tmp_path, '[recordings]\nfile = "all.csv"\nid = "run"\n')
+    own = resolve("", tmp_path).recordings
+    assert (own.file, own.id, own.files) == ("all.csv", "run", "")
+    assert resolve("cnc_mill", tmp_path) == default()
+
+
+def test_the_schema_accepts_the_mills_contract() -> None:
+    jsonschema.validate(default().model_dump(mode="json"), DataSet.model_json_schema())
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("x =", "is not valid TOML"),
+        ("[recordngs]\nfile = 'a'", "no key 'recordngs'; did you mean 'recordings'?"),
+        ("[format]\nseparatr = ';'", "no key 'format.separatr'; did you mean 'separator'?"),
+        ("[format]\nxyz = ';'", "the keys are separator, decimal, encoding, compression."),
+        ("[format]\nencoding = 'utf9'", "'utf9' is no encoding"),
+        ("[recordings]\nfile = 'a.csv'", "say in 'id' which column"),
+        ("[recordings]\nfiles = 'run.csv'", "has to hold {id} once"),
+        ("[columns.rename]\nX1_ActualPositon = 'a'", "did you mean 'X1_ActualPosition'?"),
+        (
+            "[columns.rename]\nX1_ActualPosition = 'a'\nY1_ActualPosition = 'a'",
+            "'a' is given to two columns",
+        ),
+        ("[columns.scale]\nX1_ActualPosition = 0", "which would leave nothing of it"),
+        ("[columns.offset]\nX1_ActualPosition = nan", "'columns.offset.X1_ActualPosition'"),
+        ("[rows]\ncutting = ['Z1_ActualPosition = 3']", "is no limit; write one like"),
+        ("[rows]\ncutting = ['Z1_Position < 3']", "did you mean 'Z1_ActualPosition'?"),
+        ("[rows]\ncutting = []", "'rows.cutting' is wrong"),
+        ("[rows]\njudged = ['Layer 9']", "'Layer 9' is no phase"),
+        ("[label]\nnegative = ['Worn']", "'worn' stands for both classes"),
+        ("[published.models.decision_tree]\naccuracy = 1", "'published.digest' is missing"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_with_its_key(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
+    with pytest.raises(ToolwearError) as caught:
+        named(_toml(tmp_path, text))
+    assert sentence in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value).replace(str(tmp_path), "") or "TOML" in sentence
+
+
+def test_a_data_set_that_is_not_there_is_named() -> None:
+    with pytest.raises(ToolwearError, match=r"no data set 'lathe'.*one of cnc_mill"):
+        named("lathe")
+
+
+def test_a_limit_is_a_column_a_side_and_a_value() -> None:
+    found = limit(" S1_ActualVelocity>-5.2e1 ")
+    assert (found.column, found.below, found.value) == ("S1_ActualVelocity", False, -52.0)

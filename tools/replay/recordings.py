@@ -1,0 +1,84 @@
+"""Recorded runs as a client would send them: raw rows in time order, with the run's settings."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from serving.common.rows import RAW_ROW
+from toolwear.dataset import contract, schema
+from toolwear.dataset.recordings import Recordings, recordings
+from toolwear.dataset.run_file import FileNotes
+from toolwear.dataset.run_table import Run, read_run_table
+from toolwear.dataset.sources import file_digests, run_table_file
+from toolwear.features.order import plan
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A run.
+
+    Attributes:
+        run_id: its key, such as "07".
+        worn: whether its tool was worn.
+        rows: the columns `RAW_ROW`, in time order, index from 0.
+    """
+
+    run_id: str
+    worn: bool
+    rows: pd.DataFrame
+
+    @property
+    def feedrate(self) -> float:
+        """Its feed rate, mm/s."""
+        return float(self.rows[schema.FEEDRATE].iloc[0])
+
+    def requests(self, rows: int = 200) -> Iterator[list[dict[str, Any]]]:
+        """Yield the instances of consecutive requests of at most so many rows."""
+        for start in range(0, len(self.rows), rows):
+            values = self.rows.iloc[start : start + rows].itertuples(index=False, name=None)
+            yield [dict(zip(RAW_ROW, row, strict=True)) for row in values]
+
+    def with_rows(self, rows: pd.DataFrame) -> Recording:
+        """Return the same run with other rows."""
+        return replace(self, rows=rows)
+
+
+def read(data: Path, run_ids: Collection[str] = ()) -> list[Recording]:
+    """Return the runs of a folder of recordings, by their number, in restored time order.
+
+    Args:
+        data: the folder.
+        run_ids: which of them; empty for all.
+
+    Raises:
+        ToolwearError: it is no such folder, or a file is damaged.
+    """
+    dataset = contract.resolve("", data)
+    table, _ = read_run_table(run_table_file(data, dataset), dataset)
+    with tempfile.TemporaryDirectory() as scratch:
+        found = recordings(data, dataset, file_digests(data, dataset), Path(scratch))
+        return [
+            _read(found, run, dataset.rows.cutting)
+            for run in table
+            if run.number in found.files
+            and run.condition is not None
+            and (not run_ids or run.run_id in run_ids)
+        ]
+
+
+def _read(found: Recordings, run: Run, cutting: tuple[str, ...]) -> Recording:
+    rows = pa.Table.from_batches(found.read(run.number, FileNotes())).to_pandas()
+    rows = rows.iloc[np.argsort(plan([rows], cutting).time_index(np.arange(len(rows))))]
+    rows = rows.reset_index(drop=True)
+    rows[schema.FEEDRATE] = run.feedrate
+    rows[schema.CLAMP_PRESSURE] = run.clamp_pressure
+    rows[schema.PHASE] = rows[schema.PHASE].replace(schema.PHASE_SPELLINGS)
+    return Recording(run.run_id, bool(run.worn), rows[list(RAW_ROW)])

@@ -1,0 +1,211 @@
+"""The table of runs: which run was cut at which setting, with which tool."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import schema
+from toolwear.dataset.contract import DataSet
+from toolwear.dataset.names import plain
+from toolwear.dataset.nulls import is_null
+from toolwear.dataset.run_file import is_parquet
+from toolwear.dataset.text_format import cells_of, text_format
+from toolwear.dataset.text_stream import lines_of
+
+_WHOLE = re.compile(r"([0-9]{1,9})([.,]0*)?")  # programs write 7 as 7.0, too
+_YES_NO = {"yes": True, "no": False}
+# A run gets a day of its own in the event times, and pandas' nanoseconds end in the year 2262.
+MAXIMUM_RUN_NUMBER = 80_000
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of the table of runs; feed rate in mm/s, clamp pressure in bar.
+
+    The condition is None where nobody has said it.
+    """
+
+    number: int
+    material: str
+    feedrate: float
+    clamp_pressure: float
+    condition: str | None
+    finalized: bool
+    inspection: bool | None
+
+    @property
+    def run_id(self) -> str:
+        """The run's key."""
+        return schema.run_id(self.number)
+
+    @property
+    def worn(self) -> int | None:
+        """The class number of the tool's condition."""
+        return None if self.condition is None else schema.CLASSES.index(self.condition)
+
+
+def read_run_table(path: Path, dataset: DataSet) -> tuple[list[Run], str]:
+    """Return the runs that the table names, in the order of their numbers, and how it is written.
+
+    Args:
+        path: CSV in any usual form, packed or not, or Parquet.
+        dataset: its contract.
+
+    Raises:
+        ToolwearError: the table is no text, lacks columns, or a cell can't be what it says; the
+            sentence names the line.
+    """
+    columns = {
+        schema.RUN_NUMBER: dataset.recordings.number,
+        schema.FEEDRATE: dataset.settings.feedrate,
+        schema.CLAMP_PRESSURE: dataset.settings.clamp_pressure,
+        schema.CONDITION: dataset.label.column,
+        **{name: name for name in (schema.MATERIAL, schema.FINALIZED, schema.INSPECTION)},
+    }
+    header, rows, decimal, told = _read(path, dataset, tuple(columns.values()))
+    for ours, theirs in columns.items():
+        if header.count(theirs) != 1:
+            raise _wrong_column(path, ours, theirs, header, set(columns.values()))
+    runs = []
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise ToolwearError(
+                f"{path.name} line {line} has {len(cells)} cells rather than {len(header)}; "
+                "mend the line."
+            )
+        named = dict(zip(header, cells, strict=True))
+        by_ours = {ours: named[theirs].strip() for ours, theirs in columns.items()}
+        runs.append(_Row(path.name, line, by_ours, columns, decimal, dataset).run())
+    if not runs:
+        raise ToolwearError(f"{path.name} holds no runs; add a row for each recorded run.")
+    number, count = Counter(run.number for run in runs).most_common(1)[0]
+    if count > 1:
+        raise ToolwearError(f"{path.name} names run {number} more than once; keep one row for it.")
+    return sorted(runs, key=lambda run: run.number), told
+
+
+_KEYS = {
+    schema.RUN_NUMBER: "number under [recordings]",
+    schema.FEEDRATE: "feedrate under [settings]",
+    schema.CLAMP_PRESSURE: "clamp_pressure under [settings]",
+    schema.CONDITION: "column under [label]",
+}
+
+
+def _wrong_column(
+    path: Path, ours: str, theirs: str, header: list[str], known: set[str]
+) -> ToolwearError:
+    if theirs in header:
+        return ToolwearError(f"{path.name} names twice the column '{theirs}'; keep one.")
+    free = {plain(name): name for name in header if name not in known}
+    near = difflib.get_close_matches(plain(theirs), list(free), n=1)
+    meant = f"; is it '{free[near[0]]}'?" if near else "; it needs each of its columns once."
+    say = f" Say so in {_KEYS[ours]} in dataset.toml." if near and ours in _KEYS else ""
+    return ToolwearError(f"{path.name} lacks the column '{theirs}'{meant}{say}")
+
+
+def _read(
+    path: Path, dataset: DataSet, known: tuple[str, ...]
+) -> tuple[list[str], list[tuple[int, list[str]]], str, str]:
+    """Return header, line number and cells of every row, the decimal mark, and the format told."""
+    if is_parquet(path):
+        try:
+            table = pq.read_table(path, use_threads=False)
+        except (pa.ArrowInvalid, OSError):
+            raise ToolwearError(f"{path.name} can't be read as Parquet; copy it again.") from None
+        records = [
+            ["" if value is None else f"{value}" for value in row.values()]
+            for row in table.to_pylist()
+        ]
+        return list(table.column_names), list(enumerate(records, start=1)), ".", "Parquet"
+    found = text_format(path, dataset.format, known)
+    with lines_of(path, found.compression, found.encoding) as stream:
+        try:
+            lines = stream.readall().decode().removeprefix("\ufeff").split("\n")
+            rows = [
+                (number, next(cells_of([line], found.separator)))
+                for number, line in enumerate(lines, start=1)
+                if number > found.header_line and line.strip(" \t" + found.separator)
+            ]
+        except (UnicodeDecodeError, csv.Error):
+            raise ToolwearError(f"{path.name} is not UTF-8 text; export it again as CSV.") from None
+    return list(found.header), rows, found.decimal, found.told
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The cells of one line by our name, what their columns are called, and where they stand."""
+
+    file: str
+    line: int
+    cells: dict[str, str]
+    theirs: dict[str, str]
+    decimal: str
+    dataset: DataSet
+
+    def run(self) -> Run:
+        return Run(
+            number=self._run_number(),
+            material=self.cells[schema.MATERIAL],
+            feedrate=self._positive(schema.FEEDRATE),
+            clamp_pressure=self._positive(schema.CLAMP_PRESSURE),
+            condition=self._condition(),
+            finalized=_YES_NO[self._word(schema.FINALIZED, tuple(_YES_NO))],
+            inspection=_YES_NO[self._word(schema.INSPECTION, tuple(_YES_NO))]
+            if self.cells[schema.INSPECTION]
+            else None,
+        )
+
+    def _wrong(self, column: str, what: str) -> ToolwearError:
+        return ToolwearError(
+            f"{self.file} line {self.line}: '{self.cells[column][:40]}' in column "
+            f"'{self.theirs[column]}' is {what}; mend the cell."
+        )
+
+    def _run_number(self) -> int:
+        number = run_number(self.cells[schema.RUN_NUMBER])
+        if number is None:
+            raise self._wrong(schema.RUN_NUMBER, f"no whole number from 1 to {MAXIMUM_RUN_NUMBER}")
+        return number
+
+    def _positive(self, column: str) -> float:
+        cell = self.cells[column]
+        try:
+            value = float(cell.replace(",", ".") if self.decimal == "," else cell)
+        except ValueError:
+            raise self._wrong(column, "not a number") from None
+        if not (math.isfinite(value) and value > 0):
+            raise self._wrong(column, "not a number above 0")
+        return value
+
+    def _condition(self) -> str | None:
+        label = self.dataset.label
+        words = {word.lower(): schema.UNWORN for word in label.negative}
+        words |= {word.lower(): schema.WORN for word in label.positive}
+        cell = self.cells[schema.CONDITION].lower()
+        if cell not in words and is_null(cell):
+            return None
+        return words[self._word(schema.CONDITION, tuple(words))]
+
+    def _word(self, column: str, allowed: tuple[str, ...]) -> str:
+        word = self.cells[column].lower()
+        if word not in allowed:
+            raise self._wrong(column, f"none of {', '.join(allowed)}")
+        return word
+
+
+def run_number(cell: str) -> int | None:
+    """Return the number of a run that a cell says, None if it says none."""
+    match = _WHOLE.fullmatch(cell.strip())
+    number = int(match[1]) if match else 0
+    return number if 1 <= number <= MAXIMUM_RUN_NUMBER else None

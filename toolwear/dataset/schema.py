@@ -1,0 +1,140 @@
+"""The telemetry's columns, labels and phases. Every other module takes the names from here.
+
+Kept to the standard library and Python 3.9 so that the AutoML environment can import it.
+"""
+
+from __future__ import annotations
+
+SAMPLE_PERIOD_SECONDS = 0.1
+
+_MOTION = (
+    "ActualPosition",
+    "ActualVelocity",
+    "ActualAcceleration",
+    "CommandPosition",
+    "CommandVelocity",
+    "CommandAcceleration",
+)
+_DRIVE = ("CurrentFeedback", "DCBusVoltage", "OutputCurrent", "OutputVoltage")
+
+PROGRAM_NUMBER = "M1_CURRENT_PROGRAM_NUMBER"
+SEQUENCE_NUMBER = "M1_sequence_number"
+CURRENT_FEEDRATE = "M1_CURRENT_FEEDRATE"
+PHASE = "Machining_Process"
+
+# The order is the order of the recorded files.
+NUMERIC_COLUMNS = (
+    *(f"X1_{name}" for name in (*_MOTION, *_DRIVE, "OutputPower")),
+    *(f"Y1_{name}" for name in (*_MOTION, *_DRIVE, "OutputPower")),
+    *(f"Z1_{name}" for name in (*_MOTION, *_DRIVE)),
+    *(f"S1_{name}" for name in (*_MOTION, *_DRIVE, "OutputPower", "SystemInertia")),
+    PROGRAM_NUMBER,
+    SEQUENCE_NUMBER,
+    CURRENT_FEEDRATE,
+)
+RAW_COLUMNS = (*NUMERIC_COLUMNS, PHASE)
+
+# Phases as they are after the spelling "end" has been folded into "End".
+PHASES = (
+    "Starting",
+    "Prep",
+    "Layer 1 Up",
+    "Layer 1 Down",
+    "Layer 2 Up",
+    "Layer 2 Down",
+    "Layer 3 Up",
+    "Layer 3 Down",
+    "Repositioning",
+    "End",
+)
+PHASE_SPELLINGS = {"end": "End"}
+# The rows on which the published figures were made.
+ACTIVE_PHASES = tuple(phase for phase in PHASES if phase.startswith("Layer "))
+
+# The table of runs, as recorded (`train.csv`) and as kept.
+RUN_TABLE_FILE = "train.csv"
+RUN_FILE_PATTERN = "experiment_{number:02d}.csv"
+RUN_NUMBER = "No"
+RUN_ID = "run_id"  # two digits or more, "01" for experiment_01.csv
+ROW = "row"  # position in the recorded file, from 0
+EVENT_TIME = "event_timestamp"  # UTC, microseconds
+MATERIAL = "material"
+FEEDRATE = "feedrate"  # mm/s
+CLAMP_PRESSURE = "clamp_pressure"  # bar
+CONDITION = "tool_condition"
+FINALIZED = "machining_finalized"
+INSPECTION = "passed_visual_inspection"
+RUN_TABLE_COLUMNS = (
+    RUN_NUMBER,
+    MATERIAL,
+    FEEDRATE,
+    CLAMP_PRESSURE,
+    CONDITION,
+    FINALIZED,
+    INSPECTION,
+)
+SETTING_COLUMNS = (FEEDRATE, CLAMP_PRESSURE)
+
+UNWORN, WORN = "unworn", "worn"
+CLASSES = (UNWORN, WORN)  # the index is the class number; the positive class is "worn"
+LABEL = "worn"  # 0 or 1
+
+# Columns of the training set beside the features.
+SAMPLE_ID = "sample_id"  # "<run_id>:<row>", unique
+SETTING = "setting"  # "<feedrate>/<clamp_pressure>"
+TIME_INDEX = "time_index"  # position in the run once its order is restored
+IS_ACTIVE = "is_active"  # phase is one of ACTIVE_PHASES
+IS_CUTTING = "is_cutting"  # the tool is in the work piece, by physics rather than by phase
+IS_WINDOW = "is_window"  # a trailing window of cutting rows ends here, at the window stride
+KEY_COLUMNS = (
+    SAMPLE_ID,
+    RUN_ID,
+    ROW,
+    TIME_INDEX,
+    EVENT_TIME,
+    PHASE,
+    SETTING,
+    FEEDRATE,
+    CLAMP_PRESSURE,
+    IS_ACTIVE,
+    IS_CUTTING,
+    IS_WINDOW,
+    LABEL,
+)
+
+# Names of the three questions that an evaluation answers.
+KNOWN_RUNS, NEW_RUN, NEW_SETTING = "known_runs", "new_run", "new_setting"
+PROTOCOLS = (KNOWN_RUNS, NEW_RUN, NEW_SETTING)
+
+# Names of the models that are compared.
+MAJORITY, SETTINGS_ONLY = "majority", "settings_only"
+DECISION_TREE, RANDOM_FOREST, AUTO_SKLEARN = "decision_tree", "random_forest", "auto_sklearn"
+LOGISTIC = "logistic"  # windows only
+NESTED = "nested"  # whichever of those tried on windows the training runs alone speak for
+MODELS = (
+    MAJORITY,
+    SETTINGS_ONLY,
+    DECISION_TREE,
+    RANDOM_FOREST,
+    LOGISTIC,
+    NESTED,
+    AUTO_SKLEARN,
+)
+
+# Names of the feature sets; their columns stand in toolwear.features.definitions.
+PUBLISHED, RESPONSE = "published", "response"
+
+
+def run_id(number: int) -> str:
+    """Return the run's key for its number in the table of runs."""
+    return f"{number:02d}"
+
+
+def sample_id(run: str, row: int) -> str:
+    """Return the unique key of one telemetry row."""
+    return f"{run}:{row}"
+
+
+def setting(feedrate: float, clamp_pressure: float) -> str:
+    """Return the name of a machine setting, such as ``"6/2.5"`` (mm/s / bar)."""
+    return f"{feedrate:g}/{clamp_pressure:g}"

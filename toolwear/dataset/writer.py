@@ -1,0 +1,101 @@
+"""Typed Parquet parts, written in a stream."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from toolwear.dataset import schema
+
+ROW_GROUP_ROWS = 131_072
+ROWS_PER_PART = 1_000_000
+_PERIOD_MICROSECONDS = round(schema.SAMPLE_PERIOD_SECONDS * 1_000_000)
+# The recordings carry no clock. Runs get a day each from here on, in the order of their numbers.
+FIRST_DAY = datetime(2018, 1, 1, tzinfo=UTC)
+
+TELEMETRY = pa.schema(
+    [
+        (schema.RUN_ID, pa.string()),
+        (schema.ROW, pa.int64()),
+        (schema.EVENT_TIME, pa.timestamp("us", tz="UTC")),
+        *((name, pa.float64()) for name in schema.NUMERIC_COLUMNS),
+        (schema.PHASE, pa.string()),
+    ]
+)
+
+
+def run_start(number: int) -> datetime:
+    """Return the time that stands for the first row of a run."""
+    return FIRST_DAY + timedelta(days=number)
+
+
+class PartWriter:
+    """Writes batches of runs to `part-NNNNN.parquet`; use as a context manager.
+
+    A part ends with a run once it holds `ROWS_PER_PART` rows, so that the rows of a run stay
+    together and in order. Memory is bounded by a row group.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows_waiting = self._rows_in_part = self._parts = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self._close()
+
+    def write(self, number: int, first_row: int, batch: pa.RecordBatch) -> None:
+        """Append rows of a run, the first of which stands at `first_row` in its file."""
+        count = batch.num_rows
+        rows = np.arange(first_row, first_row + count)
+        times = round(run_start(number).timestamp() * 1_000_000) + rows * _PERIOD_MICROSECONDS
+        columns = [
+            pa.repeat(schema.run_id(number), count),
+            pa.array(rows),
+            pa.array(times).cast(TELEMETRY.field(schema.EVENT_TIME).type),
+            *batch.columns,
+        ]
+        self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=TELEMETRY))
+        self._rows_waiting += count
+        if self._rows_waiting >= ROW_GROUP_ROWS:
+            self._flush()
+
+    def end_run(self) -> None:
+        """Say that a run is whole: a new part may begin."""
+        if self._rows_in_part + self._rows_waiting >= ROWS_PER_PART:
+            self._flush()
+            self._close()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        if self._writer is None:
+            path = self._folder / f"part-{self._parts:05d}.parquet"
+            self._writer = pq.ParquetWriter(path, TELEMETRY, compression="zstd")
+            self._parts += 1
+        table = pa.Table.from_batches(self._waiting)
+        self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        self._rows_in_part += table.num_rows
+        self._waiting, self._rows_waiting = [], 0
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer, self._rows_in_part = None, 0

@@ -1,0 +1,177 @@
+"""Cut a run's stored rows into pieces within which they can follow one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from toolwear.dataset import schema
+from toolwear.features.compute import is_cutting
+from toolwear.features.definitions import (
+    AXIS_POSITION,
+    AXIS_VELOCITY,
+    SPINDLE_POSITION,
+    SPINDLE_VELOCITY,
+)
+
+REVOLUTIONS = 2**32 / 1e6  # at which the spindle's counter wraps: 4294.967296
+_STALE_LINE = 2.0  # the line that the first row of a batch shows whatever the program does
+_SPINDLE_SLACK = 1.0  # revolutions
+_AXIS_SLACK = 0.5  # mm, beside one more sample of the fastest axis
+
+_AXES = len(AXIS_POSITION)
+_MOTION = [SPINDLE_POSITION, SPINDLE_VELOCITY, *AXIS_POSITION, *AXIS_VELOCITY]
+# Columns of an array of motion.
+SPIN, _SPEED = 0, 1
+PLACE, _VELOCITY = slice(2, 2 + _AXES), slice(2 + _AXES, 2 + 2 * _AXES)
+# What `Cutter.add` must be given, beside the columns of the limits of cutting.
+ORDER_COLUMNS = (*_MOTION, schema.SEQUENCE_NUMBER)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Pieces in stored order; arrays of motion have the columns of `_MOTION`."""
+
+    start: np.ndarray
+    rows: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    first_cutting: np.ndarray
+    last_cutting: np.ndarray
+    line: np.ndarray  # the last G-code line that is not stale; NaN if there is none
+    slowest: np.ndarray  # spindle speed
+    fastest: np.ndarray
+    place_sum: np.ndarray  # sum of the axis positions, shape (pieces, axes)
+
+
+class Cutter:
+    """Cuts a stream of rows into pieces, with two rows of memory across chunks.
+
+    Args:
+        cutting: limits of cutting rows, as in the data set's contract.
+    """
+
+    def __init__(self, cutting: Sequence[str]) -> None:
+        self._limits = cutting
+        self.slips = 0
+        self.cutting_slips = 0
+        self._rows = 0
+        self._tail = np.empty((0, len(_MOTION)))
+        self._tail_cutting = np.empty(0, dtype=bool)
+        self._tables: list[pd.DataFrame] = []
+
+    def add(self, chunk: pd.DataFrame) -> None:
+        """Cut the next rows."""
+        if chunk.empty:
+            return
+        known = len(self._tail)
+        motion = np.concatenate([self._tail, chunk[_MOTION].to_numpy(dtype=np.float64)])
+        cutting = np.concatenate([self._tail_cutting, is_cutting(chunk, self._limits)])
+        spindle, axis = _breaks(motion[:-1], motion[1:])
+        # A late axis break repeats the spindle's: both belong to one seam.
+        slip = np.zeros_like(axis)
+        slip[1:] = axis[1:] & ~spindle[1:] & spindle[:-1]
+        fresh = slice(max(known - 1, 0), None)  # pairs that end in a row of this chunk
+        self.slips += int(slip[fresh].sum())
+        self.cutting_slips += int((slip & cutting[1:] & cutting[:-1])[fresh].sum())
+        cut = ((spindle | axis) & ~slip)[fresh]
+        begins = cut if known else np.concatenate([[True], cut])
+        self._tables.append(self._table(chunk, motion[known:], cutting[known:], begins))
+        self._rows += len(chunk)
+        self._tail, self._tail_cutting = motion[-2:], cutting[-2:]
+
+    def _table(
+        self, chunk: pd.DataFrame, motion: np.ndarray, cutting: np.ndarray, begins: np.ndarray
+    ) -> pd.DataFrame:
+        start = np.flatnonzero(begins)
+        if len(start) == 0 or start[0] != 0:
+            start = np.concatenate([[0], start])  # goes on with the piece of the chunk before
+        end = np.concatenate([start[1:], [len(motion)]]) - 1
+        line = chunk[schema.SEQUENCE_NUMBER].to_numpy(dtype=np.float64)
+        fresh = np.where(line == _STALE_LINE, -1, np.arange(len(line)))
+        last_fresh = np.maximum.accumulate(fresh)[end]
+        return pd.DataFrame(
+            {
+                "begins": begins[start],
+                "start": self._rows + start,
+                "rows": end - start + 1,
+                "line": np.where(last_fresh >= start, line[last_fresh], np.nan),
+                "slowest": np.minimum.reduceat(motion[:, _SPEED], start),
+                "fastest": np.maximum.reduceat(motion[:, _SPEED], start),
+                "first_cutting": cutting[start],
+                "last_cutting": cutting[end],
+                **{f"first{i}": motion[start, i] for i in range(len(_MOTION))},
+                **{f"last{i}": motion[end, i] for i in range(len(_MOTION))},
+                **{f"sum{i}": np.add.reduceat(motion[:, PLACE][:, i], start) for i in range(_AXES)},
+            }
+        )
+
+    def pieces(self) -> Pieces:
+        """Return all pieces, those joined that a chunk's end had cut."""
+        table = pd.concat(self._tables, ignore_index=True)
+        if not table["begins"].all():
+            how = {
+                column: "sum"
+                if column == "rows" or column.startswith("sum")
+                else {"slowest": "min", "fastest": "max"}.get(
+                    column, "last" if column.startswith(("last", "line")) else "first"
+                )
+                for column in table.columns
+            }
+            table = table.groupby(table["begins"].cumsum(), sort=False).agg(how)
+        first = table[[f"first{i}" for i in range(len(_MOTION))]].to_numpy()
+        last = table[[f"last{i}" for i in range(len(_MOTION))]].to_numpy()
+        named = ("start", "rows", "line", "slowest", "fastest", "first_cutting", "last_cutting")
+        return Pieces(
+            first=first,
+            last=last,
+            place_sum=table[[f"sum{i}" for i in range(_AXES)]].to_numpy(),
+            **{name: table[name].to_numpy() for name in named},
+        )
+
+
+def _breaks(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether rows cannot follow one another, by the spindle and by the axes.
+
+    Args:
+        before: rows, shape (pairs, columns of `_MOTION`).
+        after: the row stored or put after each.
+    """
+    period = schema.SAMPLE_PERIOD_SECONDS
+    advance = around(after[:, SPIN] - before[:, SPIN])
+    read = np.maximum(resolution(before[:, SPIN]), resolution(after[:, SPIN]))
+    furthest = period * np.maximum(0, np.maximum(before[:, _SPEED], after[:, _SPEED]))
+    spindle = (advance < -read) | (advance > furthest + read + _SPINDLE_SLACK)
+
+    moved = after[:, PLACE] - before[:, PLACE]
+    read = np.maximum(resolution(before[:, PLACE]), resolution(after[:, PLACE]))
+    steps = period * np.stack([before[:, _VELOCITY], after[:, _VELOCITY]])
+    # Velocity may turn within a sample, by as much as the fastest axis runs.
+    slack = read + _AXIS_SLACK + np.abs(steps).max(axis=(0, 2))[:, np.newaxis]
+    low, high = np.minimum(steps.min(axis=0), 0), np.maximum(steps.max(axis=0), 0)
+    axis = ((moved < low - slack) | (moved > high + slack)).any(axis=1)
+    return spindle, axis
+
+
+def seams(pieces: Pieces, order: np.ndarray) -> tuple[int, int]:
+    """Return the discontinuities between pieces in this order: all, between cutting rows."""
+    left, right = order[:-1], order[1:]
+    spindle, axis = _breaks(pieces.last[left], pieces.first[right])
+    broken = spindle | axis
+    return int(broken.sum()), int(
+        (broken & pieces.last_cutting[left] & pieces.first_cutting[right]).sum()
+    )
+
+
+def around(revolutions: np.ndarray) -> np.ndarray:
+    """Return differences of the counter as the shorter way around."""
+    return (revolutions + REVOLUTIONS / 2) % REVOLUTIONS - REVOLUTIONS / 2
+
+
+def resolution(value: np.ndarray) -> np.ndarray:
+    """Return the step of a reading that was stored with three significant digits."""
+    size = np.abs(value)
+    return np.select([size >= 1000, size >= 100], [10.0, 1.0], 0.1)

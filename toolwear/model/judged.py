@@ -1,0 +1,68 @@
+"""What a model answers: worn, unworn, or not sure and why. The service and MLflow share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolwear.model.abstention import ANSWERS, NOT_SURE, Abstention
+
+_UNSURE = ANSWERS.index(NOT_SURE)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The answers to rows.
+
+    Attributes:
+        codes: index into ANSWERS, int (rows,).
+        reasons: a sentence for each row that is "not sure", by its index.
+        strange: which rows hold a value that the model does not know, bool (rows,).
+        band: which probabilities are too close to call, bool (rows,).
+    """
+
+    codes: np.ndarray
+    reasons: dict[int, str]
+    strange: np.ndarray
+    band: np.ndarray
+
+
+def judged(
+    rule: Abstention, features: Sequence[str], rows: np.ndarray, probabilities: np.ndarray
+) -> Judged:
+    """Return the answers.
+
+    Args:
+        rule: when the model is not sure.
+        features: names of the columns.
+        rows: float64 (rows, features), finite.
+        probabilities: the model's, float64 (rows, classes), finite.
+    """
+    worn = probabilities[:, 1]
+    outside = rule.outside(rows)
+    strange: np.ndarray = np.logical_or.reduce(outside, axis=1)
+    band = rule.in_band(worn)
+    codes = np.where(strange | band, _UNSURE, probabilities.argmax(axis=1))
+    reasons = {
+        int(row): _reason(rule, features, rows[row], outside[row], worn[row])
+        for row in np.flatnonzero(codes == _UNSURE)
+    }
+    return Judged(codes, reasons, strange, band)
+
+
+def _reason(
+    rule: Abstention, features: Sequence[str], row: np.ndarray, outside: np.ndarray, worn: float
+) -> str:
+    if outside.any():
+        column = int(outside.argmax())
+        low, high = rule.minimum[column], rule.maximum[column]
+        return (
+            f"{features[column]} is {row[column]:g}; "
+            f"the model knows values from {low:g} to {high:g}."
+        )
+    return (
+        f"The probability of wear is {worn:.3f}, and from {rule.low:g} "
+        f"to {rule.high:g} the model is too often wrong."
+    )
