@@ -33,9 +33,10 @@ def deploy(
     """
     from pathlib import Path
 
-    from components.deploy.step import Request, Target
+    from components.deploy.step import Request
     from components.deploy.step import deploy as work
     from toolwear.common.steps import run_step
+    from toolwear.release.blue_green.target import Target
     from toolwear.workspace.home import Home
 
     run_step(

@@ -6,7 +6,6 @@ and a label that is changed afterwards is one that nobody has vouched for.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,30 +57,28 @@ def keep(home: Home, runs: Sequence[RunFacts], why: str) -> None:
         jsonfile.write(home.provenance / FILE, {"vouched": entries})
 
 
-def vouch(home: Home, data: Path, names: Collection[str], why: str, model: str) -> list[str]:
-    """Read recordings, remember the named runs, and put it on the audit log; return their ids.
+def vouch(home: Home, telemetry: Path, names: Collection[str], why: str, model: str) -> list[str]:
+    """Remember the named runs, and put it on the audit log; return their ids.
 
     Args:
         home: the system's folder.
-        data: folder of recordings.
-        names: ids of runs; `logic.ALL_RUNS` for all of the folder.
+        telemetry: folder that the ingest step has made of the recordings.
+        names: ids of runs; `logic.ALL_RUNS` for all of them.
         why: how the person knows.
         model: name of the registered model.
 
     Raises:
-        ToolwearError: the recordings cannot be read, or a run is not among them.
+        ToolwearError: a run is not among the recordings.
     """
     from components.guard.logic import ALL_RUNS
-    from components.ingest.step import ingest
 
-    with tempfile.TemporaryDirectory() as scratch:
-        telemetry = Path(scratch) / "telemetry"
-        manifest = ingest(data=str(data), data_digest="", allow_simulator=False, output=telemetry)
-        runs = observe.read(telemetry)
+    manifest = jsonfile.read(telemetry / "manifest.json")
+    runs = observe.read(telemetry)
     unknown = sorted(set(names) - {run.run_id for run in runs} - {ALL_RUNS})
     if unknown:
         raise ToolwearError(
-            f"Run {unknown[0]} is not in {data}; it holds {', '.join(run.run_id for run in runs)}."
+            f"Run {unknown[0]} is not in these recordings; they hold runs "
+            f"{', '.join(run.run_id for run in runs)}."
         )
     chosen = [run for run in runs if ALL_RUNS in names or run.run_id in names]
     keep(home, chosen, why)

@@ -9,11 +9,11 @@ from typing import Any
 
 from kserve import InferRequest
 
+from serving.common.endpoints import IDEMPOTENCY_KEY
 from serving.common.refusal import Refusal
 
 REQUEST_ID = "x-request-id"
 RECORDING_ID = "x-recording-id"
-IDEMPOTENCY_KEY = "idempotency-key"
 RECEIPT_ID = "x-receipt-id"  # of answers: the server's own id
 VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 VALID_KEY = re.compile(r"[!-~]{1,128}")

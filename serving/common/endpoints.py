@@ -8,6 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+IDEMPOTENCY_KEY = "idempotency-key"  # header: told twice, it is one request
+
 
 class _ModelName(StringConvertor):
     """A name in a path; the colon before a verb, as in `NAME:predict`, is not a part of it."""

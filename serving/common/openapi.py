@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from serving.common import tensor_schemas
-from serving.common.caller import IDEMPOTENCY_KEY, RECORDING_ID, REQUEST_ID, VALID_ID, VALID_KEY
+from serving.common.caller import RECORDING_ID, REQUEST_ID, VALID_ID, VALID_KEY
+from serving.common.endpoints import IDEMPOTENCY_KEY
 
 PATH = "/openapi.json"
 ID_PATTERN = f"^{VALID_ID.pattern}$"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolwear.cli.summary import FAILURE_FILE, LATEST, REPORT_FILE
 from toolwear.common import jsonfile, words
 from toolwear.common.errors import ToolwearError
 from toolwear.common.states import State
@@ -15,7 +14,7 @@ from toolwear.dataset.schema import AUTO_SKLEARN, KNOWN_RUNS
 from toolwear.release import audit_log, rollout
 from toolwear.release import champion as pointer
 from toolwear.run import run_folder
-from toolwear.run.run_folder import ARGUMENTS_FILE, SUMMARY_FILE
+from toolwear.run.run_folder import ARGUMENTS_FILE, FAILURE_FILE, LATEST, REPORT_FILE, SUMMARY_FILE
 from toolwear.workspace.home import Home
 
 # Arguments that change no artifact: why and where from a run was started.

@@ -11,9 +11,9 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 
+from serving.common.endpoints import IDEMPOTENCY_KEY
 from serving.common.features import FeatureSpec
 from serving.common.grpc_face import FEATURES_PARAMETER
-from serving.trigger.asked import KEY_HEADER
 from toolwear.common.request_limits import ROWS
 from toolwear.explain.methods.subject import Envelope
 from toolwear.model.onnx_model import INPUT, PROBABILITY_OUTPUT
@@ -278,7 +278,7 @@ class Parts:
             RefusedError: the trigger says why not.
         """
         body = {"detail": detail, "parameters": dict(parameters), "by": by}
-        return str(self._trigger("POST", "/retrain", body, {KEY_HEADER: key})["id"])
+        return str(self._trigger("POST", "/retrain", body, {IDEMPOTENCY_KEY: key})["id"])
 
     def decide(self, key: str, decision: str, why: str, by: str) -> dict[str, Any]:
         """Approve or refuse what is held, in a person's name; return the move.

@@ -8,7 +8,8 @@ from time import perf_counter
 
 import httpx
 
-from serving.common.caller import IDEMPOTENCY_KEY, RECEIPT_ID, RECORDING_ID, REQUEST_ID
+from serving.common.caller import RECEIPT_ID, RECORDING_ID, REQUEST_ID
+from serving.common.endpoints import IDEMPOTENCY_KEY
 
 TRANSFORMER, EXPLAINER = "transformer", "explainer"
 _CONNECT_SECONDS = 2.0

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.common.body import json_object, read_body
-from serving.common.endpoints import not_there
+from serving.common.endpoints import IDEMPOTENCY_KEY, not_there
 from serving.common.refusal import Refusal
 from serving.http.gate import Gate
 from serving.trigger import alerts, asked, metrics
@@ -87,7 +87,7 @@ class _Face:
 
     async def retrain(self, request: Request) -> Response:
         """Take a cause from a person or a program."""
-        key = request.headers.get(asked.KEY_HEADER)
+        key = request.headers.get(IDEMPOTENCY_KEY)
         wanted = asked.read(json_object(await read_body(request)), key)
         lacking = await asyncio.to_thread(self._dispatcher.backend.lacks, wanted.parameters)
         if lacking:

@@ -7,6 +7,7 @@ import secrets
 from pathlib import PurePath
 from typing import Any
 
+from serving.common.endpoints import IDEMPOTENCY_KEY
 from serving.common.refusal import Refusal
 from serving.trigger.alerts import one_line
 from serving.trigger.signature import by_of, signed
@@ -15,7 +16,6 @@ from toolwear.common.causes import Cause
 from toolwear.common.errors import ToolwearError
 from toolwear.run.config import FAST, RunParameters, load
 
-KEY_HEADER = "idempotency-key"
 _DETAIL, _KEY = 150, 100  # characters
 _KNOWN = ("cause", "detail", "parameters", "by")
 
@@ -43,7 +43,9 @@ def read(body: dict[str, Any], key: str | None) -> Request:
     if type(detail) is not str or len(detail) > _DETAIL:
         raise Refusal("request", f'"detail" has to be a text of at most {_DETAIL} characters.')
     if key is not None and not 0 < len(key) <= _KEY:
-        raise Refusal("request", f"The header {KEY_HEADER} has to have 1 to {_KEY} characters.")
+        raise Refusal(
+            "request", f"The header {IDEMPOTENCY_KEY} has to have 1 to {_KEY} characters."
+        )
     return Request(
         Cause(word),
         signed(one_line(detail), by_of(body)),

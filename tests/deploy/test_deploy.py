@@ -18,7 +18,7 @@ import pytest
 import yaml
 from kubernetes import client as kubernetes
 
-from components.deploy.step import DEPLOYMENT_FILE, Request, Target, deploy, traffic_steps
+from components.deploy.step import Request, deploy
 from serving.predictor.storage import fetched
 from tests.deploy.conftest import Answering, put
 from tests.deploy.controlled import CRASHES, NEVER, UP, Api
@@ -32,6 +32,7 @@ from toolwear.release.blue_green.cluster import Cluster, ClusterDownError, retri
 from toolwear.release.blue_green.colours import filled
 from toolwear.release.blue_green.logic import NotDeployedError, Pace
 from toolwear.release.blue_green.notes import Notes
+from toolwear.release.blue_green.target import DEPLOYMENT_FILE, Target, traffic_steps
 from toolwear.workspace.home import Home
 
 QUICK = Pace(ready=20, hold=0.05, poll=0.05)
@@ -292,7 +293,8 @@ def begin(api: Api, package: Package, telemetry: Path, home: Path) -> subprocess
     (home / "kubeconfig").write_text(yaml.safe_dump(config))
     program = (
         "import sys; from pathlib import Path; from toolwear.workspace.home import Home;"
-        "from components.deploy.step import Request, Target, deploy;"
+        "from components.deploy.step import Request, deploy;"
+        "from toolwear.release.blue_green.target import Target;"
         "package, digest, telemetry, home = sys.argv[1:];"
         "deploy(Request(Path(package), digest, '7', Path(telemetry), 'toolwear', 'on_demand'),"
         " Target(Home(Path(home))), Path(home) / 'out')"

@@ -15,7 +15,6 @@ import yaml
 from kubernetes import client as kubernetes
 
 from components.deploy.__main__ import main as serve_champion
-from components.deploy.step import Target
 from serving.common.refusal import Refusal
 from serving.http.gate import Gate
 from serving.trigger.app import application
@@ -34,6 +33,7 @@ from toolwear.release.blue_green.colours import digest_of
 from toolwear.release.blue_green.logic import Pace
 from toolwear.release.blue_green.notes import Notes
 from toolwear.release.blue_green.questions import keep_rows
+from toolwear.release.blue_green.target import Target
 from toolwear.release.blue_green.versions import Versions
 from toolwear.release.held import Held, read_all, waiting
 from toolwear.release.moves import move, moving

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
-from components.deploy.step import Target
 from pipelines.settings import SETTINGS, STEP_LABEL
 from tests.manifests.listening import named_ports
 from tests.manifests.policies import selects
@@ -30,6 +29,7 @@ from tools.secrets import SECRETS
 from toolwear.common import ports
 from toolwear.common.fingerprint import ROOT
 from toolwear.release.blue_green.colours import COLOURS
+from toolwear.release.blue_green.target import Target
 from toolwear.workspace.home import Home
 
 NETWORK = {

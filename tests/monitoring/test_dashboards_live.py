@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from serving.common.endpoints import IDEMPOTENCY_KEY
 from serving.monitor.judge import ALL, LARGEST
-from serving.trigger.asked import KEY_HEADER
 from serving.trigger.store import Request, Store
 from tests.console.stack import Stack, running
 from tests.monitoring.dashboards import Asked, metrics_in, queries
@@ -81,7 +81,7 @@ def traffic(stack: Stack, data: Path) -> None:
         post("transformer", predict, {}, 400)
         # Told before: counted, and no second run.
         token = tokens.own(Scope.OPERATE)
-        headers = {"authorization": f"Bearer {token}", KEY_HEADER: KEY}
+        headers = {"authorization": f"Bearer {token}", IDEMPOTENCY_KEY: KEY}
         answer = client.post(f"{stack.of('trigger')}/retrain", json={}, headers=headers)
         assert answer.json()["status"] == State.SUCCEEDED, answer.text
 

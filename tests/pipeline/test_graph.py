@@ -141,11 +141,12 @@ def test_every_task_has_its_place_on_a_cluster(compiled: Path) -> None:
 
 
 def test_the_steps_that_use_the_audit_log_are_those_that_get_its_key() -> None:
-    """By what their modules import, but for helpers of `promote` that know it, too."""
+    """By what their modules import; a deployment is put on it by what brings it into service."""
     for step in SETTINGS:
         folder = ROOT / "components" / step
         text = "".join(path.read_text() for path in folder.glob("*.py"))
-        assert (re.search(r"\baudit_log\b", text) is not None) == (step in SEALING), step
+        used = re.search(r"\b(audit_log|blue_green)\b", text)
+        assert (used is not None) == (step in SEALING), step
 
 
 def test_a_site_may_say_where_a_step_runs_and_what_it_gets(

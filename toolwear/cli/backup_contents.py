@@ -10,7 +10,6 @@ from contextlib import closing
 from pathlib import Path, PurePath
 from urllib.parse import unquote, urlsplit
 
-from toolwear.cli.summary import FAILURE_FILE, LATEST, REPORT_FILE
 from toolwear.common.errors import ToolwearError
 from toolwear.common.files import open_regular
 from toolwear.release.registry import PACKAGE
@@ -19,6 +18,9 @@ from toolwear.run.run_folder import (
     CANCEL_FILE,
     END_FILE,
     EVENTS,
+    FAILURE_FILE,
+    LATEST,
+    REPORT_FILE,
     SUMMARY_FILE,
 )
 from toolwear.workspace.home import Home

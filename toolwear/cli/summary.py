@@ -16,11 +16,9 @@ from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
 from toolwear.release.outcomes import Promotion
-from toolwear.run.run_folder import SUMMARY_FILE
+from toolwear.run.run_folder import FAILURE_FILE, LATEST, REPORT_FILE, SUMMARY_FILE
 from toolwear.workspace.home import MLFLOW_VARIABLE, Home
 
-REPORT_FILE, FAILURE_FILE = "report.html", "failure.html"
-LATEST = "latest"
 _COLOURS = {"good": "green", "even": "yellow", "bad": "red"}
 _BAR = 50  # characters of the line that stands for 0 to 100 %
 

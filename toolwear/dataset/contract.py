@@ -25,6 +25,7 @@ from toolwear.dataset.limits import limit, number_column
 from toolwear.dataset.wrong_value import sentence
 
 FILE = "dataset.toml"
+SIMULATED_FILE = "SIMULATED.json"  # beside recordings that the simulator has made
 FOLDER = ROOT / "datasets"
 DEFAULT = "cnc_mill"
 ID = "{id}"

@@ -17,7 +17,6 @@ from toolwear.dataset.contract import DataSet
 
 FOLDER, KAGGLE, SIMULATOR = "folder", "kaggle", "simulator"
 # The simulator leaves it beside its files, so that simulated telemetry is known wherever it goes.
-SIMULATED_FILE = "SIMULATED.json"
 # What a name may end in, whatever the contract's own ending is.
 _ENDING = r"(\.(csv|tsv|txt|dat|parquet|pq))?(\.(gz|bz2|xz|zst))?"
 _MAY_BE_READ = re.compile(r"[^.].*\.(csv|tsv|txt|dat|parquet|pq)(\.(gz|bz2|xz|zst))?", re.I)
@@ -58,7 +57,7 @@ def resolve(data: str, kaggle: str, scratch: Path, *, allow_simulator: bool) -> 
         folder = Path(data)
         if not folder.is_dir():
             raise ToolwearError(f"There is no folder {data}; give the folder of the recordings.")
-        kind = SIMULATOR if (folder / SIMULATED_FILE).exists() else FOLDER
+        kind = SIMULATOR if (folder / contract.SIMULATED_FILE).exists() else FOLDER
         return Source(kind, folder.resolve().name, folder)
     downloaded = _from_kaggle(kaggle)
     if downloaded is not None:
@@ -100,7 +99,7 @@ def _from_kaggle(kaggle: str) -> Path | None:
 
 def may_be_read(name: str) -> bool:
     """Tell whether a file of this name is a part of recordings by some contract."""
-    return name in (SIMULATED_FILE, contract.FILE) or bool(_MAY_BE_READ.fullmatch(name))
+    return name in (contract.SIMULATED_FILE, contract.FILE) or bool(_MAY_BE_READ.fullmatch(name))
 
 
 def _is_read(name: str, dataset: DataSet) -> bool:
@@ -207,7 +206,11 @@ def file_digests(folder: Path, dataset: DataSet) -> dict[str, str]:
         ToolwearError: there is no such folder, no run table in it, or a file can't be read.
     """
     table = run_table_file(folder, dataset)
-    notes = [path for path in (folder / SIMULATED_FILE, folder / contract.FILE) if path.is_file()]
+    notes = [
+        path
+        for path in (folder / contract.SIMULATED_FILE, folder / contract.FILE)
+        if path.is_file()
+    ]
     whole = whole_file(folder, dataset)
     recordings = [whole] if whole else list(run_files(folder, dataset).values())
     try:

@@ -38,7 +38,7 @@ def served_by(home: Home) -> Served | None:
     """Return who serves a home's versions on a cluster; None if its servers follow a pointer."""
     if not os.environ.get(NAMESPACE_VARIABLE):
         return None
-    from components.deploy.step import Target  # these load much
+    from toolwear.release.blue_green.target import Target  # these load much
     from toolwear.release.blue_green.versions import Versions
 
     return Versions(Target(home))

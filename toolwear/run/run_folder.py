@@ -20,6 +20,8 @@ from toolwear.common.lock import exclusive, is_held
 from toolwear.common.states import State
 
 SUMMARY_FILE, ARGUMENTS_FILE = "summary.json", "arguments.json"
+REPORT_FILE, FAILURE_FILE = "report.html", "failure.html"
+LATEST = "latest"  # link beside the folders to the newest that succeeded
 END_FILE, CANCEL_FILE = "end.json", "cancel.json"
 EVENTS = "events"
 _RUNS = "2*"  # a run's folder begins with its year

@@ -22,10 +22,10 @@ from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.fingerprint import ROOT
 from toolwear.dataset import schema, writer
-from toolwear.dataset.contract import default
+from toolwear.dataset.contract import SIMULATED_FILE, default
 from toolwear.dataset.run_table import read_run_table
 from toolwear.dataset.simulator import SimulatorSettings, simulate
-from toolwear.dataset.sources import SIMULATED_FILE, source_digest
+from toolwear.dataset.sources import source_digest
 
 FIRST, SECOND = "experiment_01.csv", "experiment_02.csv"
 HEADER = ",".join(schema.RAW_COLUMNS)

@@ -19,11 +19,10 @@ from toolwear.common import jsonfile
 from toolwear.common.digest import tree_digest
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
-from toolwear.dataset.contract import default
+from toolwear.dataset.contract import SIMULATED_FILE, default
 from toolwear.dataset.simulator import SimulatorSettings, simulate
 from toolwear.dataset.simulator.digits import three_digits
 from toolwear.dataset.simulator.program import program, way
-from toolwear.dataset.sources import SIMULATED_FILE
 from toolwear.features.compute import is_cutting
 from toolwear.features.definitions import FEATURE_SETS
 from toolwear.features.pieces import REVOLUTIONS

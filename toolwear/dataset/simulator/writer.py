@@ -15,13 +15,13 @@ from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.dataset import schema
+from toolwear.dataset.contract import SIMULATED_FILE
 from toolwear.dataset.disk import mendable
 from toolwear.dataset.simulator.design import PlannedRun, design
 from toolwear.dataset.simulator.faults import Faults
 from toolwear.dataset.simulator.physics import RunPhysics
 from toolwear.dataset.simulator.program import program
 from toolwear.dataset.simulator.settings import SimulatorSettings
-from toolwear.dataset.sources import SIMULATED_FILE
 
 _BLOCK_ROWS = 30_000  # a multiple of a batch; bounds the memory of however long a run
 _REPORT_SECONDS = 2.0

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from components.deploy.step import Said, Target, bring, traffic_steps
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.model.package import Package
@@ -18,6 +17,7 @@ from toolwear.release.blue_green.cluster import Cluster, ClusterDownError
 from toolwear.release.blue_green.logic import NotDeployedError, mend
 from toolwear.release.blue_green.notes import Notes
 from toolwear.release.blue_green.questions import kept_rows, known_among
+from toolwear.release.blue_green.target import Said, Target, bring, traffic_steps
 from toolwear.release.registry import Version
 
 _LOCK_SECONDS = 30.0  # a person waits; a run that deploys may take an hour
