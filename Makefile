@@ -36,6 +36,10 @@ watch: $(MAIN) ## Run Prometheus and Alertmanager beside `make serve` until Ctrl
 test: $(DEV) $(AUTOML) ## Set everything up and run all tests
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
+.PHONY: test-fast
+test-fast: $(DEV) ## Run the tests that start no process, while editing (ARGS="-k features")
+	@$(BIN)/pytest --numprocesses 2 --no-processes tests/unit $(ARGS)
+
 .PHONY: bench-serving
 bench-serving: $(DEV) $(BENCH) ## Measure our servers beside plain FastAPI, MLServer and MLflow (ARGS="--home runs")
 	@$(BIN)/python -m tools.bench_serving $(ARGS)

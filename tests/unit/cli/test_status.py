@@ -106,6 +106,7 @@ def test_a_home_without_servers_is_not_monitored_whatever_others_run(tmp_path: P
     assert "drift: not monitored; start `make serve`" in told
 
 
+@pytest.mark.process
 def test_servers_are_known_for_as_long_as_their_process_lives(tmp_path: Path) -> None:
     home = Home.at(tmp_path)
     code = (
@@ -145,6 +146,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     for words in (["status"], ["report"], ["approvals"], ["backup", "x.tar.gz"], ["retrain"]):
@@ -154,6 +156,7 @@ def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     assert not nowhere.exists()
 
 
+@pytest.mark.process
 def test_the_trigger_that_is_asked_is_the_homes_own(tmp_path: Path) -> None:
     for words in (["retrain"], ["cancel", "1", "--why", "no"]):
         done = command(*words, "--home", tmp_path)
@@ -161,6 +164,7 @@ def test_the_trigger_that_is_asked_is_the_homes_own(tmp_path: Path) -> None:
         assert f"No trigger is at work in {tmp_path}; start one: toolwear trigger" in done.stderr
 
 
+@pytest.mark.process
 def test_the_help_names_the_variables_that_count() -> None:
     for name, variables in (
         ("status", ("MONITOR_URL", "ALERTMANAGER_URL", "TOOLWEAR_HOME")),

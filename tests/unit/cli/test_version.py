@@ -22,6 +22,7 @@ def test_version_and_commit_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.process
 def test_code_that_was_only_copied_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(name: str) -> str:
         raise metadata.PackageNotFoundError(name)

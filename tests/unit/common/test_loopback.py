@@ -59,6 +59,7 @@ if elsewhere:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", PROXIES)
 def test_every_client_reaches_loopback_directly_and_others_by_the_proxy(name: str) -> None:
     import grpc
@@ -95,6 +96,7 @@ with Client(sys.argv[1], sys.argv[1]) as client:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", PROXIES)
 def test_a_proxy_that_no_client_can_speak_to_stops_nothing_here(name: str) -> None:
     environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}

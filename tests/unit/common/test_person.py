@@ -33,6 +33,7 @@ def test_a_name_that_was_given_counts_most(monkeypatch: pytest.MonkeyPatch) -> N
     assert who() == f"Grace Hopper ({ACCOUNT})"
 
 
+@pytest.mark.process
 def test_else_git_is_asked_and_then_the_system(tmp_path: Path) -> None:
     full = person.name_of_user()
     assert who() == (f"{full} ({ACCOUNT})" if full else ACCOUNT)

@@ -18,6 +18,7 @@ from toolwear.workspace.home import Home
 ELSEWHERE = {Outcome.REFUSE_POISONED, Outcome.REFUSE_BY_PERSON}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("outcome", [o for o in Outcome if not o.promotes and o not in ELSEWHERE])
 def test_each_outcome_that_keeps_the_champion_is_on_the_log(
     outcome: Outcome, tmp_path: Path

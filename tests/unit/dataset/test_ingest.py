@@ -342,6 +342,7 @@ def test_an_output_below_a_file_is_a_sentence(data: Path) -> None:
         ingest(str(data), "", allow_simulator=False, output=data / FIRST / "telemetry")
 
 
+@pytest.mark.process
 def test_a_killed_ingest_leaves_nothing_that_looks_whole(data: Path, tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"
@@ -360,6 +361,7 @@ def test_a_killed_ingest_leaves_nothing_that_looks_whole(data: Path, tmp_path: P
     assert jsonfile.read(output / "manifest.json") == manifest
 
 
+@pytest.mark.process
 def test_memory_does_not_grow_with_a_run(tmp_path: Path) -> None:
     code = (
         "import resource, sys\n"

@@ -236,6 +236,7 @@ def test_a_column_of_another_axis_is_not_proposed() -> None:
     }
 
 
+@pytest.mark.process
 def test_a_command_writes_the_map_of_names(data: Path, tmp_path: Path) -> None:
     for run, name in ((1, FIRST), (2, SECOND)):
         _csv(frame_of(run).rename(columns=str.upper), data / name)
@@ -370,6 +371,7 @@ def test_a_file_of_another_kind_is_one_sentence(
     assert FIRST in str(caught.value)
 
 
+@pytest.mark.process
 def test_a_refusal_ends_the_process_and_aborts_nothing(data: Path, tmp_path: Path) -> None:
     """A thread that still read when the interpreter ended has aborted some of these processes."""
     lines = frame_of(1, rows=4000).to_csv(index=False).splitlines()

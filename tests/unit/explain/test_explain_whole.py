@@ -155,6 +155,7 @@ def test_no_rows_are_refused_with_a_sentence() -> None:
         explain_model(Subject(banded, X, NAMES), empty, 4, lambda _text: None)
 
 
+@pytest.mark.process
 def test_slow_libraries_are_loaded_by_the_method_that_needs_them() -> None:
     code = (
         "import sys, components.explain.logic;"

@@ -186,6 +186,7 @@ def feast(folder: Path, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.process
 @pytest.mark.timeout(900)  # it imports for long where much else is going on
 def test_feast_s_command_line_works_in_the_repository_and_in_what_is_published(
     tmp_path: Path, output: Callable[..., Path]

@@ -57,6 +57,7 @@ def test_what_is_not_ours_is_named_and_not_run(folder: Path, tmp_path: Path, kin
         store.check_stores(tmp_path)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ["on-demand view", "stream view", "source of another class"])
 def test_the_same_runs_in_feast(folder: Path, tmp_path: Path, kind: str) -> None:
     mark = tmp_path / "mark"

@@ -373,6 +373,7 @@ def test_what_the_export_lets_through_fits_every_server() -> None:
     assert servable(nodes * MIB_PER_NODE)[0] is Outcome.PROMOTE_FIRST
 
 
+@pytest.mark.process
 def test_a_footprint_grows_with_the_trees(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     X = random.normal(size=(6000, 12))

@@ -49,6 +49,7 @@ def _append_many(root: Path) -> None:
             audit_log.append(Home(root), action="promote", to="1")
 
 
+@pytest.mark.process
 def test_processes_that_append_at_once_lose_nothing(tmp_path: Path) -> None:
     processes = [
         multiprocessing.get_context("spawn").Process(target=_append_many, args=(tmp_path,))
@@ -68,6 +69,7 @@ def _hold(lock: Path, held: Path) -> None:
         time.sleep(60)
 
 
+@pytest.mark.process
 def test_a_lock_is_waited_for_and_dies_with_its_holder(tmp_path: Path) -> None:
     lock, held = tmp_path / "lock", tmp_path / "held"
     process = multiprocessing.get_context("spawn").Process(target=_hold, args=(lock, held))

@@ -180,6 +180,7 @@ def test_a_ratio_to_nothing_is_no_number() -> None:
     assert math.isnan(measure.ratio(3.0, 0.0))
 
 
+@pytest.mark.process
 def test_a_process_is_measured_with_the_processes_it_waited_for(tmp_path: Path) -> None:
     program = (
         "import subprocess, sys;"
@@ -191,12 +192,14 @@ def test_a_process_is_measured_with_the_processes_it_waited_for(tmp_path: Path) 
     assert used.cpu > 0
 
 
+@pytest.mark.process
 def test_a_process_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
     program = "import sys; print('no more disk'); sys.exit(3)"
     with pytest.raises(ToolwearError, match=r"log ended with 3; it said last:\nno more disk"):
         measure.run([sys.executable, "-c", program], tmp_path / "log")
 
 
+@pytest.mark.process
 def test_a_bench_that_is_told_to_end_leaves_neither_files_nor_processes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tools.bench", "--only", "scale", "--scales", "10"]
     process = subprocess.Popen(
@@ -217,6 +220,7 @@ def test_a_bench_that_is_told_to_end_leaves_neither_files_nor_processes(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_the_peak_of_a_program_is_its_own() -> None:
     # This process holds more than the one it starts will.
     held = bytearray(300 << 20)
