@@ -47,8 +47,8 @@ from toolwear.workspace.moved import follow
 
 AUTOML_PYTHON = "AUTOML_PYTHON"
 _LOCAL_AUTOML = ROOT / ".venv-automl" / "bin" / "python"
-# What one kind of runner has made says nothing of the other.
 _INGEST = "ingest"
+# What one kind of runner has made says nothing of the other.
 _CACHE_FOLDERS = {Runner.SUBPROCESS: ".cache", Runner.DOCKER: ".cache-docker"}
 
 
