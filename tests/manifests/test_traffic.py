@@ -82,6 +82,7 @@ CLIENTS = {
     "components/serve_check/step.py": NOBODY,
     "toolwear/client/client.py": NOBODY,
     "serving/common/features.py": Client(("transformer", "explainer"), ("FEAST_REDIS",)),
+    "serving/common/grpc_edge.py": NOBODY,
     "serving/common/grpc_face.py": NOBODY,
     "serving/console/parts.py": Client(("console",), ("--",)),
     "serving/front/tracks.py": NOBODY,
