@@ -158,7 +158,7 @@ def test_the_settings_of_a_file_are_asked_for_and_held_against_its_telemetry(
 ) -> None:
     page.goto(stack.url + "/")
     for label in ("Feed rate", "Clamp pressure"):
-        expect(page.get_by_label(label)).to_have_value("")
+        expect(page.get_by_role("textbox", name=label)).to_have_value("")
     answer = httpx.post(
         stack.url + "/", files={"file": ("a.csv", recording(real_data))}, data={"feedrate": "20"}
     )
