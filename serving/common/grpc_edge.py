@@ -8,7 +8,6 @@ called at once, reads the one message in its own time, and is the same to every 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
@@ -21,11 +20,10 @@ from google.protobuf.message_factory import GetMessageClass
 from serving.common import metrics
 from serving.common.body import hold, release
 from serving.common.refusal import Refusal
-from serving.http.clients import client_name
+from serving.http.clients import OpenRequests, client_name
 from toolwear.common.request_limits import (
     BODY_BYTES,
     BODY_SECONDS,
-    CLIENT_REQUESTS,
     GRPC_AHEAD_BYTES,
     GRPC_CALLS,
     GRPC_CONNECTIONS,
@@ -34,7 +32,6 @@ from toolwear.common.request_limits import (
     GRPC_READS,
     HEAD_BYTES,
     HEAD_SECONDS,
-    REQUESTS,
 )
 
 # Of servers and channels: no ping with each message to find out how wide the line is.
@@ -66,8 +63,7 @@ class GrpcEdge:
         self._server = server
         self._watched = watched
         self._reading = 0
-        self._open: Counter[str] = Counter()  # calls by client, from when their message is there
-        self._all = 0
+        self._open = OpenRequests()  # calls from when their message is there
 
     def handlers(self, service: ServiceDescriptor, methods: Any) -> dict[str, Any]:
         """Return the handlers of a service's methods, which are attributes of `methods`."""
@@ -119,23 +115,11 @@ class GrpcEdge:
 
     async def _counted(self, message: Any, context: Any, answer: Method) -> Any:
         client = client_name(_host(context.peer()))
-        if self._all >= REQUESTS:
-            raise Refusal("busy", "The server has too many requests at the moment; try again.", 503)
-        if self._open[client] >= CLIENT_REQUESTS:
-            raise Refusal(
-                "busy",
-                f"No client may have more than {CLIENT_REQUESTS} requests open at once.",
-                429,
-            )
-        self._open[client] += 1
-        self._all += 1
+        self._open.add(client)
         try:
             return await answer(message, context)
         finally:
-            self._all -= 1
-            self._open[client] -= 1
-            if not self._open[client]:
-                del self._open[client]
+            self._open.remove(client)
 
 
 def status_of(kind: str) -> grpc.StatusCode:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from time import perf_counter
 from typing import Any
 
@@ -52,7 +51,7 @@ class StagedModel(Model):
     async def _timed(self, stage: str, value: Any, headers: dict[str, str] | None) -> Any:
         started = perf_counter()
         result = getattr(self, stage)(value, headers)
-        if inspect.isawaitable(result):
+        if hasattr(result, "__await__"):  # a tenth of inspect.isawaitable's time
             result = await result
         self._seconds[stage].observe(perf_counter() - started)
         return result

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import orjson
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.http.clients import client_name
-from toolwear.common.request_limits import CLIENT_REQUESTS, REQUESTS
+from serving.common.refusal import Refusal
+from serving.http.clients import OpenRequests, client_name
 
 ANY_HOST = "*"
 # Asked by address, by kubelet and Prometheus, however busy the server is.
@@ -20,7 +19,7 @@ ANY_HOST = "*"
 _WATCHED = re.compile(
     r"/metrics|/healthz|/v2/health/(live|ready)|/v1/models/[^/:]+|/v2/models/[^/:]+/ready"
 )
-_SITES = ("same-origin", "none")
+_SITES = (b"same-origin", b"none", None)
 _SAFE_METHODS = ("GET", "HEAD")
 
 
@@ -36,63 +35,62 @@ class Admission:
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
-        self._open: Counter[str] = Counter()  # requests by client
-        self._all = 0
+        self._open = OpenRequests()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or (
+            scope["method"] in _SAFE_METHODS and _WATCHED.fullmatch(scope["path"])
+        ):
             await self._app(scope, receive, send)
             return
-        if _WATCHED.fullmatch(scope["path"]) and scope["method"] in _SAFE_METHODS:
-            await self._app(scope, receive, send)
-            return
+        # Of a header that is there twice the first counts.
+        headers = dict(reversed(scope["headers"]))
         client = client_name((scope["client"] or ("",))[0])
-        refusal = self._refusal(scope["method"], Headers(scope=scope), client)
-        if refusal is not None:
-            await _refuse(send, *refusal)
+        try:
+            self._check(scope["method"], headers)
+            self._open.add(client)
+        except Refusal as refusal:
+            await _refuse(send, refusal)
             return
-        self._open[client] += 1
-        self._all += 1
         try:
             await self._app(scope, receive, send)
         finally:
-            self._all -= 1
-            self._open[client] -= 1
-            if not self._open[client]:
-                del self._open[client]
+            self._open.remove(client)
 
-    def _refusal(self, method: str, headers: Headers, client: str) -> tuple[int, str] | None:
-        host = headers.get("host", "")
+    def _check(self, method: str, headers: Mapping[bytes, bytes]) -> None:
+        host = headers.get(b"host", b"").decode("latin-1").lower()
         if ANY_HOST not in self._hosts and _name(host) not in self._hosts:
-            return 400, "This server does not go by the name that the request asks for."
+            raise Refusal(
+                "host", "This server does not go by the name that the request asks for.", 400
+            )
         if _is_foreign(method, headers, host):
-            return 403, "A page of another site may not send requests to this server."
-        if self._all >= REQUESTS:
-            return 503, "The server has too many requests at the moment; try again."
-        if self._open[client] >= CLIENT_REQUESTS:
-            return 429, f"No client may have more than {CLIENT_REQUESTS} requests open at once."
-        return None
+            raise Refusal(
+                "foreign", "A page of another site may not send requests to this server.", 403
+            )
 
 
-def _is_foreign(method: str, headers: Headers, host: str) -> bool:
+def _is_foreign(method: str, headers: Mapping[bytes, bytes], host: str) -> bool:
     """Tell whether a browser says that it acts for a page of another site."""
+    site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
+    if site is None and origin is None:
+        return False
     # Not into a frame.
-    whole = headers.get("sec-fetch-dest", "document") == "document"
-    navigates = headers.get("sec-fetch-mode") == "navigate" and whole
+    whole = headers.get(b"sec-fetch-dest", b"document") == b"document"
+    navigates = headers.get(b"sec-fetch-mode") == b"navigate" and whole
     if method in _SAFE_METHODS and navigates:
         return False  # a link from elsewhere, which shows its reader nothing
-    if headers.get("sec-fetch-site", "none") not in _SITES:
+    if site not in _SITES:
         return True
-    origin = headers.get("origin")
     if origin is None:
         return False
     try:
-        return urlsplit(origin).netloc.lower() != host.lower()
+        return urlsplit(origin.decode("latin-1")).netloc.lower() != host
     except ValueError:
         return True
 
 
+@lru_cache(maxsize=1024)
 def _name(host: str) -> str:
     """Return the name in a Host header, without port and brackets."""
     try:
@@ -101,15 +99,13 @@ def _name(host: str) -> str:
         return ""
 
 
-async def _refuse(send: Send, status: int, sentence: str) -> None:
-    content = orjson.dumps({"error": sentence})
+async def _refuse(send: Send, refusal: Refusal) -> None:
+    content = orjson.dumps({"error": refusal.reason})
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(content)).encode()),
-        # The body is not read: it would be taken for the next request.
-        (b"connection", b"close"),
     ]
-    if status in (429, 503):
-        headers.append((b"retry-after", b"1"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    if refusal.retry_after is not None:
+        headers.append((b"retry-after", str(refusal.retry_after).encode()))
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": content})

@@ -6,6 +6,7 @@ A connection that is closed while the client is sending is reset, and the answer
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +16,7 @@ from toolwear.common.request_limits import BODY_SECONDS, DROPPED_BYTES
 
 _OF_BODIES = {b"content-length", b"transfer-encoding"}
 _CLOSE = (b"connection", b"close")
+_READ_ANYWAY = 1 << 16  # bytes of a body that uvicorn reads whether asked to or not
 
 
 class Linger:
@@ -25,8 +27,8 @@ class Linger:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        names = {name for name, _ in scope.get("headers", ())}
-        if scope["type"] != "http" or names.isdisjoint(_OF_BODIES):
+        headers = dict(scope.get("headers", ()))
+        if scope["type"] != "http" or _is_harmless(headers, scope["http_version"]):
             await self._app(scope, receive, send)
             return
         loop = asyncio.get_running_loop()
@@ -43,7 +45,7 @@ class Linger:
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start" and not ended:
                 # Who waits to be asked for the body sends none if it is not.
-                waits = not begun and b"expect" in names
+                waits = not begun and b"expect" in headers
                 if waits or not await _dropped(receive, deadline - loop.time()):
                     message = {**message, "headers": [*message["headers"], _CLOSE]}
             await send(message)
@@ -52,6 +54,21 @@ class Linger:
             await self._app(scope, received, sent)
         finally:
             release(scope)
+
+
+def _is_harmless(headers: Mapping[bytes, bytes], version: str) -> bool:
+    """Tell whether the body may be left unread: the connection is kept, and takes it."""
+    if _OF_BODIES.isdisjoint(headers):
+        return True
+    size = headers.get(b"content-length", b"")
+    return (
+        size.isdigit()
+        and int(size) <= _READ_ANYWAY
+        and b"transfer-encoding" not in headers
+        and version == "1.1"
+        and b"expect" not in headers
+        and headers.get(b"connection", b"keep-alive").lower() == b"keep-alive"
+    )
 
 
 def _is_last(message: Message) -> bool:

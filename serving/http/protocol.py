@@ -104,15 +104,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refusal = (414, f"The URL is longer than {URL_BYTES} bytes.")
             raise ValueError  # ends the parsing; uvicorn then calls `send_400_response`
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; those behind a body come too late for who has read the others."""
-        if not self._in_head:
-            return
-        if len(self.headers) >= HEADERS:
-            self._refusal = (431, f"The request has more than {HEADERS} headers.")
-            raise ValueError
-        super().on_header(name, value)
-
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
         self._content_bytes += len(body)
@@ -120,6 +111,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Hand the request to the application."""
+        if len(self.headers) > HEADERS:
+            self._refusal = (431, f"The request has more than {HEADERS} headers.")
+            raise ValueError
         if len(self.pipeline) >= PIPELINED:
             raise ValueError  # hangs up
         self._framing_left = HEAD_BYTES
@@ -128,6 +122,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._end_timers()
         _waiting.pop(self, None)
         super().on_headers_complete()
+        self.headers = []  # those behind a body come too late for who has read the others
 
     def on_message_complete(self) -> None:
         """Expect another head."""

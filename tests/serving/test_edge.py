@@ -22,6 +22,7 @@ from toolwear.common.request_limits import (
     CONNECTIONS,
     HEAD_BYTES,
     HEAD_SECONDS,
+    HEADERS,
     URL_BYTES,
 )
 
@@ -139,6 +140,17 @@ def test_the_refusal_of_a_long_head_arrives(server: Server) -> None:
     assert b"414" in server.says(b"GET /client?" + b"a" * (URL_BYTES + 1))
     many = b"".join(b"x-%d: 1\r\n" % number for number in range(7000))
     assert b"431" in server.says((b"GET /client HTTP/1.1\r\n" + many)[: HEAD_BYTES + 1])
+    few = b"".join(b"x-%d: 1\r\n" % number for number in range(HEADERS + 1))
+    assert b"431" in server.says(b"GET /client HTTP/1.1\r\n" + few + b"\r\n")
+
+
+def test_the_body_of_a_refused_request_is_not_taken_for_the_next_one(server: Server) -> None:
+    foreign = b"origin: http://attacker.example\r\n"
+    with server.connect() as client:
+        client.sendall(post(b"", length=4, extra=foreign))
+        assert client.recv(65536).startswith(b"HTTP/1.1 403 ")
+        client.sendall(b"GET " + post(b"abcdef", extra=b"connection: close\r\n"))
+        assert rest(client).endswith(b"\r\n\r\n6")
 
 
 def test_a_head_and_a_url_up_to_the_limit_are_taken(server: Server) -> None:
