@@ -11,7 +11,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,12 +33,14 @@ class Session:
         csrf: what each of the operator's forms has to send.
         token: with which the person signed in, as its digest.
         until: on the clock of `Sessions`.
+        said: a sentence for the next page that the operator opens.
     """
 
     name: str
     csrf: str
     token: str
     until: float
+    said: str = ""
 
 
 class Sessions:
@@ -84,6 +86,20 @@ class Sessions:
             self._open.pop(cookie, None)
             return None
         return session
+
+    def tell(self, request: Request, sentence: str) -> None:
+        """Keep a sentence for the next page; a link from elsewhere could put its own into a URL."""
+        session = self.of(request)
+        if session is not None:
+            self._open[request.cookies[COOKIE]] = replace(session, said=sentence)
+
+    def told(self, request: Request) -> str:
+        """Return the sentence that was kept, once."""
+        session = self.of(request)
+        if session is None or not session.said:
+            return ""
+        self.tell(request, "")
+        return session.said
 
     def end(self, request: Request) -> None:
         """End the session of a request."""

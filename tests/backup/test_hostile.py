@@ -500,6 +500,13 @@ def test_a_backup_follows_no_link_out_of_the_home(home: Home, tmp_path: Path) ->
         assert found.manifest.unsealed(seal.known()) == ""
 
 
+def test_a_name_that_no_backup_may_have_is_named(home: Home, tmp_path: Path) -> None:
+    odd = home.approvals / "a\nb.json"
+    odd.write_text("")
+    with pytest.raises(ToolwearError, match=r"files: 'approvals/a\\nb\.json': String should match"):
+        backup(home, tmp_path / "x.tar.gz", plain_console(file=io.StringIO()))
+
+
 def test_the_secrets_of_a_home_get_into_no_backup_by_a_link(home: Home, tmp_path: Path) -> None:
     home.secrets.mkdir()
     (home.secrets / "operator-token").write_text("not yours")

@@ -69,6 +69,16 @@ def test_a_session_ends_by_time_by_leaving_and_with_its_token(tokens: Tokens) ->
     assert Sessions(Gate(tokens)).of(fourth) is None, "another console knows no session of this one"
 
 
+def test_what_was_done_is_told_once_to_whom_did_it(tokens: Tokens) -> None:
+    sessions = Sessions(Gate(tokens))
+    token = tokens.make("ada", Scope.OPERATE)
+    ada, other = (signed_in(sessions, token) for _ in range(2))
+    sessions.tell(ada, "Done.")
+    sessions.tell(request(), "nobody's")
+    assert sessions.told(other) == ""
+    assert [sessions.told(ada), sessions.told(ada)] == ["Done.", ""]
+
+
 def test_only_operators_sign_in(tokens: Tokens) -> None:
     sessions = Sessions(Gate(tokens))
     for given in ("", "wrong", tokens.own(Scope.LABEL), tokens.own(Scope.ALERT)):

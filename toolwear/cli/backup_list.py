@@ -146,4 +146,7 @@ def parsed(text: bytes) -> Manifest:
 
 def _told(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    return ": ".join([*map(str, fault["loc"][:1]), fault["msg"]])
+    part, *names = fault["loc"]
+    # A name in the list may hold anything.
+    name = [repr(names[0])[:200]] if part in ("files", "links") and names else []
+    return ": ".join([str(part), *name, fault["msg"]])

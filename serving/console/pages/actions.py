@@ -59,7 +59,7 @@ class ActionPages:
 
     def operate(self, request: Request) -> Response:
         """Show what can be done, to those who may with forms."""
-        return self._page(request, {}, said=request.query_params.get("said", "")[:300])
+        return self._page(request, {}, said=self._console.sessions.told(request))
 
     def asked(self, request: Request) -> Response:
         """Show a retrain request; its state follows and is renewed."""
@@ -174,7 +174,7 @@ class ActionPages:
         def tell(fields: Fields) -> Response:
             decision, why = fields.get("decision", ""), fields.get("why", "")
             key = request.path_params["id"]
-            return _moved(self._console.parts.decide(key, decision, why, fields[_BY]))
+            return self._moved(request, self._console.parts.decide(key, decision, why, fields[_BY]))
 
         return await self._done(request, tell, self._page)
 
@@ -182,9 +182,20 @@ class ActionPages:
         """Go back from what was released last."""
 
         def go_back(fields: Fields) -> Response:
-            return _moved(self._console.parts.roll_back(fields.get("why", ""), fields[_BY]))
+            return self._moved(
+                request, self._console.parts.roll_back(fields.get("why", ""), fields[_BY])
+            )
 
         return await self._done(request, go_back, self._page)
+
+    def _moved(self, request: Request, found: dict[str, Any]) -> Response:
+        if "state" in found:
+            said = f"The {found['action']} takes a while; reload this page to see its result."
+        else:
+            origin, target = found["from"] or "no version", found["to"] or "no version"
+            said = f"Done: {found['action'].replace('_', ' ')}, from {origin} to {target}."
+        self._console.sessions.tell(request, said)
+        return RedirectResponse("/operate", _SEE_OTHER)
 
     async def _done(
         self,
@@ -270,15 +281,6 @@ def _parameters(fields: Fields) -> dict[str, Any]:
             whole = not is_text and given.isdecimal() and given.isascii()
             asked[name] = int(given) if whole else given
     return asked
-
-
-def _moved(found: dict[str, Any]) -> Response:
-    if "state" in found:
-        said = f"The {found['action']} takes a while; reload this page to see its result."
-        return RedirectResponse("/operate?" + urlencode({"said": said}), _SEE_OTHER)
-    origin, target = found["from"] or "no version", found["to"] or "no version"
-    said = f"Done: {found['action'].replace('_', ' ')}, from {origin} to {target}."
-    return RedirectResponse("/operate?" + urlencode({"said": said}), _SEE_OTHER)
 
 
 async def _read(request: Request) -> bytes | None:
