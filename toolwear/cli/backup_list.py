@@ -146,7 +146,7 @@ def parsed(text: bytes) -> Manifest:
 
 def _told(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    part, *names = fault["loc"]
-    # A name in the list may hold anything.
-    name = [repr(names[0])[:200]] if part in ("files", "links") and names else []
-    return ": ".join([str(part), *name, fault["msg"]])
+    where = [str(part) for part in fault["loc"][:1]]
+    if where and where[0] in ("files", "links"):
+        where += [repr(name)[:200] for name in fault["loc"][1:2]]  # it may hold anything
+    return ": ".join([*where, fault["msg"]])
