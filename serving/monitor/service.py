@@ -16,7 +16,7 @@ from serving.monitor import state as states
 from serving.monitor.kinds import Kind
 from serving.monitor.packages import Packages
 from serving.monitor.reader import Piece, Reader
-from serving.monitor.state import REPORTS, State, Window
+from serving.monitor.state import State, Window
 from serving.monitor.watch import Closed, Watch, alarms
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
@@ -179,9 +179,9 @@ class Service:
     def _tidy(self, state: State) -> None:
         """Remove reports of windows that are no longer known."""
         known = {f"{window.id}.html" for window in state.windows}
-        for path in (self._folder / REPORTS).glob("*.html"):
+        for path in Home(self._home).monitor_reports.glob("*.html"):
             if path.name not in known:
                 path.unlink(missing_ok=True)
 
     def _report(self, window_id: str) -> Path:
-        return self._folder / REPORTS / f"{window_id}.html"
+        return Home(self._home).monitor_reports / f"{window_id}.html"

@@ -19,7 +19,6 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.files import TEXT_BYTES, read_regular
 
 STATE_FILE = "state.json"
-REPORTS = "reports"
 KEPT_WINDOWS = 300
 
 

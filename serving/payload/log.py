@@ -28,6 +28,7 @@ from serving.payload.records import (
     request_schema,
 )
 from toolwear.common.tables import read_schema, read_table
+from toolwear.common.thresholds import thresholds
 
 _GATHER_SECONDS = 0.25  # a batch for each request would cost more than the answer
 _AT_ONCE = 500  # requests in a batch
@@ -46,14 +47,14 @@ class Limits:
         rows: of a file.
         bytes: of a file, as a stream; Parquet is smaller.
         seconds: for which a file stays under way.
-        total_bytes: of all files; the oldest are removed.
+        total_bytes: of all files; the oldest are removed. By default the budget of payloads.
         waiting: requests that wait to be written; further ones are dropped and counted.
     """
 
     rows: int = 100_000
     bytes: int = 32 << 20
     seconds: float = 600.0
-    total_bytes: int = 1 << 30
+    total_bytes: float = field(default_factory=lambda: thresholds().disk.payloads.bytes)
     waiting: int = 2000
 
 

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from toolwear.common.errors import ToolwearError
 from toolwear.common.files import open_regular
 from toolwear.common.tables import read_table
+from toolwear.workspace.home import Home
 
 UNDER_WAY = ".arrows.open"
 FINISHED = ".parquet"
@@ -32,7 +33,7 @@ _log = logging.getLogger("toolwear.serving")
 
 def folder(home: Path) -> Path:
     """Return where the log is."""
-    return home / "payloads"
+    return Home(home).payloads
 
 
 class Segment:
@@ -113,7 +114,7 @@ def recover(root: Path) -> int:
     return count
 
 
-def bound(root: Path, limit: int) -> list[Path]:
+def bound(root: Path, limit: float) -> list[Path]:
     """Remove the oldest finished files until all files take `limit` bytes; return the removed."""
     files = sorted(root.glob(f"*{FINISHED}"), key=lambda path: path.stat().st_mtime_ns)
     total = sum(path.stat().st_size for path in root.iterdir() if path.is_file())

@@ -35,6 +35,7 @@ from toolwear.cli.options import (
     overrides_of,
     parameters_of,
 )
+from toolwear.cli.prune import prune
 from toolwear.cli.tokens import app as tokens_app
 from toolwear.common.errors import EXIT_USAGE, ToolwearError
 from toolwear.common.ports import TRANSFORMER, TRIGGER
@@ -54,6 +55,7 @@ app = typer.Typer(
 app.add_typer(kfp_app, name="kfp")
 app.add_typer(audit_app, name="audit")
 app.add_typer(tokens_app, name="tokens")
+app.command()(prune)
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from pathlib import Path
 
@@ -180,6 +181,27 @@ class Trigger(_Section):
     waiting: int = Field(ge=1)
 
 
+class Budget(_Section):
+    """What there may be of one kind; None: without a limit."""
+
+    gigabytes: float | None = Field(ge=0, allow_inf_nan=False)
+    days: float | None = Field(ge=0, allow_inf_nan=False)
+
+    @property
+    def bytes(self) -> float:
+        """The gigabytes (10^9) in bytes; infinite without a limit."""
+        return math.inf if self.gigabytes is None else self.gigabytes * 1e9
+
+
+class Disk(_Section):
+    """What a home may hold of each kind."""
+
+    runs: Budget
+    packages: Budget
+    payloads: Budget
+    reports: Budget
+
+
 class Thresholds(_Section):
     """All sections of the file."""
 
@@ -193,6 +215,7 @@ class Thresholds(_Section):
     monitor: Monitor
     rollout: Rollout
     trigger: Trigger
+    disk: Disk
 
 
 @cache

@@ -47,6 +47,16 @@ class Home:
         return self.root / "monitor"
 
     @property
+    def monitor_reports(self) -> Path:
+        """A page for each window of the monitor."""
+        return self.monitor / "reports"
+
+    @property
+    def payloads(self) -> Path:
+        """The payload log: what was asked and answered."""
+        return self.root / "payloads"
+
+    @property
     def trigger(self) -> Path:
         """The trigger's queue of causes and runs."""
         return self.root / "trigger"
