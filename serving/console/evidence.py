@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,14 +154,23 @@ def of_champion(home: Home) -> Run | None:
     return latest(home)
 
 
-def artifact(home: Home, run: Run, step: str, name: str) -> Path | None:
+def artifact(
+    home: Home, run: Run, step: str, name: str, among: Sequence[Run] | None = None
+) -> Path | None:
     """Return the folder of an artifact of a run; None if it is gone.
 
     A step out of the cache leaves nothing in its own run: then it is in the newest earlier run
     with the same arguments or, failing that, with the same data.
+
+    Args:
+        home: the system's folder.
+        run: whose.
+        step: that made it.
+        name: of the artifact.
+        among: `runs(home)`, where that is known already.
     """
     own = run.arguments
-    earlier = [other for other in runs(home) if other.name < run.name]
+    earlier = [other for other in among or runs(home) if other.name < run.name]
     same_data = [o for o in earlier if o.arguments["data_digest"] == own["data_digest"]]
     same = [o for o in same_data if _relevant(o.arguments) == _relevant(own)]
     for candidate in (run, *same, *same_data):

@@ -89,4 +89,4 @@ def _print(plans: Sequence[Plan], *, dry_run: bool) -> None:
     console.print(table)
     for plan in plans:
         for name, why in plan.kept.items():
-            console.print(f"{plan.used.kind}: {name[:40]} stays: {why}", soft_wrap=True)
+            console.print(f"{plan.used.kind}: {room.shown(name)} stays: {why}", soft_wrap=True)

@@ -21,6 +21,8 @@ from toolwear.common.files import TEXT_BYTES, read_regular
 from toolwear.common.lock import exclusive
 from toolwear.common.states import State
 from toolwear.common.thresholds import Disk
+from toolwear.features.names import SAMPLES_FOLDER
+from toolwear.features.store import CURRENT, HOME_FOLDER
 from toolwear.release import audit_log, entries, needed, room
 from toolwear.release.moves import locked
 from toolwear.release.registry import PACKAGE, PRUNED, Registry
@@ -28,6 +30,7 @@ from toolwear.release.registry_state import MODEL_NAME
 from toolwear.release.room import Kind, Part
 from toolwear.run import run_folder
 from toolwear.workspace.home import MLFLOW_VARIABLE, Home
+from toolwear.workspace.moved import follow
 
 _DAY, _HOUR = 86_400, 3600
 _FINISHED = ".parquet"  # of the payload log's files
@@ -90,6 +93,7 @@ def prune(home: Home, budgets: Disk, console: Console, *, dry_run: bool) -> list
         LogChangedError: the audit log was changed, so that it can't be told what is needed.
         ToolwearError: something can't be read or removed, or another one of us is at it.
     """
+    follow(home)  # what the registry names lies here
     audit_log.entries(home)  # what was changed says nothing of what is needed
     if dry_run:
         with console.status("looking"):
@@ -168,8 +172,8 @@ def _runs_needed(home: Home) -> dict[str, str]:
         digest: why for digest, why in needed.packages(home).items() if why != needed.ROLLBACK
     }
     wanted.setdefault(needed.before(home), needed.ROLLBACK)
-    found = {}
-    for run in evidence.runs(home):  # the newest first: it is the one that pages show
+    found, all_of_them = {}, evidence.runs(home)
+    for run in all_of_them:  # the newest first: it is the one that pages show
         summary = run.summary
         package = summary["model"]["package"] if summary else ""
         if run.state is State.RUNNING:
@@ -179,10 +183,16 @@ def _runs_needed(home: Home) -> dict[str, str]:
     latest = evidence.latest(home)
     if latest is not None:
         found[latest] = "it is the latest"
-    names = {run.name: why for run, why in found.items()}
+    names = dict.fromkeys(evidence.left_out(home), "it can't be read, so nor who needs it")
+    names |= {run.name: why for run, why in found.items()}
+    samples = (home.root / HOME_FOLDER / CURRENT / SAMPLES_FOLDER).resolve()
+    if samples.is_relative_to(home.root):
+        names.setdefault(
+            samples.relative_to(home.root).parts[0], "the published features lie in it"
+        )
     for run in found:
         for step in (run.summary or {}).get("cached", []):
-            made = evidence.artifact(home, run, step, "*")
+            made = evidence.artifact(home, run, step, "*", all_of_them)
             if made is not None:
                 name = made.relative_to(home.root).parts[0]
                 names.setdefault(name, f"{run.name} has taken steps from it")
@@ -275,7 +285,7 @@ def _note(home: Home, plans: Sequence[Plan]) -> None:
 
 
 def _counted(plan: Plan) -> str:
-    names = [part.name[:12] for part in plan.gone] if plan.used.kind is Kind.PACKAGES else []
+    names = [room.shown(part.name) for part in plan.gone if plan.used.kind is Kind.PACKAGES]
     listed = f": {', '.join(names)}" if names else ""
     count = len(plan.gone)
     kind = plan.used.kind.value if count > 1 else plan.used.kind.value.removesuffix("s")

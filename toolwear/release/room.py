@@ -106,6 +106,11 @@ def size(count: float) -> str:
     return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
+def shown(name: str) -> str:
+    """Return a part's name for people: of a digest the first digits."""
+    return name[:12] if is_digest(name) else name
+
+
 def _runs(home: Home) -> Iterator[Part]:
     for folder in run_folder.folders(home.root):
         kept = {*RECORD, LOCK}
