@@ -158,6 +158,7 @@ def _routes(console: Console) -> list[Route | Mount]:
         "/parts/plots": monitoring.plots,
         "/parts/alerts": monitoring.alerts,
         "/parts/drift": monitoring.drift,
+        "/parts/room": monitoring.room,
         "/drift/{window}": monitoring.drift_report,
         "/operate": actions.operate,
         "/asked/{id}": actions.asked,

@@ -30,6 +30,7 @@ class Collector:
         yield from _scores(seen)
         yield from _windows(seen)
         yield from _single(seen)
+        yield from _room(seen)
 
 
 def registry(seen: Callable[[], Seen]) -> CollectorRegistry:
@@ -133,6 +134,21 @@ def _single(seen: Seen) -> Iterator[Any]:
     ):
         if value is not None:
             yield GaugeMetricFamily(name, text, value=value)
+
+
+def _room(seen: Seen) -> Iterator[Any]:
+    used = GaugeMetricFamily(
+        "toolwear_disk_bytes", "What the home holds on the disk, by kind.", labels=("kind",)
+    )
+    budget = GaugeMetricFamily(
+        "toolwear_disk_budget_bytes",
+        "What there may be of it; `toolwear prune` removes the oldest beyond that.",
+        labels=("kind",),
+    )
+    for one in seen.room:
+        used.add_metric((one.kind,), one.bytes)
+        budget.add_metric((one.kind,), one.budget.bytes)
+    yield from (used, budget)
 
 
 def _seconds(text: str) -> float:

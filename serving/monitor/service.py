@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,10 +24,13 @@ from toolwear.common.files import TEXT_BYTES, read_regular
 from toolwear.common.lock import exclusive
 from toolwear.common.thresholds import Monitor
 from toolwear.release import champion as pointer
+from toolwear.release import room
+from toolwear.release.room import Used
 from toolwear.workspace.home import Home
 
 _log = logging.getLogger("toolwear.monitor")
 _LOCK_SECONDS = 5.0
+_ROOM_SECONDS = 60.0  # between two looks at all files of the home
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,14 @@ class Seen:
         champion: as the pointer has it.
         alarms: which kinds are in alarm, for the champion's windows.
         when: of the look, seconds since 1970; 0: there was none yet.
+        room: what there is of each kind on the disk, within the last minute.
     """
 
     state: State = field(default_factory=State)
     champion: pointer.Champion | None = None
     alarms: dict[Kind, bool] = field(default_factory=lambda: dict.fromkeys(Kind, False))
     when: float = 0.0
+    room: Sequence[Used] = ()
 
     @property
     def package(self) -> str:
@@ -75,6 +80,8 @@ class Service:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
         self._seconds = 0.0
+        self._room: Sequence[Used] = ()
+        self._room_seen = -_ROOM_SECONDS
         self.seen = Seen()
 
     def start(self, seconds: float) -> None:
@@ -121,6 +128,7 @@ class Service:
             OSError: the log or the state could not be read or written.
         """
         lock = Home(self._home).lock("monitor")
+        self._look_at_room()
         with exclusive(lock, "watching this home", _LOCK_SECONDS):
             # From the file each time: what a failed look has counted is not in it.
             state = states.read(self._folder)
@@ -134,10 +142,20 @@ class Service:
             self._tidy(state)
         self._show(state)
 
+    def _look_at_room(self) -> None:
+        if time.monotonic() - self._room_seen < _ROOM_SECONDS:
+            return
+        self._room_seen = time.monotonic()
+        try:
+            self._room = room.used(Home(self._home))
+        except ToolwearError as error:  # the log is to be looked at all the same
+            _log.warning("what takes room is not known: %s", error)
+            self._room = ()
+
     def _show(self, state: State) -> None:
         """Let whoever asks see the state as it is now."""
         champion = pointer.read(self._home)
-        seen = Seen(state.model_copy(deep=True), champion, when=time.time())
+        seen = Seen(state.model_copy(deep=True), champion, when=time.time(), room=self._room)
         self.seen = replace(seen, alarms=alarms(state, seen.package, self._thresholds))
 
     def _count(self, state: State, piece: Piece, closed: Iterable[Closed]) -> None:

@@ -27,6 +27,7 @@ from serving.payload.records import (
     request_batch,
     request_schema,
 )
+from toolwear.common.errors import ToolwearError
 from toolwear.common.tables import read_schema, read_table
 from toolwear.common.thresholds import thresholds
 
@@ -87,7 +88,11 @@ class PayloadLog:
     def start(self) -> None:
         """Finish what a killed process left, and begin."""
         self._root.mkdir(parents=True, exist_ok=True)
-        recovered = segments.recover(self._root)
+        try:
+            recovered = segments.recover(self._root)
+        except (OSError, ToolwearError) as error:
+            _log.error("what a kill has left of the payload log waits: %s", error)
+            recovered = 0
         if recovered:
             _log.info("finished %d files of the payload log that a kill had left", recovered)
         segments.bound(self._root, self._limits.total_bytes)
@@ -158,7 +163,8 @@ class PayloadLog:
             _log.error("the payload log cannot be written: %s", error)
             DROPPED.inc(batch.num_rows)
             self._failed = True
-            self._open.pop(kind, None)
+            if kind in self._open:
+                self._open.pop(kind).leave()
         else:
             WRITTEN.inc(batch.num_rows)
 
@@ -173,7 +179,7 @@ class PayloadLog:
         try:
             self._open.pop(kind).finish()
             segments.bound(self._root, self._limits.total_bytes)
-        except OSError as error:
+        except (OSError, ToolwearError) as error:
             _log.error("a file of the payload log could not be finished: %s", error)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toolwear.common.disk import whole
 from toolwear.common.errors import ToolwearError
 from toolwear.common.files import open_regular
 from toolwear.common.tables import read_table
@@ -73,6 +74,12 @@ class Segment:
         self._stream.flush()
         self.rows += batch.num_rows
 
+    def leave(self) -> None:
+        """Stop writing: a later start makes of it what is whole; without a row it is removed."""
+        self._stream.close()
+        if not self.rows:
+            self.path.unlink(missing_ok=True)
+
     def finish(self) -> None:
         """Make it Parquet."""
         self._writer.close()
@@ -87,9 +94,8 @@ def finish(path: Path) -> None:
     if not final.exists():
         table = read_stream(path)
         if table is not None and table.num_rows:
-            partial = final.with_suffix(".partial")
-            pq.write_table(table, partial, compression="zstd")
-            partial.replace(final)
+            with whole(final) as partial:
+                pq.write_table(table, partial, compression="zstd")
     path.unlink()
 
 
@@ -109,7 +115,7 @@ def recover(root: Path) -> int:
                 continue  # somebody is writing it
             finish(path)
             count += 1
-    for partial in root.glob("*.partial"):
+    for partial in root.glob(f".*{FINISHED}.*"):
         partial.unlink(missing_ok=True)
     return count
 

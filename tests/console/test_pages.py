@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pandas as pd
+import pytest
 
 from serving.console import evidence, svg
 from serving.console.app import application
@@ -25,7 +26,8 @@ from serving.front.evidence import Evidence
 from serving.front.judge import Finding, Measured
 from serving.http.gate import Gate
 from toolwear.common.fingerprint import ROOT
-from toolwear.release import audit_log
+from toolwear.common.thresholds import Budget, thresholds
+from toolwear.release import audit_log, room
 from toolwear.release.rollout import Rollout
 from toolwear.workspace.home import Home
 from toolwear.workspace.tokens import Tokens
@@ -52,6 +54,30 @@ async def test_pages_of_an_empty_home_say_what_to_do(tmp_path: Path) -> None:
             "/operate",
         ):
             assert (await client.get(path)).status_code == 200
+
+
+async def test_monitoring_tells_what_takes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = "http://127.0.0.1:1"
+    app = application(
+        Home(tmp_path), Addresses("toolwear", nobody, nobody, nobody, nobody, nobody, nobody)
+    )
+    (tmp_path / "payloads").mkdir()
+    (tmp_path / "payloads" / "requests-1.parquet").write_bytes(b"0" * 2_500_000)
+    small = Budget(gigabytes=0.001, days=None)
+    over = thresholds().model_copy(
+        update={"disk": thresholds().disk.model_copy(update={"payloads": small})}
+    )
+    monkeypatch.setattr(room, "thresholds", lambda: over)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://console"
+    ) as client:
+        page = (await client.get("/parts/room")).text
+    rows = [re.findall(r"<t[hd][^>]*>(?:<[^>]*>)?([^<]*)", row) for row in page.split("<tr>")[2:]]
+    assert rows[0] == ["runs", "0.0 MB", "20.0 GB", "90 days"]
+    assert rows[2] == ["payloads", "2.5 MB", "1.0 MB", "any time"]
+    assert "<code>toolwear prune</code> removes the oldest" in page
 
 
 async def test_runs_are_linked_to_where_else_they_are_to_be_seen(tmp_path: Path) -> None:

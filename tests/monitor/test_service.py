@@ -74,6 +74,8 @@ def test_it_shows_windows_alarms_reports_and_metrics(mill: Mill, home: Path) -> 
         assert value("toolwear_abstention_ratio") == 1
         assert value("toolwear_labelled_accuracy") > 0.9
         assert value("toolwear_labelled_rows") == state["labelled_rows"]
+        assert value('toolwear_disk_bytes{kind="packages"}') > 10_000
+        assert value('toolwear_disk_budget_bytes{kind="payloads"}') == 1e9
         assert value("toolwear_champion_since_timestamp_seconds") == 1767225600
         newest = max(window["last"] for window in state["windows"])
         assert value("toolwear_monitor_last_window_timestamp_seconds") == pytest.approx(

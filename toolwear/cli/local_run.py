@@ -91,7 +91,8 @@ def run_locally(
         try:
             _run_in(folder, whole, parameters.dataset, digest, console, refresh, runner)
         except Exception as error:
-            run_folder.fail(folder, f"{type(error).__name__}: {error}")
+            with contextlib.suppress(ToolwearError):  # a disk without room for it
+                run_folder.fail(folder, f"{type(error).__name__}: {error}")
             raise
     summary.print_run(folder, console)
 

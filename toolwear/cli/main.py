@@ -37,6 +37,7 @@ from toolwear.cli.options import (
 )
 from toolwear.cli.prune import prune
 from toolwear.cli.tokens import app as tokens_app
+from toolwear.common.disk import no_room
 from toolwear.common.errors import EXIT_USAGE, ToolwearError
 from toolwear.common.ports import TRANSFORMER, TRIGGER
 from toolwear.common.private import keep_private
@@ -559,6 +560,9 @@ def main() -> None:
     keep_private()
     try:
         app()
-    except ToolwearError as error:
-        print(f"toolwear: {error}", file=sys.stderr)
+    except Exception as error:
+        sentence = str(error) if isinstance(error, ToolwearError) else no_room(error)
+        if not sentence:
+            raise
+        print(f"toolwear: {sentence}", file=sys.stderr)
         sys.exit(EXIT_USAGE)

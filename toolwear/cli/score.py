@@ -21,6 +21,7 @@ from rich.table import Table
 
 from serving.console.recordings import dataset as contract_of_the_latest
 from toolwear.common import words
+from toolwear.common.disk import whole
 from toolwear.common.errors import EXIT_FAILURE, ToolwearError
 from toolwear.dataset import schema
 from toolwear.model.abstention import ANSWERS, NOT_SURE, VERDICTS
@@ -169,7 +170,7 @@ def _write_table(path: Path, found: Sequence[dict[str, Any]]) -> None:
         }
         for record in found
     ]
-    with path.open("x", encoding="utf-8", newline="") as stream:
+    with whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(flat[0]))
         writer.writeheader()
         writer.writerows(flat)
@@ -203,5 +204,5 @@ class _RowsFile:
 def _rows_file(path: Path) -> Iterator[_RowsFile]:
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = pq.ParquetWriter if path.suffix in _PARQUET else pc.CSVWriter
-    with kind(path, _ROWS) as writer:
+    with whole(path) as partial, kind(partial, _ROWS) as writer:
         yield _RowsFile(writer)

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from toolwear.common import jsonfile
+from toolwear.common.disk import mendable
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.dataset import schema
 from toolwear.dataset.contract import SIMULATED_FILE
-from toolwear.dataset.disk import mendable
 from toolwear.dataset.simulator.design import PlannedRun, design
 from toolwear.dataset.simulator.faults import Faults
 from toolwear.dataset.simulator.physics import RunPhysics
