@@ -52,7 +52,7 @@ def mendable(place: Path) -> Iterator[None]:
 
 
 def no_room(error: BaseException) -> str:
-    """Return a sentence if an error comes of a disk without room, else "", whoever tells it.
+    """Return a sentence if an error comes of a disk without room, else "".
 
     MLflow, SQLAlchemy and Arrow put errors of their own around the one of the system.
     """
