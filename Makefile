@@ -178,6 +178,7 @@ clean: ## Remove the environments and caches; runs/ stays
 # --- environments: uv, Python 3.12 for everything, Python 3.9 for auto-sklearn -----------------
 
 $(UV): requirements/tools.txt
+	@requirements/check-platform.sh
 	@echo "setting up: uv"
 	@python3 -m venv .tools
 	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/tools.txt
