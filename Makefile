@@ -159,7 +159,7 @@ format: $(DEV) ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 .PHONY: setup
-setup: $(DEV) $(AUTOML) ## Only build the environments
+setup: $(DEV) $(AUTOML) ## Only build the environments (Linux on x86_64 or aarch64, WSL2 too; Python; 3 GB of disk)
 
 .PHONY: lock
 lock: $(UV) ## Resolve the dependencies again and lock them by hash
