@@ -252,7 +252,7 @@ class _Rest:
         metadata = await self._dataplane.model_metadata(name)
         await self._check_version(request)
         model = self._dataplane.get_model_from_registry(name)
-        return _json({**metadata, **getattr(model, "metadata", dict)()})
+        return _json({**metadata, **await model.metadata()})
 
     async def models(self, _request: Request) -> Response:
         """List the models."""
