@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,6 @@ from serving.common.features import FeatureSpec
 from toolwear.client import RequestRefusedError, cutting
 from toolwear.client.answers import History
 from toolwear.client.cutting import Piece, cut, lines
-from toolwear.common.fingerprint import ROOT
 from toolwear.dataset import schema
 from toolwear.features.compute import compute
 from toolwear.features.definitions import INPUT_COLUMNS, WINDOW_COLUMNS
@@ -85,25 +82,3 @@ def test_without_windows_nothing_is_sent_twice() -> None:
 def test_windows_that_leave_no_room_are_refused() -> None:
     with pytest.raises(RequestRefusedError, match="needs 50 cutting rows before a row"):
         list(cut(lines(recording()[700:]), history(), WINDOW))
-
-
-HEAVY = """
-import sys
-import toolwear.client
-stands = {name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names
-print(sorted(stands & set(sys.argv[1:])))
-"""
-
-
-@pytest.mark.process
-def test_importing_the_client_loads_nothing_heavy() -> None:
-    heavy = "numpy pandas pyarrow onnx onnxruntime mlflow sklearn scipy feast kfp kserve fastapi"
-    more = "starlette uvicorn sqlalchemy duckdb matplotlib grpc boto3 psutil pydantic typer"
-    done = subprocess.run(
-        [sys.executable, "-c", HEAVY, *heavy.split(), *more.split()],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "[]\n"
