@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, Self
@@ -34,8 +34,8 @@ class _Settings:
         headers: for every request.
         label_token: for labels; by default $TOOLWEAR_LABEL_TOKEN.
         retries: how often a request is repeated, after 0.2 s and longer pauses, or as the service
-            says, if the service cannot answer now. Predictions carry a key, so that they are
-            recorded once; labels are not repeated.
+            says, if the service cannot answer now. Predictions carry a key then, so that they
+            are recorded once; labels are not repeated.
         most_rows: of one request; fewer are answered sooner.
     """
 
@@ -59,11 +59,11 @@ class _Settings:
             retries,
             most_rows,
         )
-        self._options: dict[str, Any] = {
-            "timeout": seconds,
-            "headers": dict(headers or {}),
-            "trust_env": by_proxy(url) or by_proxy(explainer_url),
-        }
+        proxy = by_proxy(url) or by_proxy(explainer_url)
+        self._connect({"timeout": seconds, "headers": dict(headers or {}), "trust_env": proxy})
+
+    def _connect(self, options: Mapping[str, Any]) -> None:
+        raise NotImplementedError
 
 
 def _at_once[**P, T](
@@ -78,7 +78,7 @@ def _at_once[**P, T](
 
 def _awaited[**P, T](
     question: Callable[Concatenate[Questions, P], Steps[T]],
-) -> Callable[Concatenate[AsyncClient, P], Awaitable[T]]:
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
     @wraps(question)
     async def asked(client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await client._work(question(client._questions, *args, **kwargs))
@@ -92,9 +92,8 @@ class Client(_Settings):
     What it can be asked, and what that raises, is told at `Questions`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._http = httpx.Client(**self._options)
+    def _connect(self, options: Mapping[str, Any]) -> None:
+        self._http = httpx.Client(**options)
 
     predict_rows = _at_once(Questions.predict_rows)
     predict_run = _at_once(Questions.predict_run)
@@ -140,9 +139,8 @@ class Client(_Settings):
 class AsyncClient(_Settings):
     """The same, to be awaited: `async with AsyncClient() as client: await client.ready()`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._http = httpx.AsyncClient(**self._options)
+    def _connect(self, options: Mapping[str, Any]) -> None:
+        self._http = httpx.AsyncClient(**options)
 
     predict_rows = _awaited(Questions.predict_rows)
     predict_run = _awaited(Questions.predict_run)

@@ -132,7 +132,7 @@ class Questions:
         source = lines(rows)
         first, over = whole(source, self.most_rows)
         named = {"x-request-id": request_id, "x-recording-id": recording}
-        key = idempotency_key or uuid.uuid4().hex
+        key = self._key(idempotency_key)
         if over is None:
             return (yield from self._predict(first.body, {**named, "idempotency-key": key}))
         known = yield from self.metadata()
@@ -149,7 +149,7 @@ class Questions:
                     piece.own
                 )
                 continue
-            headers = {**named, "idempotency-key": f"{key}-{number}"}
+            headers = {**named, "idempotency-key": f"{key}-{number}" if key else None}
             answer = yield from self._piece(piece, headers)
             if answer.receipt.version != known.version:
                 known = yield from self.metadata()
@@ -179,9 +179,8 @@ class Questions:
             idempotency_key: the same question with the same key gets the same answer, recorded
                 once; by default a new one.
         """
-        key = idempotency_key or uuid.uuid4().hex
-        body = body_of([text_of(_key(run_id, timestamp))])
-        given = {"x-request-id": request_id, "idempotency-key": key}
+        body = body_of([text_of(_run_row(run_id, timestamp))])
+        given = {"x-request-id": request_id, "idempotency-key": self._key(idempotency_key)}
         return (yield from self._predict(body, given))
 
     def explain(
@@ -198,7 +197,7 @@ class Questions:
         """
         body: dict[str, Any] = {"method": method, "seed": seed, **settings}
         if instance is not None:
-            row = _key(instance, None) if isinstance(instance, str) else dict(instance)
+            row = _run_row(instance, None) if isinstance(instance, str) else dict(instance)
             body["instances"] = [row]
         url = f"{self.explainer_url}/v1/models/{self.model}:explain"
         found = yield from self._answer(
@@ -258,6 +257,10 @@ class Questions:
                 return False
             yield Pause(_POLL_SECONDS)
 
+    def _key(self, given: str | None) -> str | None:
+        """Return the caller's key, or a new one if the request may be repeated."""
+        return given or (uuid.uuid4().hex if self.retries else None)
+
     def _piece(self, piece: Piece, headers: Mapping[str, str | None]) -> Steps[Answer]:
         try:
             return (yield from self._predict(piece.body, headers))
@@ -307,7 +310,7 @@ def _history(known: Metadata) -> History:
     return known.history
 
 
-def _key(run_id: str, timestamp: datetime | None) -> dict[str, Any]:
+def _run_row(run_id: str, timestamp: datetime | None) -> dict[str, Any]:
     return {"run_id": run_id} | ({"timestamp": timestamp.isoformat()} if timestamp else {})
 
 
