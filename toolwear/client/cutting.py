@@ -92,13 +92,19 @@ def text_of(value: Any) -> bytes:
 
 
 def lines(rows: Sequence[Row] | Table) -> Iterator[Line]:
-    """Yield the rows; of a DataFrame only some are held twice at a time."""
+    """Yield the rows; of a DataFrame only some are held twice at a time.
+
+    Raises:
+        RequestRefusedError: one is no mapping, or JSON has no form for it.
+    """
     if isinstance(rows, Sequence):
         found: Iterable[Row] = rows
     else:
         starts = range(0, len(rows), ROWS)
         found = chain.from_iterable(rows.iloc[s : s + ROWS].to_dict("records") for s in starts)
     for place, row in enumerate(found):
+        if not isinstance(row, Mapping):
+            raise RequestRefusedError(f"Row {place} is no mapping of columns to values.")
         yield Line(place, row, text_of(dict(row)))
 
 

@@ -79,6 +79,13 @@ def test_without_windows_nothing_is_sent_twice() -> None:
     assert not any(piece.before or not piece.ends_window for piece in pieces)
 
 
+def test_what_is_no_row_is_refused_by_its_place() -> None:
+    with pytest.raises(RequestRefusedError, match="Row 1 is no mapping"):
+        list(lines([{"x": 1.0}, [2.0]]))  # type: ignore[list-item]
+    with pytest.raises(RequestRefusedError, match="cannot be sent as JSON"):
+        list(lines([{"x": float("nan")}]))
+
+
 def test_windows_that_leave_no_room_are_refused() -> None:
     with pytest.raises(RequestRefusedError, match="needs 50 cutting rows before a row"):
         list(cut(lines(recording()[700:]), history(), WINDOW))
