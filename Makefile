@@ -165,9 +165,9 @@ setup: $(DEV) $(AUTOML) ## Only build the environments (Linux on x86_64 or aarch
 lock: $(UV) ## Resolve the dependencies again and lock them by hash
 	$(UV) pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.9 --custom-compile-command "make lock" requirements/tools.in -o requirements/tools.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/build.in -o requirements/build.txt
-	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --overrides requirements/overrides.txt -o requirements/main.txt
+	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --extra full --overrides requirements/overrides.txt -o requirements/main.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/serving.in -c requirements/main.txt --overrides requirements/overrides.txt -o requirements/serving.txt
-	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --extra dev -c requirements/main.txt --overrides requirements/overrides.txt -o requirements/dev.txt
+	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --extra full --extra dev -c requirements/main.txt --overrides requirements/overrides.txt -o requirements/dev.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python "$$(requirements/find-python.sh 3.9)" --python-version 3.9 --custom-compile-command "make lock" requirements/automl.in -o requirements/automl.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/bench.in --overrides requirements/overrides.txt -o requirements/bench.txt
 

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from serving.common import tensor_schemas
+from serving.common import docs_page, tensor_schemas
 from serving.common.caller import MACHINE_ID, RECORDING_ID, REQUEST_ID, VALID_ID, VALID_KEY
 from serving.common.endpoints import IDEMPOTENCY_KEY
 
@@ -244,6 +244,15 @@ def _common() -> dict[str, Any]:
             }
         },
         PATH: get("This document", {"type": "object", "required": ["openapi", "paths"]}),
+        docs_page.PATH: {
+            "get": {
+                "summary": "This document as a page",
+                "responses": {
+                    "200": {"description": "The page.", "content": {"text/html": text}},
+                    "500": {"$ref": "#/components/responses/500"},
+                },
+            }
+        },
     }
 
 

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving.common import metrics, openapi, wire
+from serving.common import docs_page, metrics, openapi, wire
 from serving.common.body import json_object, read_body
 from serving.common.endpoints import not_there
 from serving.common.refusal import Refusal, other_version
@@ -83,6 +83,7 @@ def application(
         *(rest.written(path, about) for path, about in (written or {}).items()),
         *(rest.published(path, partial(dict, value)) for path, value in (published or {}).items()),
         rest.published(openapi.PATH, described),
+        rest.get(docs_page.PATH, "docs", rest.docs(described)),
     ]
     app = Starlette(
         routes=routes, lifespan=lifespan, exception_handlers={HTTPException: rest.not_there}
@@ -198,6 +199,14 @@ class _Rest:
 
         return self.get(path, "published", handler)
 
+    def docs(self, described: Callable[[], dict[str, Any]]) -> Handler:
+        """Return the handler of the page that shows the OpenAPI document."""
+
+        async def handler(_request: Request) -> Response:
+            return docs_page.response(described())
+
+        return handler
+
     async def v2_infer(self, request: Request) -> Response:
         """Answer an Open Inference request, JSON or with binary tensors."""
         model = await self._model(request)
@@ -252,7 +261,7 @@ class _Rest:
         metadata = await self._dataplane.model_metadata(name)
         await self._check_version(request)
         model = self._dataplane.get_model_from_registry(name)
-        return _json({**metadata, **getattr(model, "metadata", dict)()})
+        return _json({**metadata, **await model.metadata()})
 
     async def models(self, _request: Request) -> Response:
         """List the models."""

@@ -64,6 +64,7 @@ READ = (
     "/v2",
     "/v2/health/ready",
     "/openapi.json",
+    "/docs",
 )
 
 

@@ -31,6 +31,8 @@ _ASKED = (
 )
 _ANSWERED = (
     "content-type",
+    "content-security-policy",  # of /docs
+    "x-content-type-options",
     JSON_LENGTH,
     "retry-after",
     RECEIPT_ID,

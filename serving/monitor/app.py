@@ -19,9 +19,11 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
+from serving.common.described import routes
 from serving.monitor import metrics, report
 from serving.monitor.floor import Machine
 from serving.monitor.kinds import Kind
+from serving.monitor.openapi import described
 from serving.monitor.service import Seen, Service
 from serving.monitor.state import Window
 from toolwear.common import jsonfile
@@ -84,6 +86,7 @@ def application(service: Service, thresholds: Monitor) -> Starlette:
             Route("/reports/{id}", one_report),
             Route("/metrics", measured),
             Route("/healthz", healthy),
+            *routes(described()),
         ]
     )
 

@@ -169,6 +169,12 @@ class Transformer(StagedModel):
         """
         return (await asyncio.to_thread(self._hop.serves)).version
 
+    async def metadata(self) -> dict[str, Any]:
+        """Say which version answers and which rows before a row it needs; raises as above."""
+        serves = await asyncio.to_thread(self._hop.serves)
+        parameters = {"feature_set": serves.spec.feature_set, "history": serves.spec.history}
+        return {"versions": [serves.version], "parameters": parameters}
+
     async def labels(self, body: dict[str, Any], by: str) -> dict[str, Any]:
         """Take labels; see `Labelling.take`."""
         return await self._labelling.take(body, by)

@@ -567,6 +567,7 @@ def test_what_the_servers_refuse_is_passed_on_and_what_nobody_should_read_is_not
             ("GET", "/v2/models", 200),
             ("GET", f"/v2/models/{MODEL}/ready", 200),
             ("GET", "/openapi.json", 200),
+            ("GET", "/docs", 200),
             ("GET", "/healthz", 200),
             ("GET", "/nothing", 404),
             ("GET", V1, 405),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from serving.common import openapi
+from serving.common import docs_page, openapi
 from serving.common.rest import application
 from serving.common.written import Written
 from serving.explainer.openapi import SCHEMA_PATH
@@ -111,8 +112,32 @@ def test_the_running_server_has_what_its_document_names_and_not_what_others_name
         known = response.status_code != 404
         assert known == ((method, path) in own), (method, path)
     assert httpx.post(urls[server] + openapi.PATH).status_code == 405
-    for page in ("/docs", "/redoc", "/v2/"):
+    for page in ("/redoc", "/v2/"):
         assert httpx.get(urls[server] + page).status_code == 404
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_page_shows_the_document_and_asks_nobody_else(
+    urls: dict[str, str], server: str
+) -> None:
+    found = document(urls[server])
+    answer = httpx.get(urls[server] + docs_page.PATH)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    for method, path in routes(found["paths"]):
+        assert f"<h2>{method} {path}</h2>" in answer.text
+    for alien in ("<script", " src=", "://", "url("):
+        assert alien not in re.sub(r"<pre.*?</pre>", "", answer.text, flags=re.DOTALL)
+    examples = [
+        operation["requestBody"]["content"]["application/json"]["example"]
+        for item in found["paths"].values()
+        for operation in item.values()
+        if "requestBody" in operation
+        and "example" in operation["requestBody"]["content"]["application/json"]
+    ]
+    assert examples
+    assert answer.text.count("<h3>Example</h3>") == len(examples)
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])

@@ -68,19 +68,6 @@ def client(stack: Stack) -> Iterator[httpx.Client]:
         yield opened
 
 
-@pytest.fixture(scope="session")
-def raw(telemetry: Path) -> pd.DataFrame:
-    """Some telemetry of run 07 with what the machine was set to."""
-    rows = pd.concat(
-        pd.read_parquet(path, filters=[(schema.RUN_ID, "=", "07")])
-        for path in sorted(telemetry.glob("part-*.parquet"))
-    )
-    runs = pd.read_parquet(telemetry / "runs.parquet").set_index(schema.RUN_ID)
-    for column in schema.SETTING_COLUMNS:
-        rows[column] = runs.loc["07", column]
-    return rows
-
-
 def instances(raw: pd.DataFrame) -> list[dict[str, Any]]:
     rows = raw[[*RAW_NUMBERS, schema.PHASE]].to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
@@ -181,6 +168,9 @@ def test_metadata_describes_both_ways_to_ask(client: httpx.Client) -> None:
     assert inputs["run_id"] == inputs[schema.PHASE] == "BYTES"
     assert all(inputs[name] == "FP64" for name in RAW_NUMBERS)
     assert [item["name"] for item in body["outputs"]][:3] == ["probability", "label", "verdict"]
+    assert body["versions"] == ["1"]
+    assert body["parameters"] == {"feature_set": schema.PUBLISHED, "history": SPEC.history}
+    assert SPEC.history["rows"] == 0
 
 
 def test_the_timestamp_asked_for_decides_the_age(client: httpx.Client) -> None:

@@ -21,6 +21,7 @@ from toolwear.cli.options import (
     DatasetOption,
     ExistingHomeOption,
     HomeOption,
+    JsonOption,
     KfpHostOption,
     MonitorOption,
     NamespaceOption,
@@ -35,7 +36,9 @@ from toolwear.cli.options import (
     overrides_of,
     parameters_of,
 )
+from toolwear.cli.plain import print_json
 from toolwear.cli.prune import prune
+from toolwear.cli.runs import app as runs_app
 from toolwear.cli.tokens import app as tokens_app
 from toolwear.common.disk import no_room
 from toolwear.common.errors import EXIT_USAGE, ToolwearError
@@ -53,6 +56,7 @@ app = typer.Typer(
     "Start with `toolwear run`, then open the report that it names. "
     "`toolwear data` looks at recordings without training on them.",
 )
+app.add_typer(runs_app, name="runs")
 app.add_typer(kfp_app, name="kfp")
 app.add_typer(audit_app, name="audit")
 app.add_typer(tokens_app, name="tokens")
@@ -250,14 +254,18 @@ def report(
     details: Annotated[
         bool, typer.Option("--details", help="Also every model's figures, findings and reasons.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the result of the latest run and the path of its report.
 
     Example: `toolwear report --details`
     """
-    from toolwear.cli.summary import print_latest
+    from toolwear.cli.summary import latest_summary, print_latest
 
-    print_latest(home, console, details=details)
+    if as_json:
+        print_json(latest_summary(home))
+    else:
+        print_latest(home, console, details=details)
 
 
 @app.command()
@@ -265,11 +273,19 @@ def status(
     home: ExistingHomeOption = DEFAULT_HOME,
     monitor_url: MonitorOption = "",
     alertmanager_url: AlertmanagerOption = "",
+    as_json: JsonOption = False,
 ) -> None:
-    """Show champion, open alerts, drift, freshness and the last runs on one screen."""
-    from toolwear.cli.status import print_status
+    """Show champion, open alerts, drift, freshness and the last runs on one screen.
 
-    print_status(home, monitor_url, alertmanager_url, console)
+    Example: `toolwear status --json`
+    """
+    from toolwear.cli.status import print_status
+    from toolwear.cli.status_json import state_of
+
+    if as_json:
+        print_json(state_of(home, monitor_url, alertmanager_url))
+    else:
+        print_status(home, monitor_url, alertmanager_url, console)
 
 
 @app.command()
@@ -281,6 +297,8 @@ def rollback(
     """Roll back the last release, in seconds.
 
     A rollout in progress ends and the champion stays; else the previous champion is restored.
+
+    Example: `toolwear rollback --why "too many parts were called worn"`
     """
     from toolwear.cli.summary import print_rollback
 
@@ -309,11 +327,17 @@ def reconcile_registry(
 
 
 @app.command()
-def approvals(home: ExistingHomeOption = DEFAULT_HOME) -> None:
-    """List promotions held for approval, and the last decisions."""
-    from toolwear.cli.approvals import print_approvals
+def approvals(home: ExistingHomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """List promotions held for approval, and the last decisions.
 
-    print_approvals(home, console)
+    Example: `toolwear approvals --json`
+    """
+    from toolwear.cli.approvals import approvals_of, print_approvals
+
+    if as_json:
+        print_json(approvals_of(home))
+    else:
+        print_approvals(home, console)
 
 
 @app.command()
@@ -339,7 +363,10 @@ def refuse(
     home: ExistingHomeOption = DEFAULT_HOME,
     _person: PersonOption = "",
 ) -> None:
-    """Reject a version that was held; the champion stays."""
+    """Reject a version that was held; the champion stays.
+
+    Example: `toolwear refuse 7 --why "the recordings of run 12 are faulty"`
+    """
     from toolwear.cli.approvals import print_refuse
 
     print_refuse(home, key, why, console)
@@ -410,6 +437,7 @@ def receipt(
         str, typer.Argument(metavar="ID", help="From an answer's receipt, or an x-request-id.")
     ],
     home: ExistingHomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the record of an answer: model, features, verdict, and the label if known.
 
@@ -417,7 +445,7 @@ def receipt(
     """
     from toolwear.cli.receipt import show
 
-    show(home, receipt_id, console)
+    show(home, receipt_id, console, as_json=as_json)
 
 
 @app.command()

@@ -58,10 +58,21 @@ def print_latest(home: Path, console: Console, *, details: bool = False) -> None
     Raises:
         ToolwearError: there is no finished run below `home`.
     """
+    print_run(_latest(home), console, details=details)
+
+
+def latest_summary(home: Path) -> dict[str, Any]:
+    """Return the latest run's summary, its name and the path of its report; raises as above."""
+    folder = _latest(home)
+    summary: dict[str, Any] = jsonfile.read(folder / SUMMARY_FILE)
+    return {"run": folder.name, "report": str(folder / REPORT_FILE), **summary}
+
+
+def _latest(home: Path) -> Path:
     folder = home / LATEST
     if not (folder / SUMMARY_FILE).exists():
         raise ToolwearError(f"There is no finished run below {home}; start one: toolwear run.")
-    print_run(folder.resolve(), console, details=details)
+    return folder.resolve()
 
 
 def print_run(folder: Path, console: Console, *, details: bool = False) -> None:
