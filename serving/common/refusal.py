@@ -71,4 +71,5 @@ KINDS = (
     "busy",
     "token",
     "slow",
+    "recording",
 )

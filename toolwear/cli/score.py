@@ -19,16 +19,16 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from serving.console.recordings import dataset as contract_of_the_latest
 from toolwear.common import words
 from toolwear.common.errors import EXIT_FAILURE, ToolwearError
 from toolwear.dataset import schema
-from toolwear.model.abstention import ANSWERS, NOT_SURE, VERDICTS
+from toolwear.model.abstention import NOT_SURE, VERDICTS
 from toolwear.model.judged import Judged
 from toolwear.release import champion as pointer
-from toolwear.scoring.logic import NO_WINDOW, RowSink, Scorer
-from toolwear.scoring.reading import usable
-from toolwear.scoring.sources import Source, settings_of, sources
+from toolwear.scoring.known import known_contract
+from toolwear.scoring.logic import RowSink, Scorer
+from toolwear.scoring.sources import settings_of, sources
+from toolwear.scoring.verdict import answers, verdict
 from toolwear.workspace.home import Home
 
 _ROWS = pa.schema(
@@ -77,14 +77,14 @@ def score(
             raise ToolwearError(f"{file} is there already; give another name, so none is lost.")
     given = settings_of(settings)
     champion, package = pointer.read_package(home.root)
-    known = contract_of_the_latest(home)
+    known = known_contract(home)
     model = {
         "model": champion.name,
         "version": champion.version,
         "package": package.digest,
         "use": package.description["use"],
     }
-    scorer = Scorer(package, known.rows.judged)
+    scorer = Scorer.of(package, known.rows.judged)
     found: list[dict[str, Any]] = []
     faults: list[str] = []
     with ExitStack() as stack:
@@ -94,7 +94,8 @@ def score(
             try:
                 # What is told of the work is no part of the answer.
                 with console.status(source.name), redirect_stdout(sys.stderr):
-                    record = _scored(scorer, source, write) | model
+                    sink = write.sink(source.name) if write is not None else None
+                    record = verdict(scorer, source, sink) | model
             except ToolwearError as error:
                 faults.append(str(error))
                 continue
@@ -110,25 +111,6 @@ def score(
         print(f"toolwear: {fault}", file=sys.stderr)
     if faults:
         sys.exit(EXIT_FAILURE)
-
-
-def _scored(scorer: Scorer, source: Source, rows: _RowsFile | None) -> dict[str, Any]:
-    settings = source.stated()
-    sink = rows.sink(source.name) if rows is not None else None
-    with tempfile.TemporaryDirectory(prefix="toolwear-") as scratch:
-        batches = usable(source.path, source.dataset, source.name)
-        result = scorer.score(batches, settings, Path(scratch), sink)
-    return {
-        "recording": source.name,
-        "verdict": result.verdict,
-        **{name: round(share, 6) for name, share in result.shares.items()},
-        "judged_rows": result.judged,
-        "rows": result.rows,
-        **settings,
-        "restored_order": result.restored,
-        "not_sure_because": dict(result.reasons),
-        "warnings": list(result.warnings),
-    }
 
 
 def _print(found: Sequence[dict[str, Any]], model: dict[str, str], console: Console) -> None:
@@ -185,14 +167,11 @@ class _RowsFile:
         """Return what takes the rows of a recording of this name."""
 
         def take(rows: pd.DataFrame, found: Judged, worn: np.ndarray) -> None:
-            answers = np.array([VERDICTS[answer] for answer in ANSWERS], dtype=object)
-            said = [found.reasons.get(row, "") for row in range(len(worn))]
+            told = answers(rows, found, worn)
             columns = {
                 "recording": pa.repeat(name, len(worn)),
-                schema.ROW: rows[schema.ROW].to_numpy(),
-                "verdict": answers[found.codes],
-                "probability": pa.array(worn, from_pandas=True),
-                "reason": np.where(np.isnan(worn), NO_WINDOW, said),
+                **told,
+                "probability": pa.array(told["probability"], from_pandas=True),
             }
             self._writer.write_table(pa.table(columns, schema=_ROWS))
 

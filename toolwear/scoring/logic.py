@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -62,18 +63,40 @@ def majority(shares: Mapping[str, float], otherwise: str) -> str:
     return next((name for name, share in shares.items() if share > _MAJORITY), otherwise)
 
 
+class RowModel(Protocol):
+    """What answers rows of features: `PackageModel`, or one that is served."""
+
+    features: tuple[str, ...]
+
+    def judge(self, values: np.ndarray) -> tuple[Judged, np.ndarray]:
+        """Return the answers to float64 (rows, features) and P(worn); see `PackageModel.judge`."""
+
+
 class Scorer:
     """Scores recordings with one model.
 
     Args:
-        package: the model's.
-        judged: phases whose rows make the verdict.
+        model: answers rows.
+        window: cutting rows in a trailing window.
+        rows: phases whose rows make the verdict, and the limits of cutting rows.
     """
 
-    def __init__(self, package: Package, judged: tuple[str, ...]) -> None:
-        self._model = PackageModel(package.folder)
-        self._window = int(package.description["window"])
-        self._rows = Rows(judged=judged, cutting=package.description["cutting"])
+    def __init__(self, model: RowModel, window: int, rows: Rows) -> None:
+        self._model = model
+        self._window = window
+        self._rows = rows
+
+    @classmethod
+    def of(cls, package: Package, judged: tuple[str, ...]) -> Self:
+        """Return what scores with the model of a package.
+
+        Args:
+            package: the model's.
+            judged: phases whose rows make the verdict.
+        """
+        about = package.description
+        rows = Rows(judged=judged, cutting=about["cutting"])
+        return cls(PackageModel(package.folder), int(about["window"]), rows)
 
     def score(
         self,
