@@ -17,6 +17,10 @@ from toolwear.workspace.tokens import Scope
 LABELS_PATH = "/v1/labels"
 SCORE_ROUTE = "/v1/models/{model:model}:score"
 EXAMPLE_RECEIPT = "3f2b8c1e-0d7a-4b8e-9a55-1f0c2d3e4f5a"  # of an answer with one row
+_SETTINGS: tuple[dict[str, Any], ...] = (
+    {"description": "in mm/s", "example": 6},
+    {"description": "in bar", "example": 4},
+)
 _ERRORS = (*BODY_ERRORS, 422, 504)
 
 
@@ -102,8 +106,8 @@ def _score() -> dict[str, Any]:
         ["answers"],
     )
     asked = [
-        {"name": name, "in": "query", "required": True, "description": unit, "schema": setting}
-        for name, unit in zip(schema.SETTING_COLUMNS, ("in mm/s", "in bar"), strict=True)
+        {"name": name, "in": "query", "required": True, "schema": setting, **about}
+        for name, about in zip(schema.SETTING_COLUMNS, _SETTINGS, strict=True)
     ]
     asked.append(
         {

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from tests.ports import free_port
 from tests.serving import stack
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Stack
@@ -82,6 +83,28 @@ def test_command_service_and_mlflow_agree_row_by_row(
     assert rows["probability"].to_numpy() == pytest.approx(
         mlflow["probability"].to_numpy(), nan_ok=True, abs=1e-12
     )
+
+
+def test_the_command_asks_a_service_with_the_same_output(
+    served: Stack, place: Place, csv: Path, tmp_path: Path
+) -> None:
+    here = (csv, "--settings", "feedrate=6,clamp_pressure=4")
+    places = {"here": f"--home={place.home}", "there": f"--url={served.transformer.url}"}
+    said = {}
+    for name, where in places.items():
+        said[name] = command(*here, where, "--rows", tmp_path / f"{name}.csv")
+    assert said["here"] == said["there"]
+    assert (tmp_path / "here.csv").read_bytes() == (tmp_path / "there.csv").read_bytes()
+    faulty = tmp_path / "cut.csv.gz"
+    faulty.write_bytes(gzip.compress(csv.read_bytes())[:2000])
+    for file, address, told in (
+        (faulty, served.transformer.url, f"{faulty}: The recording can't be unpacked"),
+        (csv, f"http://127.0.0.1:{free_port()}", "does not answer"),
+    ):
+        given = ["score", str(file), *here[1:], "--url", address]
+        done = CliRunner().invoke(app, list(map(str, given)))
+        assert done.exit_code == 1
+        assert told in done.stderr
 
 
 def test_every_form_has_the_same_verdict(client: httpx.Client, csv: Path, tmp_path: Path) -> None:

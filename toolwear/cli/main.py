@@ -196,19 +196,22 @@ def score(
         Path | None,
         typer.Option("--rows", help="Write the answer to each row to this .csv or .parquet file."),
     ] = None,
-    home: ExistingHomeOption = DEFAULT_HOME,
+    url: Annotated[
+        str, typer.Option("--url", help="Ask the service at this address, not the champion here.")
+    ] = "",
+    home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Tell of each recording whether its tool is worn, by the champion, without a server.
+    """Tell of each recording whether its tool is worn, by the champion here or by a service.
 
-    Reads CSV in any usual form, packed or not, and Parquet. A recording that can't be read is told
-    at the end, with exit code 1; the others are scored all the same.
+    Reads CSV in any usual form, JSON lines and Parquet, packed or not. A recording that can't be
+    read is told at the end, with exit code 1; the others are scored all the same.
 
     Example: `toolwear score night_shift/ --settings feedrate=6,clamp_pressure=4`
     """
     from toolwear.cli.score import score as score_recordings
 
     score_recordings(
-        Home.at(home),
+        Home.at(home if url else existing(home)),
         paths,
         console,
         dataset=dataset or "",
@@ -216,6 +219,7 @@ def score(
         as_json=as_json,
         table=table,
         rows=rows,
+        url=url,
     )
 
 

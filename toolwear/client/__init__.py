@@ -8,6 +8,7 @@ from toolwear.client.errors import (
     ServiceError,
     ServiceFailedError,
 )
+from toolwear.client.recordings import Recordings
 
 __all__ = [
     "Answer",
@@ -16,6 +17,7 @@ __all__ = [
     "Metadata",
     "Prediction",
     "Receipt",
+    "Recordings",
     "RequestRefusedError",
     "ServiceDownError",
     "ServiceError",
