@@ -10,6 +10,7 @@ import typer
 
 from toolwear.cli.audit import app as audit_app
 from toolwear.cli.containers import Runner
+from toolwear.cli.graph import Graph, compile_graph
 from toolwear.cli.kfp_commands import app as kfp_app
 from toolwear.cli.options import (
     DEFAULT_HOME,
@@ -124,20 +125,23 @@ def compile_pipeline(
     ] = False,
     version: VersionOption = "",
     namespace: NamespaceOption = KUBEFLOW,
+    graph: Annotated[
+        Graph, typer.Option("--graph", help="The one that trains, or the one that scores.")
+    ] = Graph.TRAINING,
 ) -> None:
     """Compile the pipeline to the file that Kubeflow Pipelines takes.
 
     Example: `toolwear compile build/training.yaml`
     """
     if kubernetes:
+        if graph is not Graph.TRAINING:
+            raise ToolwearError("Only the graph that trains is released as resources.")
         from toolwear.cli.kubeflow import compile_for_kubernetes
 
         name = compile_for_kubernetes(output, version, namespace)
         console.print(f"{output} holds the version {name}", soft_wrap=True)
         return
-    from toolwear.cli.graph import compile_training
-
-    digest = compile_training(output)
+    digest = compile_graph(graph, output)
     console.print(f"{output} holds the graph {digest[:12]}")
 
 

@@ -26,11 +26,10 @@ from toolwear.dataset import schema
 from toolwear.dataset.contract import DataSet
 from toolwear.model.abstention import NOT_SURE, VERDICTS
 from toolwear.model.judged import Judged
-from toolwear.release import champion as pointer
+from toolwear.release.scored import ChampionScorer
 from toolwear.scoring.known import known_contract
-from toolwear.scoring.logic import Scorer
 from toolwear.scoring.sources import Source, settings_of, sources
-from toolwear.scoring.verdict import answers, verdict
+from toolwear.scoring.verdict import answers
 from toolwear.workspace.home import Home
 
 _ROWS = pa.schema(
@@ -126,21 +125,14 @@ def _each(
 
 def _by_champion(home: Home, known: DataSet) -> _Scored:
     """Return what scores a recording by the champion of a home."""
-    champion, package = pointer.read_package(home.root)
-    scorer = Scorer.of(package, known.rows.judged)
-    model = {
-        "model": champion.name,
-        "version": champion.version,
-        "package": package.digest,
-        "use": package.description["use"],
-    }
+    champion = ChampionScorer(home, known)
 
     def scored(source: Source, rows: _RowsFile | None) -> dict[str, Any]:
         def take(frame: pd.DataFrame, found: Judged, worn: np.ndarray) -> None:
             if rows is not None:
                 rows.write(source.name, answers(frame, found, worn))
 
-        return verdict(scorer, source, take if rows is not None else None) | model
+        return champion.score(source, take if rows is not None else None)
 
     return scored
 
