@@ -52,7 +52,7 @@ class TaskSettings:
         lock: the requirements that its code digest holds.
         minutes: after which it is ended.
         retries: how often it is tried again; of use where another server may be away.
-        store: whether it reads or writes there, and so gets the object store's key and the models' namespace.
+        store: whether it uses the object store, and so gets its key and the models' namespace.
         seals: whether it gets the key that seals the audit log, as it reads that or writes to it.
         node: labels of the nodes that it may run on; all if empty.
         accelerator: resource of which it gets one, such as "nvidia.com/gpu".
@@ -117,7 +117,7 @@ SCORING = {
         "Score the recordings", memory=("576Mi", "3Gi"), cached=False, store=True, seals=True
     ),
 }
-_EVERY = SETTINGS | SCORING
+EVERY = SETTINGS | SCORING  # steps of all graphs
 
 
 def settings_of(step: str) -> TaskSettings:
@@ -128,12 +128,12 @@ def settings_of(step: str) -> TaskSettings:
     """
     path = os.environ.get(SITE_VARIABLE)
     if not path:
-        return _EVERY[step]
+        return EVERY[step]
     try:
         site = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ToolwearError(f"{path} ({SITE_VARIABLE}) cannot be read as TOML: {error}.") from None
-    strange = [name for name in site if name not in _EVERY]
+    strange = [name for name in site if name not in EVERY]
     strange += [
         f"{one}.{key}" for one, said in site.items() for key in said if key not in SITE_KEYS
     ]
@@ -144,7 +144,7 @@ def settings_of(step: str) -> TaskSettings:
     said: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in site.get(step, {}).items()
     }
-    return replace(_EVERY[step], **said)
+    return replace(EVERY[step], **said)
 
 
 def apply(task: PipelineTask, step: str) -> PipelineTask:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -40,13 +40,13 @@ DOWN, SLOW = 503, 504
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, read whole.
+    """A request.
 
     Attributes:
         method: of HTTP.
         path: with its query.
         headers: those that are passed on.
-        body: all of it.
+        body: all of it; of what is too long for that, as it comes, and then it is asked once.
         role: TRANSFORMER or EXPLAINER: who answers it.
         judged: whether it is a prediction, by which a candidate is judged.
         client: address of who asks.
@@ -55,7 +55,7 @@ class Asked:
     method: str
     path: str
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | AsyncIterator[bytes]
     role: str
     judged: bool = False
     client: str = ""
