@@ -46,19 +46,21 @@ class Asked:
         method: of HTTP.
         path: with its query.
         headers: those that are passed on.
-        body: all of it; of what is too long for that, as it comes, and then it is asked once.
+        body: all of it.
         role: TRANSFORMER or EXPLAINER: who answers it.
         judged: whether it is a prediction, by which a candidate is judged.
         client: address of who asks.
+        passing: the body in its place, as it comes; then it can be asked once.
     """
 
     method: str
     path: str
     headers: Mapping[str, str]
-    body: bytes | AsyncIterator[bytes]
+    body: bytes
     role: str
     judged: bool = False
     client: str = ""
+    passing: AsyncIterator[bytes] | None = None
 
     def copy(self) -> Asked:
         """Return a copy without the client's ids, which have their answer already."""
@@ -132,7 +134,7 @@ class Track:
             response = await self._clients[asked.role].request(
                 asked.method,
                 asked.path,
-                content=asked.body,
+                content=asked.passing or asked.body,
                 headers=dict(asked.headers),
                 timeout=timeout,
             )

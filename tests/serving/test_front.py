@@ -563,13 +563,12 @@ def test_what_the_servers_refuse_is_passed_on_and_what_nobody_should_read_is_not
         assert large.status_code == 413
         parts = (b"x" * (1 << 16) for _ in range(BODY_BYTES // (1 << 16) + 1))
         assert client.post(V1, content=parts).status_code == 413
-        score = {"url": f"/v1/models/{MODEL}:score", "headers": {"content-type": "text/csv"}}
-        settings = {"feedrate": 6, "clamp_pressure": 4}
+        score = f"/v1/models/{MODEL}:score?feedrate=6&clamp_pressure=4"
         long = (b"x" * (1 << 16) for _ in range(SCORE_BYTES // (1 << 16) + 1))
-        refused = client.post(**score, params=settings, content=long, timeout=60)
+        refused = client.post(score, content=long, timeout=60)
         assert (refused.status_code, "longer than" in refused.json()["error"]) == (413, True)
         recording = (real_data / "experiment_01.csv").read_bytes()
-        scored = client.post(**score, params=settings, content=recording, timeout=60)
+        scored = client.post(score, content=recording, timeout=60)
         assert scored.headers["x-toolwear-track"] == "stable"
         assert scored.json()["version"] == tracks.champion()
         for method, path, status in (

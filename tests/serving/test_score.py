@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -206,11 +207,15 @@ def test_a_model_that_is_swapped_in_scores_the_whole_recording(
                 found.append(response.json())
 
         asking = threads.submit(ask)
+
+        def answered_by(version: str) -> bool:
+            return bool(found) and found[-1]["version"] == version
+
         try:
             for number in (2, 1, 0):  # the first takes other features
                 place.point(number)
                 wanted = str(number + 1)
-                stack.wait_for(lambda wanted=wanted: found and found[-1]["version"] == wanted)
+                stack.wait_for(partial(answered_by, wanted))
         finally:
             stop.set()
         asking.result()

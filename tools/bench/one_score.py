@@ -98,13 +98,14 @@ def _longer(data: Path, times: int, folder: Path) -> tuple[Source, int]:
 
 def main() -> None:
     """Score the recording, and write rows, seconds and peak memory."""
-    way, folder, data, times, result = sys.argv[1], *map(Path, sys.argv[2:4]), *sys.argv[4:6]
+    way, times, result = sys.argv[1], int(sys.argv[4]), Path(sys.argv[5])
+    folder, data = Path(sys.argv[2]), Path(sys.argv[3])
     if way == "model":
         _fit(folder)
         return
     ways = {"toolwear": _toolwear, "plain": _plain}
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        source, rows = _longer(data, int(times), Path(scratch))
+        source, rows = _longer(data, times, Path(scratch))
         work = ways[way](source, folder / "model.onnx")
         wall, cpu = time.perf_counter(), time.process_time()
         said = work()
@@ -114,7 +115,7 @@ def main() -> None:
             "peak_mib": own_peak_mib(),
         }
     about = {"rows": rows, "rows_per_second": rows / used["wall"], "verdict": said}
-    jsonfile.write(Path(result), about | used)
+    jsonfile.write(result, about | used)
 
 
 if __name__ == "__main__":
