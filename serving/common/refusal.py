@@ -72,4 +72,5 @@ KINDS = (
     "busy",
     "token",
     "slow",
+    "recording",
 )

@@ -28,7 +28,7 @@ from serving.common import docs_page, metrics, openapi, wire
 from serving.common.body import json_object, read_body
 from serving.common.endpoints import not_there
 from serving.common.refusal import Refusal, other_version
-from serving.common.written import Written
+from serving.common.written import Sent, Written
 
 _V2 = "/v2/models/{model:model}"
 _V2_VERSION = f"{_V2}/versions/{{version}}"
@@ -48,6 +48,7 @@ def application(
     written: Mapping[str, Written] | None = None,
     published: Mapping[str, dict[str, Any]] | None = None,
     described: Callable[[], dict[str, Any]] = dict,
+    sent: Mapping[str, Sent] | None = None,
 ) -> Starlette:
     """Return the application.
 
@@ -61,6 +62,7 @@ def application(
         published: by path, JSON documents that anybody may read.
         described: returns the OpenAPI document; asked each time, as a swapped-in model may take
             other features.
+        sent: by path, with `{model:model}` in it, further POST endpoints that take files.
     """
     rest = _Rest(dataplane, server, failures or {}, explains)
     routes = [
@@ -81,6 +83,7 @@ def application(
         rest.get("/", "live", rest.alive),
         Route("/metrics", _metrics, methods=["GET"]),
         *(rest.written(path, about) for path, about in (written or {}).items()),
+        *(rest.sent(path, about) for path, about in (sent or {}).items()),
         *(rest.published(path, partial(dict, value)) for path, value in (published or {}).items()),
         rest.published(openapi.PATH, described),
         rest.get(docs_page.PATH, "docs", rest.docs(described)),
@@ -188,6 +191,16 @@ class _Rest:
         async def handler(request: Request) -> Response:
             token = about.gate.enter(request, about.may)
             return _json(await about.work(json_object(await read_body(request)), token.name))
+
+        return self.post(path, about.name, handler)
+
+    def sent(self, path: str, about: Sent) -> Route:
+        """Return a counted POST route whose body is a file."""
+
+        async def handler(request: Request) -> Response:
+            await self._model(request)
+            answer, headers = await about.work(request)
+            return _json(answer, headers=headers)
 
         return self.post(path, about.name, handler)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -43,7 +43,7 @@ DOWN, SLOW = 503, 504
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, read whole.
+    """A request.
 
     Attributes:
         method: of HTTP.
@@ -53,6 +53,7 @@ class Asked:
         role: TRANSFORMER or EXPLAINER: who answers it.
         judged: whether it is a prediction, by which a candidate is judged.
         client: address of who asks.
+        passing: the body in its place, as it comes; then it can be asked once.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Asked:
     role: str
     judged: bool = False
     client: str = ""
+    passing: AsyncIterator[bytes] | None = None
 
     def copy(self) -> Asked:
         """Return a copy without the client's ids, which have their answer already."""
@@ -135,7 +137,7 @@ class Track:
             response = await self._clients[asked.role].request(
                 asked.method,
                 asked.path,
-                content=asked.body,
+                content=asked.passing or asked.body,
                 headers=dict(asked.headers),
                 timeout=timeout,
             )

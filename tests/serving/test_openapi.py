@@ -23,13 +23,15 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from starlette.requests import Request
 
 from serving.common import docs_page, openapi
 from serving.common.rest import application
-from serving.common.written import Written
+from serving.common.written import Sent, Written
 from serving.explainer.openapi import SCHEMA_PATH
 from serving.http.gate import Gate
-from serving.transformer.openapi import EXAMPLE_RECEIPT, LABELS_PATH
+from serving.transformer.openapi import EXAMPLE_RECEIPT, LABELS_PATH, SCORE_ROUTE
+from serving.transformer.scoring import CSV, JSON_LINES, PARQUET
 from tests.serving import stack
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server
@@ -82,6 +84,17 @@ async def nothing(_body: dict[str, Any], _by: str) -> None:
     """Stand for the work behind a route."""
 
 
+async def no_file(_request: Request) -> tuple[dict[str, Any], dict[str, str]]:
+    """Stand for the work behind a route that takes a file."""
+    return {}, {}
+
+
+@schemathesis.serializer(CSV, JSON_LINES, PARQUET)
+def as_it_is(_context: Any, value: Any) -> bytes:
+    """Send text as it is."""
+    return str(value).encode()
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_the_document_names_exactly_the_routes(
     urls: dict[str, str], server: str, tmp_path: Path
@@ -91,6 +104,7 @@ def test_the_document_names_exactly_the_routes(
         DataPlane(ModelRepository()),
         server,
         written={LABELS_PATH: labels} if server == "transformer" else {},
+        sent={SCORE_ROUTE: Sent("score", no_file)} if server == "transformer" else {},
         published={SCHEMA_PATH: {}} if server == "explainer" else {},
     )
     there = {
@@ -235,15 +249,18 @@ def test_every_documented_example_is_valid_and_answered(
         raw = operation.definition.raw
         if operation.method != "post" or "200" not in raw["responses"]:
             continue
-        content = raw["requestBody"]["content"]["application/json"]
+        bodies = raw["requestBody"]["content"].items()
+        ((kind, content),) = ((kind, one) for kind, one in bodies if "example" in one)
         schema = {**content["schema"], "components": found["components"]}
         jsonschema.Draft202012Validator(schema).validate(content["example"])
-        body = dict(content["example"])
-        if body.get("receipt") == EXAMPLE_RECEIPT:  # that of an answer that was given
-            body["receipt"] = receipt
+        body = content["example"]
+        if kind == "application/json" and body.get("receipt") == EXAMPLE_RECEIPT:
+            body = {**body, "receipt": receipt}  # that of an answer that was given
+        parameters = raw.get("parameters", [])
         case = operation.Case(
             body=body,
-            media_type="application/json",
+            media_type=kind,
+            query={one["name"]: one["example"] for one in parameters if "example" in one},
             path_parameters={
                 name: value
                 for name, value in (("model", MODEL), ("version", "1"))
@@ -254,4 +271,4 @@ def test_every_documented_example_is_valid_and_answered(
         response = case.call_and_validate(checks=CONFORMANCE, headers=own)
         assert response.status_code == 200, (operation.path, response.text)
         answered += 1
-    assert answered == {"predictor": 3, "transformer": 4, "explainer": 1}[server]
+    assert answered == {"predictor": 3, "transformer": 5, "explainer": 1}[server]

@@ -10,6 +10,7 @@ import typer
 
 from toolwear.cli.audit import app as audit_app
 from toolwear.cli.containers import Runner
+from toolwear.cli.graph import Graph, compile_graph
 from toolwear.cli.kfp_commands import app as kfp_app
 from toolwear.cli.options import (
     DEFAULT_HOME,
@@ -131,20 +132,23 @@ def compile_pipeline(
     ] = False,
     version: VersionOption = "",
     namespace: NamespaceOption = KUBEFLOW,
+    graph: Annotated[
+        Graph, typer.Option("--graph", help="The one that trains, or the one that scores.")
+    ] = Graph.TRAINING,
 ) -> None:
     """Compile the pipeline to the file that Kubeflow Pipelines takes.
 
     Example: `toolwear compile build/training.yaml`
     """
     if kubernetes:
+        if graph is not Graph.TRAINING:
+            raise ToolwearError("Only the graph that trains is released as resources.")
         from toolwear.cli.kubeflow import compile_for_kubernetes
 
         name = compile_for_kubernetes(output, version, namespace)
         console.print(f"{output} holds the version {name}", soft_wrap=True)
         return
-    from toolwear.cli.graph import compile_training
-
-    digest = compile_training(output)
+    digest = compile_graph(graph, output)
     console.print(f"{output} holds the graph {digest[:12]}")
 
 
@@ -203,19 +207,22 @@ def score(
         Path | None,
         typer.Option("--rows", help="Write the answer to each row to this .csv or .parquet file."),
     ] = None,
-    home: ExistingHomeOption = DEFAULT_HOME,
+    url: Annotated[
+        str, typer.Option("--url", help="Ask the service at this address, not the champion here.")
+    ] = "",
+    home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Tell of each recording whether its tool is worn, by the champion, without a server.
+    """Tell of each recording whether its tool is worn, by the champion here or by a service.
 
-    Reads CSV in any usual form, packed or not, and Parquet. A recording that can't be read is told
-    at the end, with exit code 1; the others are scored all the same.
+    Reads CSV in any usual form, JSON lines and Parquet, packed or not. A recording that can't be
+    read is told at the end, with exit code 1; the others are scored all the same.
 
     Example: `toolwear score night_shift/ --settings feedrate=6,clamp_pressure=4`
     """
     from toolwear.cli.score import score as score_recordings
 
     score_recordings(
-        Home.at(home),
+        Home.at(home if url else existing(home)),
         paths,
         console,
         dataset=dataset or "",
@@ -223,6 +230,7 @@ def score(
         as_json=as_json,
         table=table,
         rows=rows,
+        url=url,
     )
 
 

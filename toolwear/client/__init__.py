@@ -8,6 +8,7 @@ from toolwear.client.errors import (
     ServiceError,
     ServiceFailedError,
 )
+from toolwear.client.recordings import Recordings
 
 __all__ = [
     "Answer",
@@ -18,6 +19,7 @@ __all__ = [
     "Part",
     "Prediction",
     "Receipt",
+    "Recordings",
     "RequestRefusedError",
     "ServiceDownError",
     "ServiceError",

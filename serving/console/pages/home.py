@@ -24,6 +24,7 @@ from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
 from toolwear.model.abstention import NOT_SURE
 from toolwear.release import champion as pointer
+from toolwear.scoring.known import known_contract
 from toolwear.scoring.logic import majority
 
 _UPLOADS = (2, 2)  # at once, and waiting for a place
@@ -222,7 +223,7 @@ class HomePages:
     def _judge(self, file: UploadFile, fields: dict[str, str]) -> Look:
         name = (file.filename or "").replace("\\", "/").rpartition("/")[2][:_NAME] or "the file"
         feed, clamp = (fields.get(setting, "") for setting in schema.SETTING_COLUMNS)
-        dataset = recordings.dataset(self._console.home)
+        dataset = known_contract(self._console.home)
         return look(self._console, recordings.uploaded(file.file, name, feed, clamp, dataset))
 
     def _page(
