@@ -160,15 +160,25 @@ def artifact(home: Home, run: Run, step: str, name: str) -> Path | None:
     A step out of the cache leaves nothing in its own run: then it is in the newest earlier run
     with the same arguments or, failing that, with the same data.
     """
-    own = run.arguments
-    earlier = [other for other in runs(home) if other.name < run.name]
-    same_data = [o for o in earlier if o.arguments["data_digest"] == own["data_digest"]]
-    same = [o for o in same_data if _relevant(o.arguments) == _relevant(own)]
-    for candidate in (run, *same, *same_data):
+    for candidate in _origins(home, run):
         found = next(_folders(candidate, step, name), None)
         if found is not None and found.resolve().is_relative_to(home.root.resolve()):
             return found
     return None
+
+
+def origin(home: Home, run: Run, step: str) -> Run | None:
+    """Return the run that has what a step left, another one if the step was cached, else None."""
+    return next((one for one in _origins(home, run) if any(_folders(one, step, "*"))), None)
+
+
+def _origins(home: Home, run: Run) -> Iterator[Run]:
+    yield run
+    own = run.arguments
+    earlier = [other for other in runs(home) if other.name < run.name]
+    same_data = [o for o in earlier if o.arguments["data_digest"] == own["data_digest"]]
+    yield from (o for o in same_data if _relevant(o.arguments) == _relevant(own))
+    yield from same_data
 
 
 def audit_log_of(home: Home) -> tuple[list[dict[str, Any]], str]:
