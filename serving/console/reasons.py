@@ -40,7 +40,7 @@ class Place:
 
 
 def telling(seen: Look, *, typical: bool = False) -> Place:
-    """Return the row to explain: the one that looks most worn, or is most doubtful if the verdict is.
+    """Return the row to explain: what looks most worn, or is most doubtful if the verdict is.
 
     Args:
         seen: what the served model says.

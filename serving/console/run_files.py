@@ -31,11 +31,13 @@ class Left:
         path: below the run's artifacts, with slashes.
         name: below the step's own folder.
         size: in bytes.
+        given: whether it is small enough to be given.
     """
 
     path: str
     name: str
     size: int
+    given: bool
 
 
 @dataclass(frozen=True)
@@ -81,25 +83,21 @@ def files_of(run: Run, step: str) -> tuple[list[Left], int]:
                 if path.is_file() and not path.is_symlink():
                     below = path.relative_to(root).as_posix()
                     at = path.relative_to(folder).as_posix()
-                    found.append(Left(below, at, path.stat().st_size))
+                    size = path.stat().st_size
+                    found.append(Left(below, at, size, size <= _DOWNLOAD_BYTES))
     return found[:_MOST_FILES], max(0, len(found) - _MOST_FILES)
 
 
 def file_of(run: Run, given: str) -> Path | None:
-    """Return the file of a path that somebody has sent, None if the run has no such artifact.
-
-    Raises:
-        ToolwearError: it is too long to be given.
-    """
+    """Return the file of a path that somebody has sent, None if the run has none to give there."""
     path = run.folder / _ARTIFACTS / given
     try:
         if not _is_own(path, run):
             return None
         with open_regular(path):
-            pass
+            return see_regular(path, _DOWNLOAD_BYTES)
     except (OSError, ValueError, ToolwearError):  # a folder, a device, no name of a file
         return None
-    return see_regular(path, _DOWNLOAD_BYTES)
 
 
 def _is_own(path: Path, run: Run) -> bool:

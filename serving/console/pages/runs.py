@@ -131,8 +131,8 @@ class RunPages:
         self, request: Request, fields: Fields, fault: str = "", status: int = 200
     ) -> Response:
         run = self._asked(request)
-        if run is None:
-            return self._console.page("missing.html.j2", 404)
+        if run is None:  # a refusal stays one
+            return self._console.page("missing.html.j2", status if fault else 404)
         steps, state = run.steps(), run.state
         asked, down = "", ""
         if state is State.RUNNING:
