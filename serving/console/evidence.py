@@ -64,15 +64,25 @@ def artifact(
         name: of the artifact.
         among: `runs(home)`, where that is known already.
     """
-    own = run.arguments
-    earlier = [other for other in among or runs(home) if other.name < run.name]
-    same_data = [o for o in earlier if o.arguments["data_digest"] == own["data_digest"]]
-    same = [o for o in same_data if _relevant(o.arguments) == _relevant(own)]
-    for candidate in (run, *same, *same_data):
+    for candidate in _origins(home, run, among):
         found = next(_folders(candidate, step, name), None)
         if found is not None and found.resolve().is_relative_to(home.root.resolve()):
             return found
     return None
+
+
+def origin(home: Home, run: Run, step: str) -> Run | None:
+    """Return the run that has what a step left, another one if the step was cached, else None."""
+    return next((one for one in _origins(home, run) if any(_folders(one, step, "*"))), None)
+
+
+def _origins(home: Home, run: Run, among: Sequence[Run] | None = None) -> Iterator[Run]:
+    yield run
+    own = run.arguments
+    earlier = [other for other in among or runs(home) if other.name < run.name]
+    same_data = [o for o in earlier if o.arguments["data_digest"] == own["data_digest"]]
+    yield from (o for o in same_data if _relevant(o.arguments) == _relevant(own))
+    yield from same_data
 
 
 def audit_log_of(home: Home) -> tuple[list[dict[str, Any]], str]:

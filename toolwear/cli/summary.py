@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from components.finish.logic import page
-from components.report.headline import Figure, headline
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
+from toolwear.evaluation.headline import Figure, headline
 from toolwear.release.outcomes import Promotion
 from toolwear.run.run_folder import FAILURE_FILE, LATEST, REPORT_FILE, SUMMARY_FILE
 from toolwear.workspace.home import MLFLOW_VARIABLE, Home
