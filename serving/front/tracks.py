@@ -8,7 +8,7 @@ from time import perf_counter
 
 import httpx
 
-from serving.common.caller import RECEIPT_ID, RECORDING_ID, REQUEST_ID
+from serving.common.caller import MACHINE_ID, RECEIPT_ID, RECORDING_ID, REQUEST_ID
 from serving.common.endpoints import IDEMPOTENCY_KEY
 
 TRANSFORMER, EXPLAINER = "transformer", "explainer"
@@ -25,6 +25,7 @@ _ASKED = (
     "traceparent",
     "tracestate",
     RECORDING_ID,
+    MACHINE_ID,
     IDEMPOTENCY_KEY,
     REQUEST_ID,
 )

@@ -13,6 +13,7 @@ import pandas as pd
 
 from serving.monitor import report
 from serving.monitor import state as states
+from serving.monitor.floor import Floor
 from serving.monitor.kinds import Kind
 from serving.monitor.packages import Packages
 from serving.monitor.reader import Piece, Reader
@@ -22,7 +23,7 @@ from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.files import TEXT_BYTES, read_regular
 from toolwear.common.lock import exclusive
-from toolwear.common.thresholds import Monitor
+from toolwear.common.thresholds import Monitor, Tool
 from toolwear.release import champion as pointer
 from toolwear.workspace.home import Home
 
@@ -64,11 +65,13 @@ class Service:
     Args:
         home: the system's folder.
         thresholds: from the reviewed file.
+        tool: those of worn tools.
     """
 
-    def __init__(self, home: Path, thresholds: Monitor) -> None:
+    def __init__(self, home: Path, thresholds: Monitor, tool: Tool) -> None:
         self._home = home
         self._thresholds = thresholds
+        self._tool = tool
         self._folder = Home(home).monitor
         self._packages = Packages(home, thresholds)
         self._reader = Reader(home)
@@ -126,8 +129,10 @@ class Service:
             state = states.read(self._folder)
             self._show(state)
             watch = Watch(state, self._packages.judge, self._thresholds)
+            floor = Floor(state.machines, self._packages.use, self._tool)
             self._note_losses(state)
             for piece in self._reader.requests(state):
+                floor.rows(piece.rows)
                 self._count(state, piece, watch.rows(piece.rows))
             for piece in self._reader.labels(state):
                 self._count(state, piece, watch.labels(self._answered(state, piece.rows)))

@@ -120,7 +120,7 @@ class Transformer(StagedModel):
         key = query.caller.key if self._keeps else None
         digest = ""
         if key is not None:
-            digest = question(query.rows, query.caller.recording)
+            digest = question(query.rows, query.caller.recording, query.caller.machine)
             known = await asyncio.to_thread(self._repeats.find, key, digest)
             if known is not None:
                 return Answered(query, known, None)

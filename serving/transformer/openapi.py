@@ -22,6 +22,7 @@ def document(model: str) -> dict[str, Any]:
     headers = (
         openapi.REQUEST_ID_HEADER,
         openapi.RECORDING_ID_HEADER,
+        openapi.MACHINE_ID_HEADER,
         openapi.IDEMPOTENCY_HEADER,
     )
     identifier = {"type": "string", "pattern": openapi.ID_PATTERN}

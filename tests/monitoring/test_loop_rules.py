@@ -91,7 +91,7 @@ def test_the_triggers_metrics_in_the_rules_are_on_its_live_page(
     of_trigger = {
         name
         for name in named
-        if not re.match(r"toolwear_(drift|monitor|labelled|data_quality|champion|rollout)", name)
+        if not re.match(r"toolwear_(drift|monitor|tool|labelled|data_quality|champion|rollout)", name)
     }
     assert len(of_trigger) >= 6
     for name in of_trigger:

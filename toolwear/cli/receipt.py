@@ -15,6 +15,7 @@ from toolwear.common.errors import ToolwearError
 _HEAD = (
     "request_id",
     "recording",
+    "machine",
     "answered_at",
     "model",
     "model_version",
@@ -69,7 +70,7 @@ def show(home: Path, receipt_id: str, console: Console) -> None:
             "the log keeps, or from another home."
         )
     console.print(f"receipt {receipt_id}: {len(found)} rows")
-    for name in _HEAD:
+    for name in (name for name in _HEAD if name in found):  # earlier files name no machine
         console.print(f"  {name:<15} {found[name].iloc[0]}", soft_wrap=True)
     features = [name for name in found.columns if name not in _OTHER and name not in NAMES]
     table = Table("", *(f"row {number}" for number in found["row_number"]))

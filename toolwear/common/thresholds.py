@@ -127,6 +127,17 @@ class Monitor(_Section):
     accuracy_p: float = Field(gt=0, lt=1)
 
 
+class Tool(_Section):
+    """When a machine's tool is held to be worn, and how many machines are watched."""
+
+    window_rows: int = Field(ge=10)
+    share: float = Field(gt=0.5, le=1)
+    windows: int = Field(ge=1)
+    of_windows: int = Field(ge=1)
+    machines: int = Field(ge=1, le=1000)
+    silent_seconds: float = Field(ge=0)
+
+
 class Rollout(_Section):
     """When a candidate gets more of the traffic, becomes champion, or is dropped."""
 
@@ -191,6 +202,7 @@ class Thresholds(_Section):
     serving: Serving
     abstention: Abstention
     monitor: Monitor
+    tool: Tool
     rollout: Rollout
     trigger: Trigger
 

@@ -19,6 +19,7 @@ from serving.console.few import Few, TooManyError, busy
 from serving.console.pages.base import Console
 from serving.console.parts import PartDownError, ServedModel
 from serving.console.recordings import MOST_BYTES, Recording
+from toolwear.common import words
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
 from toolwear.model.abstention import NOT_SURE
@@ -270,13 +271,30 @@ class HomePages:
             return {"open": None, "stopped": error.stopped}
 
     def _drift(self) -> dict[str, Any]:
-        """Return the kinds with an alarm and how many were judged; None if nobody tells."""
+        """Return alarms, how many kinds were judged, and worn tools; None if nobody tells."""
         try:
             state = self._console.parts.drift()
         except PartDownError:
-            return {"alarms": None}
+            return {"alarms": None, "worn": []}
         judged = sum(kind["result"] is not None for kind in state["kinds"].values())
-        return {"alarms": state["alarms"], "judged": judged, "kinds": len(state["kinds"])}
+        machines = state.get("machines", {})
+        worn = [
+            {
+                "machine": name,
+                "share": one["share"],
+                **one["worn"],
+                "warning": words.warning(one["worn"]["use"]),
+            }
+            for name, one in machines.items()
+            if one["worn"] is not None
+        ]
+        return {
+            "alarms": state["alarms"],
+            "judged": judged,
+            "kinds": len(state["kinds"]),
+            "worn": worn,
+            "watched": len(machines),
+        }
 
 
 _SERVERS = ("predictor", "transformer", "explainer")
