@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -38,6 +39,7 @@ from toolwear.workspace.home import Home
 __all__ = ["mill"]
 MACHINE = "mill-3"
 PATIENCE = 60.0
+_REQUESTS = 5  # of a recording: at least 150 of their rows cut
 FIRING = 'count(ALERTS{alertname="ToolWorn",alertstate="firing"})'
 
 
@@ -151,18 +153,7 @@ def test_a_worn_tool_is_told_once_by_mail_and_webhook_until_it_is_changed(
         assert "approved only for recordings that it was trained on" in shown
         assert "1 of 1 worn" in shown
 
-        # The monitor is killed, and the next work piece is cut with the same tool.
-        assert monitor.process is not None
-        monitor.process.kill()
-        monitor.process.wait()
-        wait_for(lambda: value(url, 'up{server="monitor"}') == 0, PATIENCE)
-        assert value(url, FIRING) == 1
-        serve("10", "part-3")
-        monitor.start()
-        wait_for(lambda: monitor.ready() and machine()["recording"] == "part-3", PATIENCE)
-        wait_for(lambda: value(url, 'up{server="monitor"}') == 1, PATIENCE)
-        assert value(url, FIRING) == 1
-
+        serve("10", "part-3")  # with the same tool
         serve("12", "part-4")
         wait_for(lambda: len(mails.told) > 1 and len(hook.told) > 1, PATIENCE)
         assert [one["status"] for one in hook.told] == ["firing", "resolved"]
@@ -186,7 +177,7 @@ def replaying(stack: Stack, mill: Mill) -> Callable[[str, str], None]:
     def serve(run: str, recording: str) -> None:
         headers = {"x-machine-id": MACHINE}
         with Client(stack.transformer.url, headers=headers) as client:
-            for rows in mill.recordings[run].requests():
+            for rows in islice(mill.recordings[run].requests(), _REQUESTS):
                 client.predict_rows(rows, recording=recording)
 
     return serve
