@@ -16,6 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.payload.records import PROBABILITY, VERDICT
+from toolwear.common.errors import ToolwearError
 from toolwear.common.thresholds import Tool
 from toolwear.dataset import schema
 from toolwear.model.abstention import NOT_SURE, VERDICTS
@@ -106,6 +107,26 @@ class Machines(_Part):
     known: dict[str, Machine] = Field(default_factory=dict)
     left_out_rows: int = 0
 
+    def changed(self, name: str, when: datetime) -> bool:
+        """Take a person's word that a machine has another tool; return whether its was worn.
+
+        Args:
+            name: of the machine.
+            when: answers until then say nothing of the new tool.
+
+        Raises:
+            ToolwearError: there is no such machine.
+        """
+        if name not in self.known:
+            there = ", ".join(sorted(self.known)) or "none yet"
+            raise ToolwearError(f"No telemetry names a machine {name}; those watched: {there}.")
+        machine = self.known[name]
+        was_worn = machine.is_worn
+        machine.counts, machine.windows, machine.newest = {}, [], (when, "", 0)
+        if machine.worn is not None:
+            machine.worn.over = True
+        return was_worn
+
 
 class Floor:
     """Counts the answers of one look at the payload log.
@@ -162,10 +183,11 @@ class Floor:
             machine.recording, machine.began = recording, _key(rows.iloc[0])[0]
             machine.counts = {}
         while len(rows):
-            room = self._thresholds.window_rows - sum(machine.counts.values())
+            # None is left if windows were longer when this one was begun.
+            room = max(0, self._thresholds.window_rows - sum(machine.counts.values()))
             self._count(machine, rows.iloc[:room])
             rows = rows.iloc[room:]
-            if sum(machine.counts.values()) == self._thresholds.window_rows:
+            if sum(machine.counts.values()) >= self._thresholds.window_rows:
                 self._close(name, machine)
 
     def _count(self, machine: Machine, rows: pd.DataFrame) -> None:
@@ -178,7 +200,8 @@ class Floor:
 
     def _close(self, name: str, machine: Machine) -> None:
         limits = self._thresholds
-        shares = {said: n / limits.window_rows for said, n in machine.counts.items()}
+        rows = sum(machine.counts.values())
+        shares = {said: n / rows for said, n in machine.counts.items()}
         window = ToolWindow(
             recording=machine.recording,
             first=machine.first,

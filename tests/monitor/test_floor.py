@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner, Result
 
+from serving.monitor import state as states
 from serving.monitor.floor import DEFAULT, Floor, Machine, Machines
+from serving.monitor.state import State
 from serving.payload.records import PROBABILITY, VERDICT
 from tests.monitor.conftest import Mill
 from tools.bench_drift.offline import NOON
+from toolwear.cli.main import app
 from toolwear.common.thresholds import thresholds
 from toolwear.dataset import schema
 from toolwear.release.decisions import KNOWN_RUNS_ONLY, NEW_RUNS
+from toolwear.workspace.home import Home
 
 LIMITS = thresholds().tool
 ROWS = LIMITS.window_rows
@@ -147,8 +153,8 @@ def test_windows_hold_one_recording_each(log: Log) -> None:
 
 
 def test_rows_that_say_nothing_of_the_tool_do_not_count(log: Log) -> None:
-    idle = log.rows(WORN, **{schema.IS_CUTTING: False})
-    no_window = log.rows(UNSURE, **{PROBABILITY: None})
+    idle = log.rows(WORN).assign(**{schema.IS_CUTTING: False})
+    no_window = log.rows(UNSURE).assign(**{PROBABILITY: None})
     by_id = log.rows(WORN, run_id="07")  # somebody looks at a run in the feature store
     log.look(idle, no_window, by_id, log.rows(UNWORN))
     machine = log.machines.known[DEFAULT]
@@ -175,6 +181,36 @@ def test_files_of_several_servers_count_in_one_look(log: Log) -> None:
     machine = log.look(pd.concat([first, third]), pd.concat([second, fourth]))
     assert len(machine.windows) == 3
     assert machine.is_worn
+
+
+def test_a_window_that_was_begun_longer_is_closed(log: Log) -> None:
+    log.look(log.rows(WORN).iloc[:10])
+    log.machines.known[DEFAULT].counts = {WORN: 2 * ROWS}
+    assert [one.worn for one in log.look(log.rows(UNWORN)).windows] == [1.0, 0.0]
+
+
+def test_a_person_says_that_the_tool_was_changed(tmp_path: Path, log: Log) -> None:
+    log.says(WORN, WORN)
+    states.write(Home(tmp_path).monitor, State(machines=log.machines))
+
+    def said(machine: str) -> Result:
+        return CliRunner().invoke(app, ["tool-changed", machine, f"--home={tmp_path}"])
+
+    done = said(DEFAULT)
+    assert done.exit_code == 0
+    assert done.stdout == "machine default has another tool; its alert ends\n"
+    log.machines = states.read(Home(tmp_path).monitor).machines
+    log.look(log.rows(WORN))  # answered before that was said
+    machine = log.machines.known[DEFAULT]
+    assert (machine.is_worn, machine.windows) == (False, [])
+    later = datetime.now(UTC) + timedelta(seconds=10)
+    for seconds in range(2):
+        when = pd.Timestamp(later + timedelta(seconds=seconds))
+        machine = log.look(log.rows(WORN, answered_at=when))
+    assert machine.is_worn, "the new tool is worn as well"
+    unknown = said("mill-9")
+    assert unknown.exit_code != 0
+    assert "No telemetry names a machine mill-9; those watched: default." in str(unknown.exception)
 
 
 def test_each_machine_has_a_tool_of_its_own(log: Log) -> None:

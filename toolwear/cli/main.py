@@ -342,6 +342,20 @@ def refuse(
     print_refuse(home, key, why, console)
 
 
+@app.command("tool-changed")
+def tool_changed(
+    machine: Annotated[str, typer.Argument(help="Its name, as clients send it in x-machine-id.")],
+    home: ExistingHomeOption = DEFAULT_HOME,
+) -> None:
+    """Say that a machine has another tool: the alert that its tool is worn ends.
+
+    Example: `toolwear tool-changed mill-3`
+    """
+    from toolwear.cli.tool_changed import tool_changed as work
+
+    work(home, machine, console)
+
+
 @app.command()
 def vouch(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs, or 'all'.")],
