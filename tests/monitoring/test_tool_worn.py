@@ -38,7 +38,7 @@ from toolwear.workspace.home import Home
 
 __all__ = ["mill"]
 MACHINE = "mill-3"
-PATIENCE = 60.0
+PATIENCE = 120.0  # seconds; only what hangs takes that long
 _REQUESTS = 5  # of a recording: at least 150 of their rows cut
 FIRING = 'count(ALERTS{alertname="ToolWorn",alertstate="firing"})'
 
