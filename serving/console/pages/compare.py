@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,54 +14,12 @@ from serving.console import evidence, svg
 from serving.console.evidence import Run
 from serving.console.pages.base import Console
 from toolwear.common import words
-from toolwear.dataset.schema import AUTO_SKLEARN, KNOWN_RUNS, NEW_RUN, NEW_SETTING
+from toolwear.run.comparison import FIGURES, Figure, text
 
 _MOST = 8  # runs in one table
 _FEW = "Choose two or more runs."
 # A digest says that something differs, and its first digits say so as well.
 _DIGESTS = {"commit": 10, "data_digest": 12, "graph_digest": 12}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A headline metric.
-
-    Attributes:
-        label: for people.
-        path: to it in a run's summary.
-        digits: after the point.
-    """
-
-    label: str
-    path: tuple[str, ...]
-    digits: int = 4
-
-    def of(self, summary: Mapping[str, Any] | None) -> float | None:
-        """Return its value in a summary, None if it is not there."""
-        found = _at(summary, self.path)
-        return float(found) if isinstance(found, (int, float)) else None
-
-    def interval(self, summary: Mapping[str, Any] | None) -> tuple[float, float] | None:
-        """Return its 95 % interval, None if it has none."""
-        found = _at(summary, (*self.path[:-1], "interval", self.path[-1]))
-        return (float(found[0]), float(found[1])) if found else None
-
-
-def _of_model(name: str, protocol: str, metric: str) -> Figure:
-    return Figure(name, ("protocols", protocol, AUTO_SKLEARN, metric))
-
-
-FIGURES = {
-    "accuracy": _of_model("accuracy, known runs", KNOWN_RUNS, "accuracy"),
-    "f1": _of_model("F1, known runs", KNOWN_RUNS, "f1"),
-    "mcc": _of_model("MCC, known runs", KNOWN_RUNS, "mcc"),
-    "new_run": _of_model("accuracy, new runs", NEW_RUN, "accuracy"),
-    "new_setting": _of_model("accuracy, new settings", NEW_SETTING, "accuracy"),
-    "seconds": Figure("seconds in all", ("timings", "total"), 0),
-    "milliseconds": Figure("milliseconds a row", ("model", "milliseconds_per_row")),
-    "memory": Figure("memory of a server, MiB", ("model", "memory_mib"), 0),
-    "rows": Figure("rows of telemetry", ("data", "rows"), 0),
-}
 
 
 class ComparePages:
@@ -122,7 +79,7 @@ def _groups(runs: Sequence[Run]) -> list[dict[str, Any]]:
         ],
     }
     measured = {
-        figure.label: [_text(figure, summary) for summary in summaries]
+        figure.label: [text(figure, summary) for summary in summaries]
         for figure in FIGURES.values()
     }
     asked = {
@@ -144,15 +101,6 @@ def _groups(runs: Sequence[Run]) -> list[dict[str, Any]]:
         for title, part in groups
         if part
     ]
-
-
-def _text(figure: Figure, summary: Mapping[str, Any] | None) -> str:
-    value = figure.of(summary)
-    if value is None:
-        return "n/a"
-    bounds = figure.interval(summary)
-    said = f"{value:,.{figure.digits}f}"
-    return said if bounds is None else f"{said} ({bounds[0]:.3f} to {bounds[1]:.3f})"
 
 
 def _argument(run: Run, name: str) -> str:
@@ -181,14 +129,7 @@ def _over_runs(figure: Figure, runs: Sequence[Run]) -> tuple[Markup | None, list
     )
     plot = svg.lines(box, [svg.Line(figure.label, at, values, "c0", low, high, dots=True)])
     rows: list[tuple[str, ...]] = [
-        (str(number), name, _text(figure, summary))
+        (str(number), name, text(figure, summary))
         for number, (name, summary) in enumerate(found, 1)
     ]
     return plot, rows[::-1]
-
-
-def _at(summary: Mapping[str, Any] | None, path: tuple[str, ...]) -> Any:
-    found: Any = summary
-    for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
