@@ -179,6 +179,7 @@ LINEAGE = {
     "data_digest": "SHA-256 that the recordings must have; empty to take them as they are.",
     "commit": "Commit of the code, for the lineage.",
     "graph_digest": "Digest of the compiled graph, for the lineage.",
+    "person": "Name of who starts the run, for MLflow.",
 }
 
 

@@ -32,6 +32,8 @@ DATA = "toolwear.data_digest"
 GRAPH = "toolwear.graph_digest"
 SEED = "toolwear.seed"
 MODEL_SHA256 = "toolwear.model_sha256"
+RUN = "toolwear.run"  # of a run alone: the pipeline run's name, or on a cluster its id
+STATE, REASON = "toolwear.state", "toolwear.reason"  # of a run: how it ended, and why so
 
 
 @dataclass(frozen=True)

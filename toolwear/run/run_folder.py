@@ -70,7 +70,12 @@ def ending(folder: Path) -> Ending:
         return Ending(State.SUCCEEDED)
     if is_held(folder / _LOCK):
         return Ending(State.RUNNING)
-    if (folder / SUMMARY_FILE).exists():  # it ended between the two looks
+    return ended(folder)
+
+
+def ended(folder: Path) -> Ending:
+    """Return how a run stands whose work is over, also while its process puts things in order."""
+    if (folder / SUMMARY_FILE).exists():
         return Ending(State.SUCCEEDED)
     if (folder / END_FILE).exists():
         value = jsonfile.read(folder / END_FILE)
