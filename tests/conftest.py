@@ -30,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["XDG_STATE_HOME"] = state.name
         config.add_cleanup(state.cleanup)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("AUTOML_PYTHON", str(_AUTOML_PYTHON))

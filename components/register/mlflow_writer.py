@@ -209,7 +209,7 @@ def _log_dataset(client: Any, run_id: str, contents: Contents, lineage: Lineage)
 
     rows = pd.DataFrame(contents.training.X, columns=list(contents.training.columns))
     dataset = from_pandas(
-        rows.assign(**{schema.LABEL: contents.training.y}),
+        rows.assign(**{schema.LABEL: contents.training.y.astype(float)}),
         source=CodeDatasetSource({"toolwear.step": "features"}),
         targets=schema.LABEL,
         name=f"{contents.description['feature_set']} training rows",

@@ -14,8 +14,9 @@ from toolwear.common.lock import exclusive
 from toolwear.common.steps import report
 from toolwear.features.store import publish_online
 from toolwear.model.package import PARTIAL_PREFIX, Package, write_package
+from toolwear.release.patience import going_on
 from toolwear.release.registry import CHALLENGER, Registry
-from toolwear.release.tracking import Tracking, going_on
+from toolwear.release.tracking import Tracking
 from toolwear.workspace.home import Home
 
 REGISTRATION_FILE = "registration.json"

@@ -20,7 +20,6 @@ from components.decide.evidence import Folders as Judged
 from components.decide.step import decide
 from components.promote.step import promote
 from components.register.contents import Folders, Lineage
-from components.register.mlflow_writer import EXPERIMENT
 from components.register.step import Registered, register
 from tests.backup.conftest import Copies
 from tests.object_store import credentials, object_store
@@ -34,6 +33,7 @@ from toolwear.release import approvals
 from toolwear.release.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from toolwear.release.registry_state import reconcile, roll_back
 from toolwear.release.rollout import Mode
+from toolwear.release.tracking import EXPERIMENT
 from toolwear.workspace.home import Home
 
 NAME, CAUSE = "toolwear", "on_demand: a test"

@@ -24,7 +24,6 @@ from components.decide.scoring import Champion, score
 from components.decide.step import decide
 from components.promote.step import promote
 from components.register.contents import Folders, Lineage
-from components.register.mlflow_writer import EXPERIMENT
 from components.register.step import Registered, register
 from tests.ports import free_port
 from tests.run_artifacts import COLUMNS, RunArtifacts, make_run
@@ -49,6 +48,7 @@ from toolwear.release.comparison import Comparison, compare
 from toolwear.release.decisions import Outcome
 from toolwear.release.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, mlflow_module
 from toolwear.release.registry_state import champion_state, roll_back
+from toolwear.release.tracking import EXPERIMENT
 from toolwear.workspace.home import Home
 
 NAME = "toolwear"

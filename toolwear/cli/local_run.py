@@ -27,7 +27,7 @@ from toolwear.cli.graph import compile_training
 from toolwear.cli.plain import plain_console
 from toolwear.cli.progress import ProgressLines
 from toolwear.cli.provenance import commit
-from toolwear.cli.tracked import tracked
+from toolwear.cli.tracked import check_registry, tracked
 from toolwear.common import jsonfile
 from toolwear.common.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from toolwear.common.fingerprint import ROOT
@@ -36,10 +36,8 @@ from toolwear.common.states import State
 from toolwear.common.steps import EVENTS_FOLDER
 from toolwear.dataset import contract
 from toolwear.dataset.sources import source_digest
-from toolwear.release.agreement import changed_by_hand
 from toolwear.release.audit_log import begin
 from toolwear.release.decisions import Outcome
-from toolwear.release.registry import Registry
 from toolwear.release.tracking import RUN_VARIABLE
 from toolwear.run import run_folder
 from toolwear.run.config import RunParameters
@@ -84,7 +82,7 @@ def run_locally(
     if moved:
         console.print(moved, soft_wrap=True)
     begin(Home(home))
-    _check_registry(Home(home), parameters.model_name)
+    check_registry(Home(home), parameters.model_name)
     data = str(Path(parameters.data).resolve()) if parameters.data else ""
     dataset = contract.resolve(parameters.dataset, Path(data) if data else None)
     digest = source_digest(Path(data), dataset) if data else ""
@@ -139,15 +137,6 @@ def _run_in(
         if failed is not None:
             _end_failed(folder, failed, console)
         summary.finish(folder, home, lines.steps(), time.time() - started)
-
-
-def _check_registry(home: Home, model: str) -> None:
-    """Refuse to judge a model against another champion than the one that is served."""
-    if not home.has_registry():
-        return
-    fault = changed_by_hand(Registry(home, "", model))
-    if fault:
-        raise ToolwearError(fault)
 
 
 def _new_folder(home: Path, name: str | None) -> Path:

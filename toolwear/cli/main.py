@@ -37,7 +37,7 @@ from toolwear.cli.options import (
 )
 from toolwear.cli.tokens import app as tokens_app
 from toolwear.common.errors import EXIT_USAGE, ToolwearError
-from toolwear.common.ports import TRANSFORMER, TRIGGER
+from toolwear.common.ports import MLFLOW_UI, TRANSFORMER, TRIGGER
 from toolwear.common.private import keep_private
 from toolwear.dataset.contract import DataSet
 from toolwear.run.config import RunParameters
@@ -385,6 +385,24 @@ def serve(
     from toolwear.cli.serve import serve as work
 
     work(home, port, overrides_of(data, settings), trigger, console)
+
+
+@app.command()
+def ui(
+    home: ExistingHomeOption = DEFAULT_HOME,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="0: one that is free.")
+    ] = MLFLOW_UI,
+) -> None:
+    """Open MLflow's pages on the home's runs and models, on loopback until Ctrl-C.
+
+    They show all and change nothing.
+
+    Example: `toolwear ui --port 0`
+    """
+    from toolwear.cli.ui import show
+
+    show(home, port, console)
 
 
 @app.command()

@@ -7,7 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from toolwear.common.errors import ToolwearError
 from toolwear.common.states import State
+from toolwear.release.agreement import changed_by_hand
+from toolwear.release.patience import impatient
+from toolwear.release.registry import Registry, mlflow_module
 from toolwear.release.tracking import HERE, Beginning, Tracking
 from toolwear.run import run_folder
 from toolwear.run.config import RunParameters
@@ -15,8 +19,36 @@ from toolwear.run.run_folder import FAILURE_FILE, REPORT_FILE, SUMMARY_FILE
 from toolwear.workspace.home import Home
 
 _FILES = (REPORT_FILE, SUMMARY_FILE, FAILURE_FILE)
+_SHOWN = 200  # characters of an error
 # In words of their own, or too long for a parameter.
 _NO_PARAMETERS = ("cause", "model_name", "dataset", "accept_runs")
+
+
+def check_registry(home: Home, model: str) -> None:
+    """Refuse to judge a model against another champion than the one that is served.
+
+    Args:
+        home: the system's folder.
+        model: name of the registered model.
+
+    Raises:
+        ToolwearError: registry and servers differ, or the registry does not answer.
+    """
+    if not home.has_registry():
+        return
+    exceptions = mlflow_module().exceptions
+    try:
+        with impatient():
+            fault = changed_by_hand(Registry(home, "", model))
+    except exceptions.MlflowException as error:
+        if home.tracking_uri() == home.local_registry:
+            raise
+        raise ToolwearError(
+            f"MLflow at {home.tracking_uri()} does not answer ({str(error)[:_SHOWN]}), and no "
+            "model can be held against a champion that nobody knows; start it."
+        ) from None
+    if fault:
+        raise ToolwearError(fault)
 
 
 @contextmanager

@@ -13,8 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from toolwear.common.states import ENDED, State
 from toolwear.common.steps import EVENTS_FOLDER, report
 from toolwear.dataset.writer import TELEMETRY
 from toolwear.release import registry as tags
+from toolwear.release.patience import going_on
 from toolwear.release.registry import Registry
 from toolwear.run import run_folder
 from toolwear.workspace.home import Home
@@ -32,11 +32,9 @@ from toolwear.workspace.home import Home
 EXPERIMENT = "toolwear"
 RUN_VARIABLE = "TOOLWEAR_RUN"  # name of the run that is at work here
 HERE, CLUSTER = "toolwear run", "Kubeflow Pipelines"
-# MLflow itself would wait for minutes; these bound the wait where nothing depends on the answer.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 DIGEST_LENGTH = 36  # MLflow's limit for a data set's digest
-_TEXT, _SHOWN = 1000, 300  # characters of a parameter or a reason, and of an error
+_TEXT = 1000  # characters of a parameter or a reason
 _PAGE = 1000
 _ENDS = {State.SUCCEEDED: "FINISHED", State.CANCELLED: "KILLED", State.KILLED: "KILLED"}
 
@@ -64,28 +62,6 @@ class Beginning:
     graph_digest: str = ""
     person: str = ""
     source: str = CLUSTER
-
-
-@contextmanager
-def going_on(what: str) -> Iterator[None]:
-    """Let nothing that MLflow's server does, or does not do, end a run.
-
-    Args:
-        what: MLflow is then not told, in words that a sentence can end with.
-    """
-    before = {name: os.environ.get(name) for name in _PATIENCE}
-    os.environ.update(_PATIENCE)
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - of whichever library keeps runs or artifacts there
-        told = (str(error).splitlines() or [""])[0][:_SHOWN]
-        report(f"the run goes on, but MLflow was not told {what} ({type(error).__name__}: {told})")
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @dataclass(frozen=True)
@@ -273,12 +249,12 @@ def _recordings(manifest: Mapping[str, Any]) -> Any:
     from mlflow.types import ColSpec, DataType, Schema
 
     types = {"double": DataType.double, "int64": DataType.long, "string": DataType.string}
-    columns = [
+    columns: list[Any] = [
         ColSpec(types.get(str(column.type), DataType.datetime), column.name) for column in TELEMETRY
     ]
     source = manifest["source"]
     return Dataset(
-        name=manifest["dataset"]["name"],
+        name=manifest["dataset"]["dataset"]["name"],
         digest=manifest["digest"][:DIGEST_LENGTH],
         source_type=source["kind"],
         source=json.dumps({"uri": source["location"]}),
