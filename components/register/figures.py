@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +85,12 @@ class Child:
     Attributes:
         name: of it, unlike those beside it.
         params: what it was made with.
-        metrics: its figures; one with several values has them as steps.
+        metrics: values and steps of its figures.
     """
 
     name: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    params: Mapping[str, Any]
+    metrics: Mapping[str, Sequence[tuple[float, int]]]
 
 
 def children(metrics: Mapping[str, Any], search: Mapping[str, Any]) -> Iterator[Child]:
@@ -111,32 +112,36 @@ def children(metrics: Mapping[str, Any], search: Mapping[str, Any]) -> Iterator[
         if model != schema.AUTO_SKLEARN and asked:
             sets = {f"{p}.features": figures.get("feature_set") for p, figures in asked.items()}
             values = {
-                f"{p}.{name}": [value]
+                f"{p}.{name}": [(value, 0)]
                 for p, figures in asked.items()
                 for name, value in numbers({k: figures.get(k) for k in _OF_A_MODEL}).items()
             }
             yield Child(f"baseline {model}", sets, values)
 
 
-def _trials(search: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Return cost and seconds of each model that was tried, in the order of the trials."""
+def _trials(search: Mapping[str, Any]) -> dict[str, list[tuple[float, int]]]:
+    """Return cost and seconds of the models that were tried, by the number of the trial."""
     tried = sorted(search.get("leaderboard", ()), key=lambda one: one.get("trial", 0))
     done = [one for one in tried if one["cost"] is not None]
-    best = [min(one["cost"] for one in done[: place + 1]) for place in range(len(done))]
-    found = {
-        "log_loss": [one["cost"] for one in done],
-        "best_log_loss": best,
-        "seconds": [one["duration"] for one in done],
-    }
-    return {name: values for name, values in found.items() if values}
+    if not done:
+        return {}
+    steps = [one.get("trial", place) for place, one in enumerate(done, 1)]
+    costs = [one["cost"] for one in done]
+    best = list(accumulate(costs, min))
+    seconds = [one["duration"] for one in done]
+    found = {"log_loss": costs, "best_log_loss": best, "seconds": seconds}
+    return {name: list(zip(values, steps, strict=True)) for name, values in found.items()}
 
 
-def _verdict(metrics: Mapping[str, Any], fold: Mapping[str, Any]) -> dict[str, list[float]]:
+def _verdict(
+    metrics: Mapping[str, Any], fold: Mapping[str, Any]
+) -> dict[str, list[tuple[float, int]]]:
     """Return what the fold's search said of the run that was held out, if it was asked."""
     figures = metrics["protocols"].get(fold["protocol"], {}).get(schema.AUTO_SKLEARN, {})
     for item in figures.get("per_run", ()):
         if fold["protocol"] == schema.NEW_RUN and item[schema.RUN_ID] == fold["fold"]:
-            return {"probability_of_wear": [item["p"]], "correct": [float(item["correct"])]}
+            right = float(item["correct"])
+            return {"probability_of_wear": [(item["p"], 0)], "correct": [(right, 0)]}
     return {}
 
 
@@ -167,7 +172,7 @@ def log_children(registry: Registry, run_id: str, evaluation: Path, automl: Path
             metrics=[
                 Metric(name, value, now, step)
                 for name, values in child.metrics.items()
-                for step, value in enumerate(values)
+                for value, step in values
             ],
             params=[Param(name, str(value)) for name, value in child.params.items() if value],
         )
