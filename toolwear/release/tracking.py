@@ -9,6 +9,7 @@ was away for a while lacks the beginning only.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -146,6 +147,7 @@ class Tracking:
     def _registry(self) -> Registry:
         if not self.home.has_registry(self.mlflow_uri):
             report("MLflow lays out its database, once")
+            logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
         return Registry(self.home, self.mlflow_uri, self.model)
 
     def _run_id(self, registry: Registry) -> str:
