@@ -14,6 +14,9 @@ import httpx
 import psutil
 import pytest
 
+from toolwear.cli.plain import plain_console
+from toolwear.cli.ui import show
+from toolwear.common.errors import ToolwearError
 from toolwear.common.fingerprint import ROOT
 from toolwear.release.tracking import HERE, Beginning, Tracking
 from toolwear.workspace.home import Home
@@ -28,7 +31,7 @@ def command(home: Path, *options: str) -> list[str]:
 
 @pytest.fixture
 def home(empty_registry: Path, tmp_path: Path) -> Home:
-    root = tmp_path / "a home? yes & 100%"
+    root = tmp_path / "a home"
     root.mkdir()
     shutil.copyfile(empty_registry, root / "mlflow.db")
     return Home(root)
@@ -70,6 +73,8 @@ def test_it_shows_the_runs_changes_nothing_and_ends_with_all_its_processes(home:
 
 
 def test_what_it_cannot_show_is_a_sentence(home: Home, tmp_path: Path) -> None:
+    odd = tmp_path / "100%"
+    shutil.copytree(home.root, odd)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -77,9 +82,7 @@ def test_what_it_cannot_show_is_a_sentence(home: Home, tmp_path: Path) -> None:
         for root, wanted in (
             (home.root, f"Port {port} is taken"),
             (tmp_path, "There is no run in"),
+            (odd, "move the home"),
         ):
-            done = subprocess.run(
-                command(root, f"--port={port}"), cwd=ROOT, capture_output=True, text=True
-            )
-            assert done.returncode == 2
-            assert wanted in done.stderr + done.stdout
+            with pytest.raises(ToolwearError, match=wanted):
+                show(root, port, plain_console())

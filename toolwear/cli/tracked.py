@@ -11,7 +11,7 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.states import State
 from toolwear.release.agreement import changed_by_hand
 from toolwear.release.patience import impatient
-from toolwear.release.registry import Registry, mlflow_module
+from toolwear.release.registry import CHAMPION, Registry, mlflow_module
 from toolwear.release.tracking import HERE, Beginning, Tracking
 from toolwear.run import run_folder
 from toolwear.run.config import RunParameters
@@ -39,7 +39,9 @@ def check_registry(home: Home, model: str) -> None:
     exceptions = mlflow_module().exceptions
     try:
         with impatient():
-            fault = changed_by_hand(Registry(home, "", model))
+            registry = Registry(home, "", model)
+            registry.at(CHAMPION)  # whose answer the steps need, before hours of work
+            fault = changed_by_hand(registry)
     except exceptions.MlflowException as error:
         if home.tracking_uri() == home.local_registry:
             raise

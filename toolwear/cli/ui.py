@@ -25,6 +25,7 @@ from toolwear.workspace.moved import follow
 
 _READY_SECONDS, _STOP_SECONDS, _POLL_SECONDS, _TOLD_SECONDS = 180.0, 10.0, 0.2, 2.0
 _LOG_BYTES = 64 << 10
+_IN_ADDRESSES = frozenset("?#%&")
 
 
 def show(root: Path, port: int, console: Console) -> None:
@@ -45,6 +46,11 @@ def show(root: Path, port: int, console: Console) -> None:
         return
     if not home.database.exists():
         raise ToolwearError(f"There is no run in {home.root} yet; start one: toolwear run.")
+    if _IN_ADDRESSES & set(str(home.root)):  # it would not be opened, or not to be read only
+        raise ToolwearError(
+            f"MLflow can't open {home.root} by an address; move the home to a folder without any "
+            f"of {' '.join(sorted(_IN_ADDRESSES))} in its path."
+        )
     keep_private(home.root)
     follow(home)
     see_database(home.database)

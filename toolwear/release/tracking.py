@@ -123,7 +123,7 @@ class Tracking:
         """
         if not self.known.run:
             return
-        with going_on(f"that it {state}"):
+        with going_on(f"how it ended, {state}"):
             registry = self._registry()
             run_id = self._run_id(registry)
             _attach(registry, run_id, files)
