@@ -152,8 +152,8 @@ def test_a_version_has_figures_plots_data_lineage_card_and_package(
     run = client.get_run(version.run_id)
     accuracy = first.metrics()["protocols"][schema.KNOWN_RUNS][schema.AUTO_SKLEARN]["accuracy"]
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["known_runs.auto_sklearn.accuracy"] == accuracy
-    assert run.data.metrics["new_run.auto_sklearn.accuracy"] == 0.5
+    assert run.data.metrics["known_runs.accuracy"] == accuracy
+    assert run.data.metrics["new_run.accuracy"] == 0.5
     assert run.data.params == {
         "window": "50",
         "stride": "25",

@@ -177,7 +177,7 @@ def test_a_run_is_in_mlflow_from_its_begin_to_its_end(
 
     # Another run that comes to the same package has its own run, and the version stays.
     later = tracked(home, "20260102T000000Z-00000b")
-    assert enroll(found, home, later, tmp_path / "second") == version.version
+    assert enroll(found, home, later, tmp_path / "second") == str(version.version)
     second = client(home).get_run(later.begin())
     assert second.data.metrics.keys() == run.data.metrics.keys()
     assert below(home, second.info.run_id).keys() == runs.keys()
