@@ -117,7 +117,7 @@ def enroll(
 
 def loads_by_mlflow_alone(uri: str, package: Path) -> None:
     """See that who has MLflow's address and nothing else gets the service's answers."""
-    mlflow_module().set_tracking_uri("")
+    mlflow_module().set_tracking_uri(None)
     with pytest.MonkeyPatch.context() as only:
         only.setenv(TRACKING_VARIABLE, uri)
         loaded = mlflow_module().pyfunc.load_model(f"models:/{NAME}@{CHAMPION}")
