@@ -86,7 +86,7 @@ CLIENTS = {
     "components/serve_check/step.py": NOBODY,
     "toolwear/client/client.py": NOBODY,
     "toolwear/client/questions.py": NOBODY,
-    "toolwear/client/recordings.py": NOBODY,
+    "toolwear/client/sending.py": NOBODY,
     "serving/common/features.py": Client(("transformer", "explainer"), ("FEAST_REDIS",)),
     "serving/common/grpc_edge.py": NOBODY,
     "serving/common/grpc_face.py": NOBODY,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import socket
@@ -22,6 +23,7 @@ from tests.serving import stack
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Stack
 from toolwear.cli.main import app
+from toolwear.client import AsyncClient, Client
 from toolwear.common.request_limits import SCORE_PLACES
 from toolwear.dataset.contract import default
 from toolwear.features.compute import compute
@@ -84,6 +86,19 @@ def test_command_service_and_mlflow_agree_row_by_row(
     assert rows["probability"].to_numpy() == pytest.approx(
         mlflow["probability"].to_numpy(), nan_ok=True, abs=1e-12
     )
+
+
+def test_both_clients_bring_the_same_verdict(served: Stack, csv: Path) -> None:
+    settings = {name: float(value) for name, value in SETTINGS.items()}
+
+    async def awaited() -> dict[str, Any]:
+        async with AsyncClient(served.transformer.url) as opened:
+            return await opened.score(csv, settings, recording="line-4")
+
+    with Client(served.transformer.url) as opened:
+        said = opened.score(csv, settings, recording="line-4")
+    assert asyncio.run(awaited()) == said
+    assert said["recording"] == "line-4"
 
 
 def test_the_command_asks_a_service_with_the_same_output(

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from toolwear.client import Recordings, ServiceError
+from toolwear.client import Client, ServiceError
 from toolwear.common import words
 from toolwear.common.disk import whole
 from toolwear.common.errors import EXIT_FAILURE, ToolwearError
@@ -87,7 +87,7 @@ def score(
     found: list[dict[str, Any]] = []
     faults: list[str] = []
     with ExitStack() as stack:
-        service = stack.enter_context(Recordings(url)) if url else None
+        service = stack.enter_context(Client(url)) if url else None
         scored = _by_service(service) if service else _by_champion(home, known)
         divided = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolwear-")))
         write = stack.enter_context(_rows_file(rows)) if rows is not None else None
@@ -138,7 +138,7 @@ def _by_champion(home: Home, known: DataSet) -> _Scored:
     return scored
 
 
-def _by_service(service: Recordings) -> _Scored:
+def _by_service(service: Client) -> _Scored:
     """Return what has a recording scored by a service."""
 
     def scored(source: Source, rows: _RowsFile | None) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from toolwear.client.errors import (
     ServiceError,
     ServiceFailedError,
 )
-from toolwear.client.recordings import Recordings
 
 __all__ = [
     "Answer",
@@ -19,7 +18,6 @@ __all__ = [
     "Part",
     "Prediction",
     "Receipt",
-    "Recordings",
     "RequestRefusedError",
     "ServiceDownError",
     "ServiceError",

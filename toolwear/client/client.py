@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Self
+from typing import Any, BinaryIO, Concatenate, Self
 
 import httpx
 
-from toolwear.client.questions import UNANSWERED, Pause, Questions, Steps
+from toolwear.client.questions import Questions
+from toolwear.client.sending import UNANSWERED, Pause, Steps
 from toolwear.common.loopback import by_proxy
 from toolwear.common.ports import EXPLAINER, TRANSFORMER
 from toolwear.common.request_limits import ROWS
@@ -21,6 +25,7 @@ from toolwear.workspace.tokens import VARIABLES, Scope
 _HOST = "http://127.0.0.1"
 _SECONDS = 30.0
 _RETRIES = 2
+_PART_BYTES = 1 << 16  # of a file that is sent
 
 
 class _Settings:
@@ -86,6 +91,20 @@ def _awaited[**P, T](
     return asked
 
 
+@contextmanager
+def _opened(content: bytes | Path | None) -> Iterator[bytes | BinaryIO | None]:
+    if isinstance(content, Path):
+        with content.open("rb") as stream:
+            yield stream
+    else:
+        yield content
+
+
+async def _parts(stream: BinaryIO) -> AsyncIterator[bytes]:
+    while part := await asyncio.to_thread(stream.read, _PART_BYTES):
+        yield part
+
+
 class Client(_Settings):
     """Talks to the service; use it as a context manager, or close it. Threads may share it.
 
@@ -97,6 +116,7 @@ class Client(_Settings):
 
     predict_rows = _at_once(Questions.predict_rows)
     predict_run = _at_once(Questions.predict_run)
+    score = _at_once(Questions.score)
     explain = _at_once(Questions.explain)
     label = _at_once(Questions.label)
     metadata = _at_once(Questions.metadata)
@@ -126,7 +146,10 @@ class Client(_Settings):
                     step = steps.send(None)
                     continue
                 try:
-                    response = self._http.request(step.method, step.url, **step.options)
+                    with _opened(step.content) as content:
+                        response = self._http.request(
+                            step.method, step.url, content=content, **step.options
+                        )
                 except UNANSWERED as error:
                     step = steps.throw(error)
                 else:
@@ -144,6 +167,7 @@ class AsyncClient(_Settings):
 
     predict_rows = _awaited(Questions.predict_rows)
     predict_run = _awaited(Questions.predict_run)
+    score = _awaited(Questions.score)
     explain = _awaited(Questions.explain)
     label = _awaited(Questions.label)
     metadata = _awaited(Questions.metadata)
@@ -173,7 +197,11 @@ class AsyncClient(_Settings):
                     step = steps.send(None)
                     continue
                 try:
-                    response = await self._http.request(step.method, step.url, **step.options)
+                    with _opened(step.content) as content:
+                        parts = _parts(content) if isinstance(content, io.IOBase) else content
+                        response = await self._http.request(
+                            step.method, step.url, content=parts, **step.options
+                        )
                 except UNANSWERED as error:
                     step = steps.throw(error)
                 else:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -25,60 +26,13 @@ from toolwear.client.answers import (
     Prediction,
 )
 from toolwear.client.cutting import Piece, Row, Table, body_of, cut, lines, text_of, whole
-from toolwear.client.errors import (
-    RequestRefusedError,
-    ServiceDownError,
-    ServiceError,
-    ServiceFailedError,
-)
+from toolwear.client.errors import RequestRefusedError, ServiceDownError
+from toolwear.client.sending import UNANSWERED, Pause, Send, Steps, answered, read
+from toolwear.common.request_limits import SCORE_BODY_SECONDS, SCORE_SECONDS
 
-_LATER = (
-    httpx.codes.TOO_MANY_REQUESTS,
-    httpx.codes.BAD_GATEWAY,  # of a proxy whose server is away
-    httpx.codes.SERVICE_UNAVAILABLE,
-    httpx.codes.GATEWAY_TIMEOUT,
-)
 _EXPLAIN_SECONDS = 65.0  # a little longer than the server gives its slowest method
 _READY_SECONDS = 5.0  # for one answer
 _POLL_SECONDS = 0.2
-UNANSWERED = (httpx.RequestError, httpx.InvalidURL, UnicodeError)  # a header may not be ASCII
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0  # seconds before a repetition
-
-
-@dataclass(frozen=True)
-class Send:
-    """A request to be sent; its response, or one of `UNANSWERED`, is to be handed back.
-
-    Attributes:
-        method: of HTTP.
-        url: where to.
-        content: the body, JSON.
-        headers: beside the caller's own.
-        seconds: how long the answer may take; None for the caller's own limit.
-    """
-
-    method: str
-    url: str
-    content: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    seconds: float | None = None
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Beside method and address, what httpx is to be told."""
-        kind = {} if self.content is None else {"content-type": "application/json"}
-        given: dict[str, Any] = {"content": self.content, "headers": {**kind, **self.headers}}
-        return given if self.seconds is None else {**given, "timeout": self.seconds}
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Seconds to wait."""
-
-    seconds: float
-
-
-type Steps[T] = Generator[Send | Pause, httpx.Response | None, T]
 
 
 @dataclass(frozen=True)
@@ -200,10 +154,34 @@ class Questions:
             row = _run_row(instance, None) if isinstance(instance, str) else dict(instance)
             body["instances"] = [row]
         url = f"{self.explainer_url}/v1/models/{self.model}:explain"
-        found = yield from self._answer(
+        found = yield from answered(
             Send("POST", url, text_of(body), seconds=_EXPLAIN_SECONDS), self.retries
         )
-        return _read(lambda: Explanation(found["meta"], found["data"], found["quality"]))
+        return read(lambda: Explanation(found["meta"], found["data"], found["quality"]))
+
+    def score(
+        self,
+        path: Path,
+        settings: Mapping[str, float],
+        rows: bool = False,
+        recording: str | None = None,
+    ) -> Steps[dict[str, Any]]:
+        """Ask for the verdict of a whole recording; its keys are those of docs/scoring.md.
+
+        Args:
+            path: CSV, Parquet or JSON lines, packed or not; it is never in memory as a whole.
+            settings: feed rate in mm/s and clamp pressure in bar, by their names.
+            rows: whether the answers to its rows are wanted, too, under "answers".
+            recording: an id, which comes back in the verdict.
+
+        Raises:
+            OSError: the file can't be read.
+        """
+        query = {**settings, **({"rows": "true"} if rows else {})}
+        url = str(httpx.URL(f"{self.url}/v1/models/{self.model}:score", params=query))
+        named = {} if recording is None else {"x-recording-id": recording}
+        send = Send("POST", url, path, named, SCORE_BODY_SECONDS + SCORE_SECONDS)
+        return (yield from answered(send, self.retries))
 
     def label(self, of: Answer | str, worn: Sequence[bool], source: str = "client") -> Steps[int]:
         """Say what rows really were; return how many rows of receipts were labelled.
@@ -229,14 +207,14 @@ class Questions:
         for receipt, values in labelled.items():
             body = text_of({"receipt": receipt, "worn": values, "source": source})
             send = Send("POST", f"{self.url}/v1/labels", body, self.of_labels)
-            rows += (yield from self._answer(send, 0))["rows"]
+            rows += (yield from answered(send, 0))["rows"]
         return rows
 
     def metadata(self) -> Steps[Metadata]:
         """Return what the V2 protocol takes and gives, and which rows before a row are needed."""
         url = f"{self.url}/v2/models/{self.model}"
-        found = yield from self._answer(Send("GET", url), self.retries)
-        return _read(lambda: Metadata.of(found))
+        found = yield from answered(Send("GET", url), self.retries)
+        return read(lambda: Metadata.of(found))
 
     def ready(self, seconds: float = 0.0) -> Steps[bool]:
         """Tell whether predictions are answered.
@@ -276,28 +254,8 @@ class Questions:
     def _predict(self, body: bytes, given: Mapping[str, str | None]) -> Steps[Answer]:
         headers = {name: value for name, value in given.items() if value is not None}
         url = f"{self.url}/v1/models/{self.model}:predict"
-        found = yield from self._answer(Send("POST", url, body, headers), self.retries)
-        return _read(lambda: Answer.of(found))
-
-    def _answer(self, send: Send, repetitions: int) -> Steps[dict[str, Any]]:
-        """Return what is answered, repeating what the service cannot answer now."""
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                response = cast("httpx.Response", (yield send))
-                if response.status_code == httpx.codes.OK:
-                    return _read(response.json)
-                error = _error(response)
-            except UnicodeError as failure:
-                raise RequestRefusedError(f"The request cannot be sent: {failure}.") from failure
-            except UNANSWERED as failure:
-                error = ServiceDownError(f"{send.url} does not answer: {failure}")
-                error.__cause__ = failure
-            wait = max(pause, error.retry_after or 0.0)
-            if not (repetitions and isinstance(error, ServiceDownError) and wait < _LONGEST_PAUSE):
-                raise error
-            yield Pause(wait)
-            repetitions, pause = repetitions - 1, 2 * pause
+        found = yield from answered(Send("POST", url, body, headers), self.retries)
+        return read(lambda: Answer.of(found))
 
 
 def _history(known: Metadata) -> History:
@@ -312,30 +270,3 @@ def _history(known: Metadata) -> History:
 
 def _run_row(run_id: str, timestamp: datetime | None) -> dict[str, Any]:
     return {"run_id": run_id} | ({"timestamp": timestamp.isoformat()} if timestamp else {})
-
-
-def _read[T](read: Callable[[], T]) -> T:
-    """Return what an answer says."""
-    try:
-        return read()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ServiceFailedError(
-            f"The answer is not one of the service: {error!r}.", httpx.codes.OK
-        ) from error
-
-
-def _error(response: httpx.Response) -> ServiceError:
-    status = response.status_code
-    try:
-        sentence = str(response.json()["error"])
-    except (ValueError, KeyError, TypeError):
-        sentence = f"The answer was {status} {response.reason_phrase}."
-    try:
-        retry_after = max(0.0, float(response.headers.get("retry-after", "")))
-    except ValueError:  # none, or a date
-        retry_after = None
-    if status in _LATER:
-        return ServiceDownError(sentence, status, retry_after)
-    if status < httpx.codes.INTERNAL_SERVER_ERROR:
-        return RequestRefusedError(sentence, status, retry_after)
-    return ServiceFailedError(sentence, status, retry_after)
