@@ -49,7 +49,7 @@ class GrpcFace(InferenceServicer):
         model = self._data_plane.get_model_from_registry(request.name)
         features = getattr(model, "features_token", None)
         if features is not None:
-            about = model.metadata()
+            about = await model.metadata()
             context.set_trailing_metadata(
                 (
                     (FEATURES_PARAMETER, features),
