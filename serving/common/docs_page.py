@@ -94,8 +94,10 @@ def _operation(
     example = body.get(_JSON, {}).get("example")
     if example is not None:
         parts.append(f"{_EXAMPLE}{_block(_curl(path, parameters, example))}")
-    if _JSON in body:
-        kinds = ", ".join(body)
+    kinds = ", ".join(body)
+    if _JSON not in body and body:
+        parts.append(f"<p>Body: a file, {escape(kinds)}.</p>")
+    elif body:
         parts.append(_schema(f"Body ({kinds})", body[_JSON]["schema"]))
     answers = {status: found(one) for status, one in operation["responses"].items()}
     parts.append(_list("Answers", ((key, one["description"]) for key, one in answers.items())))

@@ -143,14 +143,16 @@ def test_the_page_shows_the_document_and_asks_nobody_else(
         assert f"<h2>{method} {path}</h2>" in answer.text
     for alien in ("<script", " src=", "://", "url("):
         assert alien not in re.sub(r"<pre.*?</pre>", "", answer.text, flags=re.DOTALL)
-    examples = [
-        operation["requestBody"]["content"]["application/json"]["example"]
+    bodies = [
+        operation["requestBody"]["content"]
         for item in found["paths"].values()
         for operation in item.values()
         if "requestBody" in operation
-        and "example" in operation["requestBody"]["content"]["application/json"]
     ]
+    examples = [body for body in bodies if "example" in body.get("application/json", {})]
     assert examples
+    files = [body for body in bodies if "application/json" not in body]
+    assert answer.text.count("<p>Body: a file") == len(files) == (server == "transformer")
     assert answer.text.count("<h3>Example</h3>") == len(examples)
 
 
