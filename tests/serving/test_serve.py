@@ -171,7 +171,7 @@ def test_a_receipt_is_found_again(served: Served, place: Place) -> None:
     assert answer.receipt.id in listed
     assert other.receipt.id in listed
     missing = subprocess.run(
-        toolwear("receipt", "lost", "--home", str(place.home)),
+        toolwear("receipt", "never-asked", "--home", str(place.home)),
         env=environment(),
         cwd=ROOT,
         capture_output=True,
