@@ -179,7 +179,7 @@ def test_a_receipt_is_found_again(served: Served, place: Place) -> None:
         check=False,
     )
     assert missing.returncode == 2
-    assert "has no receipt lost" in missing.stderr
+    assert "has no receipt never-asked" in missing.stderr
 
 
 def test_the_client_takes_a_table_and_says_what_it_cannot_send(served: Served) -> None:
