@@ -58,13 +58,9 @@ def training(
     cause: str = _DEFAULT.cause,
     commit: str = "unknown",
     graph_digest: str = "unknown",
-    person: str = "",
 ) -> None:
     """Wire the steps; the parameters are described where they are configured."""
-    run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    finished = apply(
-        finish(cause=cause, model_name=model_name, data_digest=data_digest, run=run), "finish"
-    )
+    finished = apply(finish(cause=cause, model_name=model_name, data_digest=data_digest), "finish")
     with dsl.ExitHandler(finished, name="training"):
         read = apply(
             ingest(
@@ -72,19 +68,6 @@ def training(
                 data_digest=data_digest,
                 dataset=dataset,
                 allow_simulator=allow_simulator,
-                run=run,
-                person=person,
-                cause=cause,
-                commit=commit,
-                graph_digest=graph_digest,
-                model_name=model_name,
-                seed=seed,
-                window=window,
-                stride=stride,
-                search_seconds=search_seconds,
-                search_evaluations=search_evaluations,
-                outer_folds=outer_folds,
-                outer_seconds=outer_seconds,
             ),
             "ingest",
         )
@@ -179,7 +162,6 @@ def training(
                 seed=seed,
                 cause=cause,
                 model_name=model_name,
-                run=run,
             ),
             "register",
         )
@@ -252,7 +234,6 @@ def training(
                 commit=commit,
                 graph_digest=graph_digest,
                 seed=seed,
-                run=run,
             ),
             "report",
         )

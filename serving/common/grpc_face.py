@@ -18,7 +18,6 @@ from serving.common.refusal import Refusal
 
 FEATURES_PARAMETER = "features"  # of requests and metadata: which features the rows hold
 VERSION_PARAMETER = "version"  # of metadata: in the registry
-PACKAGE_PARAMETER, USE_PARAMETER = "package", "use"  # of metadata: its digest, and what it is for
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 WATCHED = frozenset({"ServerLive", "ServerReady", "ModelReady"})
 NO_SUCH_MODEL = "There is no model of this name here."
@@ -49,14 +48,9 @@ class GrpcFace(InferenceServicer):
         model = self._data_plane.get_model_from_registry(request.name)
         features = getattr(model, "features_token", None)
         if features is not None:
-            about = await model.metadata()
+            version = await model.served_version()
             context.set_trailing_metadata(
-                (
-                    (FEATURES_PARAMETER, features),
-                    (VERSION_PARAMETER, *about["versions"]),
-                    (PACKAGE_PARAMETER, about["parameters"]["sha256"]),
-                    (USE_PARAMETER, about["parameters"]["use"]),
-                )
+                ((FEATURES_PARAMETER, features), (VERSION_PARAMETER, version))
             )
         return response
 

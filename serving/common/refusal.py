@@ -62,7 +62,6 @@ KINDS = (
     "feature_set",
     "request_id",
     "recording_id",
-    "machine_id",
     "idempotency_key",
     "other_version",
     "unknown_receipt",
@@ -72,5 +71,4 @@ KINDS = (
     "busy",
     "token",
     "slow",
-    "recording",
 )

@@ -1,12 +1,10 @@
-"""Further endpoints: those that write, for those with a token, and those that take a file."""
+"""Endpoints that write: for those with a token."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-
-from starlette.requests import Request
 
 from serving.http.gate import Gate
 from toolwear.workspace.tokens import Scope
@@ -29,16 +27,3 @@ class Written:
     work: Work
     gate: Gate
     may: Scope
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A POST endpoint of a model that takes a file as its body.
-
-    Attributes:
-        name: for the metrics.
-        work: is given the request, whose body nobody has read; returns a JSON object and headers.
-    """
-
-    name: str
-    work: Callable[[Request], Awaitable[tuple[dict[str, Any], dict[str, str]]]]
