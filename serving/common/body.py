@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from serving.common.refusal import Refusal
 from toolwear.common.request_limits import BODIES_BYTES, BODY_BYTES, BODY_SECONDS
 
-_SMALL = 1 << 16
+SMALL = 1 << 16  # bytes of a body that do not count; the server reads as many, asked or not
 _SIZE, _HELD = "toolwear.size", "toolwear.held"  # in a request's scope: bytes read and counted
 _total = 0  # counted of all requests under way in this process
 
@@ -95,7 +95,7 @@ def hold(scope: MutableMapping[str, Any], size: int) -> None:
         raise _too_large()
     scope[_SIZE] = size
     # Small ones do not count, so that a few large and slow ones hold up none of them.
-    more = max(0, size - _SMALL) - scope.get(_HELD, 0)
+    more = max(0, size - SMALL) - scope.get(_HELD, 0)
     if _total + more > BODIES_BYTES:
         raise Refusal(
             "busy", "Too many large requests are under way; try again.", 503, retry_after=1

@@ -11,12 +11,11 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.common.body import release
+from serving.common.body import SMALL, release
 from toolwear.common.request_limits import BODY_SECONDS, DROPPED_BYTES
 
 _OF_BODIES = {b"content-length", b"transfer-encoding"}
 _CLOSE = (b"connection", b"close")
-_READ_ANYWAY = 1 << 16  # bytes of a body that uvicorn reads whether asked to or not
 
 
 class Linger:
@@ -57,13 +56,13 @@ class Linger:
 
 
 def _is_harmless(headers: Mapping[bytes, bytes], version: str) -> bool:
-    """Tell whether the body may be left unread: the connection is kept, and takes it."""
+    """Tell whether the body may be left unread: it is small, and taken and not counted anyway."""
     if _OF_BODIES.isdisjoint(headers):
         return True
     size = headers.get(b"content-length", b"")
     return (
         size.isdigit()
-        and int(size) <= _READ_ANYWAY
+        and int(size) <= SMALL
         and b"transfer-encoding" not in headers
         and version == "1.1"
         and b"expect" not in headers

@@ -149,6 +149,7 @@ def test_the_body_of_a_refused_request_is_not_taken_for_the_next_one(server: Ser
     with server.connect() as client:
         client.sendall(post(b"", length=4, extra=foreign))
         assert client.recv(65536).startswith(b"HTTP/1.1 403 ")
+        # The four bytes look like the beginning of a request, and are the body of the first.
         client.sendall(b"GET " + post(b"abcdef", extra=b"connection: close\r\n"))
         assert rest(client).endswith(b"\r\n\r\n6")
 
