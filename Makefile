@@ -159,15 +159,15 @@ format: $(DEV) ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 .PHONY: setup
-setup: $(DEV) $(AUTOML) ## Only build the environments
+setup: $(DEV) $(AUTOML) ## Only build the environments (Linux on x86_64 or aarch64, WSL2 too; Python; 3 GB of disk)
 
 .PHONY: lock
 lock: $(UV) ## Resolve the dependencies again and lock them by hash
 	$(UV) pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.9 --custom-compile-command "make lock" requirements/tools.in -o requirements/tools.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/build.in -o requirements/build.txt
-	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --overrides requirements/overrides.txt -o requirements/main.txt
+	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --extra full --overrides requirements/overrides.txt -o requirements/main.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/serving.in -c requirements/main.txt --overrides requirements/overrides.txt -o requirements/serving.txt
-	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --extra dev -c requirements/main.txt --overrides requirements/overrides.txt -o requirements/dev.txt
+	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" pyproject.toml --extra full --extra dev -c requirements/main.txt --overrides requirements/overrides.txt -o requirements/dev.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python "$$(requirements/find-python.sh 3.9)" --python-version 3.9 --custom-compile-command "make lock" requirements/automl.in -o requirements/automl.txt
 	$(UV) pip compile --quiet --upgrade --generate-hashes --python-version 3.12 --custom-compile-command "make lock" requirements/bench.in --overrides requirements/overrides.txt -o requirements/bench.txt
 
@@ -178,6 +178,7 @@ clean: ## Remove the environments and caches; runs/ stays
 # --- environments: uv, Python 3.12 for everything, Python 3.9 for auto-sklearn -----------------
 
 $(UV): requirements/tools.txt
+	@requirements/check-platform.sh
 	@echo "setting up: uv"
 	@python3 -m venv .tools
 	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/tools.txt

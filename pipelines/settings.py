@@ -52,7 +52,7 @@ class TaskSettings:
         lock: the requirements that its code digest holds.
         minutes: after which it is ended.
         retries: how often it is tried again; of use where another server may be away.
-        store: whether it deploys, and so gets the object store's key and the models' namespace.
+        store: whether it uses the object store, and so gets its key and the models' namespace.
         seals: whether it gets the key that seals the audit log, as it reads that or writes to it.
         node: labels of the nodes that it may run on; all if empty.
         accelerator: resource of which it gets one, such as "nvidia.com/gpu".
@@ -111,6 +111,14 @@ SETTINGS = {
     "finish": TaskSettings("Say how the run ended", cached=False, seals=True),
 }
 
+# Of the graph that scores. What is in a folder or a bucket now, its name does not tell.
+SCORING = {
+    "score": TaskSettings(
+        "Score the recordings", memory=("576Mi", "3Gi"), cached=False, store=True, seals=True
+    ),
+}
+EVERY = SETTINGS | SCORING  # steps of all graphs
+
 
 def settings_of(step: str) -> TaskSettings:
     """Return a step's settings with what the site's file says of it; see docs/kubernetes.md.
@@ -120,12 +128,12 @@ def settings_of(step: str) -> TaskSettings:
     """
     path = os.environ.get(SITE_VARIABLE)
     if not path:
-        return SETTINGS[step]
+        return EVERY[step]
     try:
         site = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ToolwearError(f"{path} ({SITE_VARIABLE}) cannot be read as TOML: {error}.") from None
-    strange = [name for name in site if name not in SETTINGS]
+    strange = [name for name in site if name not in EVERY]
     strange += [
         f"{one}.{key}" for one, said in site.items() for key in said if key not in SITE_KEYS
     ]
@@ -136,7 +144,7 @@ def settings_of(step: str) -> TaskSettings:
     said: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in site.get(step, {}).items()
     }
-    return replace(SETTINGS[step], **said)
+    return replace(EVERY[step], **said)
 
 
 def apply(task: PipelineTask, step: str) -> PipelineTask:
@@ -179,6 +187,7 @@ LINEAGE = {
     "data_digest": "SHA-256 that the recordings must have; empty to take them as they are.",
     "commit": "Commit of the code, for the lineage.",
     "graph_digest": "Digest of the compiled graph, for the lineage.",
+    "person": "Name of who starts the run, for MLflow.",
 }
 
 

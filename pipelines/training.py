@@ -58,9 +58,13 @@ def training(
     cause: str = _DEFAULT.cause,
     commit: str = "unknown",
     graph_digest: str = "unknown",
+    person: str = "",
 ) -> None:
     """Wire the steps; the parameters are described where they are configured."""
-    finished = apply(finish(cause=cause, model_name=model_name, data_digest=data_digest), "finish")
+    run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    finished = apply(
+        finish(cause=cause, model_name=model_name, data_digest=data_digest, run=run), "finish"
+    )
     with dsl.ExitHandler(finished, name="training"):
         read = apply(
             ingest(
@@ -68,6 +72,19 @@ def training(
                 data_digest=data_digest,
                 dataset=dataset,
                 allow_simulator=allow_simulator,
+                run=run,
+                person=person,
+                cause=cause,
+                commit=commit,
+                graph_digest=graph_digest,
+                model_name=model_name,
+                seed=seed,
+                window=window,
+                stride=stride,
+                search_seconds=search_seconds,
+                search_evaluations=search_evaluations,
+                outer_folds=outer_folds,
+                outer_seconds=outer_seconds,
             ),
             "ingest",
         )
@@ -162,6 +179,7 @@ def training(
                 seed=seed,
                 cause=cause,
                 model_name=model_name,
+                run=run,
             ),
             "register",
         )
@@ -234,6 +252,7 @@ def training(
                 commit=commit,
                 graph_digest=graph_digest,
                 seed=seed,
+                run=run,
             ),
             "report",
         )

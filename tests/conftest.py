@@ -17,6 +17,7 @@ from filelock import FileLock
 from tests.api_server import NOT_RUN, ApiServer, served
 from tools.parity.budget import BUDGET
 from toolwear.common.fingerprint import ROOT
+from toolwear.workspace.home import TRACKING_VARIABLE
 
 _BESIDE = ROOT.parent / "shared" / "cnc-mill"
 _AUTOML_PYTHON = ROOT / ".venv-automl" / "bin" / "python"
@@ -30,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["XDG_STATE_HOME"] = state.name
         config.add_cleanup(state.cleanup)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.pop(TRACKING_VARIABLE, None)
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("AUTOML_PYTHON", str(_AUTOML_PYTHON))
@@ -48,6 +50,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for why, count in whys.items():
         if why.startswith(NOT_RUN):
             terminalreporter.write_line(f"{count} tests {why}")
+
+
+@pytest.fixture(autouse=True)
+def _forgotten_server() -> Iterator[None]:
+    """Forget a test's MLflow server: MLflow keeps its address in the environment."""
+    yield
+    os.environ.pop(TRACKING_VARIABLE, None)
 
 
 @pytest.fixture(scope="session")

@@ -130,6 +130,11 @@ def test_toolwear_takes_what_is_printed(
             raise
 
 
+@pytest.mark.parametrize(("name", "command"), _commands(CLI, ""), ids=lambda one: str(one))
+def test_every_help_has_an_example_of_its_own_command(name: str, command: Any) -> None:
+    assert f"Example: `toolwear {name}" in " ".join(command.help.split())
+
+
 @pytest.mark.parametrize("one", printed("make"), ids=label)
 def test_make_has_the_target_and_reads_the_variables(one: Printed) -> None:
     rules = dict(_RULE.findall(MAKEFILE))

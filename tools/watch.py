@@ -19,7 +19,7 @@ from types import FrameType
 import httpx
 import yaml
 
-from tools.alerting import local, scraping
+from tools.alerting import floor_receiver, local, scraping
 from toolwear.common import ports
 from toolwear.common.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from toolwear.common.jsonfile import write_text
@@ -99,7 +99,9 @@ class Program:
             self.process.wait()
 
 
-def programs(home: Home, port: int, prometheus: int, alertmanager: int) -> list[Program]:
+def programs(
+    home: Home, port: int, prometheus: int, alertmanager: int, floor: str = ""
+) -> list[Program]:
     """Write the configurations into the home and return the two programs, not started yet.
 
     Args:
@@ -107,6 +109,7 @@ def programs(home: Home, port: int, prometheus: int, alertmanager: int) -> list[
         port: of the transformer.
         prometheus: port to answer at.
         alertmanager: port to answer at.
+        floor: file that says how the floor is told of worn tools; empty: on pages only.
 
     Raises:
         ToolwearError: there is no such home, or a program is not installed.
@@ -121,7 +124,9 @@ def programs(home: Home, port: int, prometheus: int, alertmanager: int) -> list[
     trigger = f"http://{_HOST}:{ports.TRIGGER - ports.TRANSFORMER + port}"
     scrape, tell = folder / "prometheus.yaml", folder / "alertmanager.yaml"
     write_text(scrape, yaml.safe_dump(scraping(_HOST, port, alertmanager), sort_keys=False))
-    write_text(tell, yaml.safe_dump(local(tokens.own_file(Scope.ALERT), trigger), sort_keys=False))
+    told = floor_receiver(Path(floor)) if floor else {}
+    config = local(tokens.own_file(Scope.ALERT), trigger, told)
+    write_text(tell, yaml.safe_dump(config, sort_keys=False))
     return [
         Program(
             "Alertmanager",
@@ -239,11 +244,18 @@ def main() -> int:
     )
     parser.add_argument("--prometheus-port", type=int, default=ports.PROMETHEUS)
     parser.add_argument("--alertmanager-port", type=int, default=ports.ALERTMANAGER)
+    parser.add_argument(
+        "--floor",
+        default="",
+        help="YAML file with email_configs and so on: who is told of worn tools",
+    )
     options = parser.parse_args()
     try:
         home = Home.at(options.home)
         port = options.port or _served_port(home)
-        both = programs(home, port, options.prometheus_port, options.alertmanager_port)
+        both = programs(
+            home, port, options.prometheus_port, options.alertmanager_port, options.floor
+        )
         with announced(home, {program.name.lower(): program.url for program in both}):
             fault = watch(both)
     except ToolwearError as error:

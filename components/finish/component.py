@@ -14,6 +14,7 @@ def finish(
     model_name: str = "toolwear",
     data_digest: str = "",
     home: str = "",
+    run: str = "",
 ) -> None:
     """Say how the run ended; for a failed one, which step failed, why, and what to do.
 
@@ -24,12 +25,14 @@ def finish(
         model_name: name of the registered model.
         data_digest: of the recordings, as far as it was known at the start.
         home: folder of the system's state; by default $TOOLWEAR_HOME.
+        run: id of the run, on a cluster.
     """
     from pathlib import Path
 
-    from components.finish.step import Run
+    from components.finish.step import Run, end_tracked
     from components.finish.step import finish as work
     from toolwear.common.steps import run_step
+    from toolwear.release.tracking import on_cluster
     from toolwear.workspace.home import Home
 
     run_step(
@@ -41,3 +44,5 @@ def finish(
         run=Run(Home.at(home), model_name, cause, data_digest),
         output=Path(outcome.path),
     )
+    tracking = on_cluster(run, model_name, cause, data_digest)
+    end_tracked(tracking, status.state, status.error_message, Path(outcome.path))

@@ -14,6 +14,8 @@ from toolwear.common.steps import EVENTS_FOLDER
 from toolwear.release import audit_log
 from toolwear.release.decisions import Outcome
 from toolwear.release.entries import note
+from toolwear.release.tracking import Tracking
+from toolwear.run.run_folder import FAILURE_FILE
 from toolwear.workspace.home import Home
 
 VALIDATE = "validate"
@@ -63,6 +65,22 @@ def finish(state: str, failed_task: str, message: str, run: Run, output: Path) -
         if failure["step"] == VALIDATE and failure.get("user_error", True):
             why = f"{Outcome.REFUSE_DATA}: {failure['reason']}"
             note(run.home, audit_log.DECLINE, run.model, why, run.cause, run.data_digest)
+
+
+def end_tracked(tracking: Tracking, state: str, message: str, page: Path) -> None:
+    """End the run in MLflow on a cluster, where nobody else sees its end.
+
+    Args:
+        tracking: the MLflow run.
+        state: state of the tasks before, in Kubeflow Pipelines' words.
+        message: what Kubeflow Pipelines knows of the failure; may be empty.
+        page: that says how the run ended.
+    """
+    if state == SUCCEEDED:
+        tracking.end(State.SUCCEEDED, "", {})
+        return
+    ended = State.CANCELLED if state.startswith("CANCEL") else State.FAILED
+    tracking.end(ended, message, {FAILURE_FILE: page})
 
 
 def _local_failures() -> list[dict[str, Any]]:

@@ -41,8 +41,11 @@ def guard(
     from components.guard.step import Asked
     from components.guard.step import guard as work
     from toolwear.common.steps import run_step
+    from toolwear.release.tracking import in_step
     from toolwear.workspace.home import Home
 
+    tracking = in_step(Home.at(home), mlflow_uri, model_name)
+    tracking.note_data(Path(telemetry.path))
     return run_step(
         "guard",
         work,

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 from components.ingest.logic import matched, runs_table
 from toolwear.common import jsonfile
 from toolwear.common.digest import combined_digest
+from toolwear.common.disk import mendable
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.dataset import contract, schema
 from toolwear.dataset.contract import DataSet
 from toolwear.dataset.cutting import CuttingTally, no_cutting
-from toolwear.dataset.disk import mendable
 from toolwear.dataset.quirks import Quirks, folded
 from toolwear.dataset.recordings import Recordings, recordings
 from toolwear.dataset.run_file import FileNotes, several_sentence

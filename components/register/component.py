@@ -26,6 +26,7 @@ def register(
     model_name: str = "toolwear",
     home: str = "",
     mlflow_uri: str = "",
+    run: str = "",
 ) -> NamedTuple("Registered", [("version", str), ("digest", str)]):  # type: ignore[valid-type]
     """Register the challenger with its card, its lineage and its content-addressed package.
 
@@ -46,6 +47,7 @@ def register(
         model_name: name of the registered model.
         home: folder of the system's state; by default $TOOLWEAR_HOME.
         mlflow_uri: the registry; by default the local one in the home.
+        run: id of the run, on a cluster.
 
     Returns:
         version: number of the registered version.
@@ -56,6 +58,7 @@ def register(
     from components.register.contents import Folders, Lineage
     from components.register.step import register as work
     from toolwear.common.steps import run_step
+    from toolwear.release.tracking import in_step
     from toolwear.workspace.home import Home
 
     registered = run_step(
@@ -75,6 +78,7 @@ def register(
         mlflow_uri=mlflow_uri,
         output=Path(registration.path),
         package_output=Path(package.path),
+        tracking=in_step(Home.at(home), mlflow_uri, model_name, run, cause=cause, commit=commit),
     )
     package.metadata["digest"] = registered.digest
     package.metadata["version"] = registered.version

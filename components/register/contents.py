@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.register import drift
+from components.register import drift, figures
 from components.register.logic import render
 from toolwear.common import jsonfile
 from toolwear.common.steps import report
@@ -72,6 +72,7 @@ class Contents:
         files: bytes of the package's files.
         decision: content of decision.json.
         metrics: content of metrics.json.
+        headline: the dozen figures that runs are compared by.
         parameters: what the features and the search were made with.
         training: the rows that the model was trained on.
     """
@@ -80,6 +81,7 @@ class Contents:
     files: dict[str, bytes]
     decision: dict[str, Any]
     metrics: dict[str, Any]
+    headline: dict[str, float]
     parameters: dict[str, Any]
     training: Samples
 
@@ -153,8 +155,16 @@ def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
             report,
         ).to_bytes(),
     }
+    search = jsonfile.read(folders.automl / "search.json")
+    shown = figures.headline(metrics, abstention, search, decision["challenger"]["footprint"])
     return Contents(
-        description, files, decision, metrics, _parameters(folders), _training(samples, train)
+        description,
+        files,
+        decision,
+        metrics,
+        shown,
+        _parameters(folders),
+        _training(samples, train),
     )
 
 

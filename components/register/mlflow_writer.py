@@ -2,7 +2,8 @@
 
 Order: package, run, version without the tag `toolwear.complete`, everything else, that tag, and
 only then the alias. What lacks the tag is swept away by the next registration, which holds the
-home's lock: whoever began it is dead. A run is whole if a whole version points to it.
+home's lock: whoever began it is dead. A run is whole if a whole version points to it, or if it is
+a pipeline run's own: that stays, whatever it came to.
 """
 
 from __future__ import annotations
@@ -19,17 +20,18 @@ from typing import Any
 import pandas as pd
 
 from components.register.contents import Contents, Lineage
+from components.register.figures import TABLE_FILE, table
 from toolwear.common.fingerprint import ROOT, imported
 from toolwear.common.person import who
+from toolwear.dataset import schema
 from toolwear.model import pyfunc
 from toolwear.model.package import CARD_FILE, Package
 from toolwear.release import registry as tags
 from toolwear.release.registry import Registry, Version, mlflow_module
+from toolwear.release.tracking import DIGEST_LENGTH, EXPERIMENT, experiment_id
 
-EXPERIMENT = "toolwear"
 _FOREIGN_SECONDS = 24 * 3600  # a cut-off registration of another home is left alone so long
 _PAGE = 1000
-_DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest
 _EXAMPLE_ROWS = 3
 _NEEDS = ("mlflow", "numpy", "onnxruntime", "pandas")  # of the model where it is loaded
 
@@ -47,8 +49,11 @@ def sweep(registry: Registry) -> list[str]:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is not None:
         for run in client.search_runs([experiment.experiment_id], max_results=_PAGE):
-            if run.info.run_id not in whole and _is_dead(
-                registry, run.data.tags, run.info.start_time
+            tracked = tags.RUN in run.data.tags  # it tells of a pipeline run, whatever that came to
+            if (
+                not tracked
+                and run.info.run_id not in whole
+                and _is_dead(registry, run.data.tags, run.info.start_time)
             ):
                 client.delete_run(run.info.run_id)
                 removed.append(f"run {run.info.run_id}")
@@ -69,6 +74,7 @@ def write(
     contents: Contents,
     lineage: Lineage,
     pictures: Mapping[str, Path],
+    tracked: str = "",
 ) -> Version:
     """Register the package as a new version and return it; sets no alias.
 
@@ -78,39 +84,30 @@ def write(
         contents: what it was made of.
         lineage: where the model comes from.
         pictures: folders with plots, by the name that they get in MLflow.
+        tracked: id of the pipeline run's MLflow run, which goes on; without one, one of its own.
     """
     client = registry.client
-    run = client.create_run(
-        _experiment(registry),
-        tags={**_run_tags(registry, package, lineage), **_left_out(contents)},
-    )
-    run_id = run.info.run_id
-    _log_run(client, run_id, contents)
-    _log_files(client, run_id, package, pictures)
-    _log_dataset(client, run_id, contents, lineage)
+    run_id = tracked
+    if not run_id:
+        about = _run_tags(registry, package, lineage) | {"mlflow.user": who()}
+        made = client.create_run(experiment_id(registry), tags=about, run_name=package.version)
+        run_id = made.info.run_id
+    describe(registry, run_id, package, contents, lineage, pictures)
     model = _log_model(registry, run_id, package)
     _ensure_model(registry)
+    user = client.get_run(run_id).data.tags.get("mlflow.user", "")
     created = client.create_model_version(
         registry.name,
         source=model.model_uri,
         run_id=run_id,
-        tags=_version_tags(registry, package, contents, lineage),
+        tags=_version_tags(registry, package, contents, lineage, user),
         description=package.contents[CARD_FILE].decode().split("## ", 1)[0],
         model_id=model.model_id,
     )
-    client.set_terminated(run_id, "FINISHED")
+    if not tracked:
+        client.set_terminated(run_id, "FINISHED")
     client.set_model_version_tag(registry.name, created.version, tags.COMPLETE, "true")
     return registry.version(str(created.version))
-
-
-def _experiment(registry: Registry) -> str:
-    found = registry.client.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return str(found.experiment_id)
-    local = registry.uri.startswith("sqlite:")
-    # A server knows where its artifacts go; the local registry would put them beside us.
-    place = registry.home.mlflow_artifacts.as_uri() if local else None
-    return str(registry.client.create_experiment(EXPERIMENT, artifact_location=place))
 
 
 def _ensure_model(registry: Registry) -> None:
@@ -122,8 +119,6 @@ def _ensure_model(registry: Registry) -> None:
 
 def _run_tags(registry: Registry, package: Package, lineage: Lineage) -> dict[str, str]:
     return {
-        "mlflow.runName": package.version,
-        "mlflow.user": who(),
         tags.MODEL: registry.name,
         tags.HOME: str(registry.home.root),
         tags.PACKAGE: package.digest,
@@ -136,10 +131,11 @@ def _run_tags(registry: Registry, package: Package, lineage: Lineage) -> dict[st
 
 
 def _version_tags(
-    registry: Registry, package: Package, contents: Contents, lineage: Lineage
+    registry: Registry, package: Package, contents: Contents, lineage: Lineage, user: str
 ) -> dict[str, str]:
     return {
-        **{k: v for k, v in _run_tags(registry, package, lineage).items() if k != "mlflow.runName"},
+        **_run_tags(registry, package, lineage),
+        "mlflow.user": user,
         tags.MODEL_SHA256: package.model_sha256,
         tags.GATE: contents.decision["decision"],
         tags.USE: contents.decision["use"],
@@ -153,41 +149,53 @@ def _left_out(contents: Contents) -> dict[str, str]:
     return {f"{tags.LEFT_OUT}.{protocol}": reason for protocol, reason in left_out.items()}
 
 
-def _log_run(client: Any, run_id: str, contents: Contents) -> None:
+def describe(
+    registry: Registry,
+    run_id: str,
+    package: Package,
+    contents: Contents,
+    lineage: Lineage,
+    pictures: Mapping[str, Path],
+) -> None:
+    """Add to a run what it found: figures, plots, package, training data, what was left out.
+
+    Args:
+        registry: the model.
+        run_id: of the run in MLflow.
+        package: that it came to.
+        contents: what the package was made of.
+        lineage: where the model comes from.
+        pictures: folders with plots, by the name that they get in MLflow.
+    """
+    client = registry.client
+    for name, value in {**_run_tags(registry, package, lineage), **_left_out(contents)}.items():
+        client.set_tag(run_id, name, value)
+    _log_figures(client, run_id, contents)
+    _log_files(client, run_id, package, pictures)
+    _log_dataset(client, run_id, contents, lineage)
+
+
+def _log_figures(client: Any, run_id: str, contents: Contents) -> None:
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)
+    known = client.get_run(run_id).data.params  # as the run was asked, they stay
     client.log_batch(
         run_id,
-        metrics=[
-            Metric(name, float(value), now, 0)
-            for name, value in {
-                **flat_metrics(contents.metrics),
-                **contents.decision["challenger"]["footprint"],
-                "noise_changed_labels": contents.metrics["noise"]["changed_labels"],
-            }.items()
+        metrics=[Metric(name, value, now, 0) for name, value in contents.headline.items()],
+        params=[
+            Param(name, str(value))
+            for name, value in sorted(contents.parameters.items())
+            if name not in known
         ],
-        params=[Param(name, str(value)) for name, value in sorted(contents.parameters.items())],
     )
-
-
-def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures of all protocols and models as `<protocol>.<model>.<figure>`."""
-    flat = {}
-    for protocol, models in metrics["protocols"].items():
-        for model, figures in models.items():
-            for name, value in figures.items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    flat[f"{protocol}.{model}.{name}"] = float(value)
-            for name, bounds in (figures.get("interval") or {}).items():
-                if isinstance(bounds, list) and None not in bounds:
-                    flat[f"{protocol}.{model}.{name}_low"] = float(bounds[0])
-                    flat[f"{protocol}.{model}.{name}_high"] = float(bounds[1])
-    return flat
+    if TABLE_FILE not in [item.path for item in client.list_artifacts(run_id)]:  # it would grow
+        client.log_table(run_id, table(contents.metrics), TABLE_FILE)
 
 
 def _log_files(client: Any, run_id: str, package: Package, pictures: Mapping[str, Path]) -> None:
     client.log_artifacts(run_id, str(package.folder), "package")
+    client.log_artifact(run_id, str(package.folder / CARD_FILE))
     for name, folder in pictures.items():
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".png", ".svg"):
@@ -196,15 +204,16 @@ def _log_files(client: Any, run_id: str, package: Package, pictures: Mapping[str
 
 def _log_dataset(client: Any, run_id: str, contents: Contents, lineage: Lineage) -> None:
     from mlflow.data.code_dataset_source import CodeDatasetSource
-    from mlflow.data.numpy_dataset import from_numpy
+    from mlflow.data.pandas_dataset import from_pandas
     from mlflow.entities import DatasetInput, InputTag
 
-    dataset = from_numpy(
-        contents.training.X,
+    rows = pd.DataFrame(contents.training.X, columns=list(contents.training.columns))
+    dataset = from_pandas(
+        rows.assign(**{schema.LABEL: contents.training.y.astype(float)}),
         source=CodeDatasetSource({"toolwear.step": "features"}),
-        targets=contents.training.y,
+        targets=schema.LABEL,
         name=f"{contents.description['feature_set']} training rows",
-        digest=lineage.data_digest[:_DIGEST_LENGTH],
+        digest=lineage.data_digest[:DIGEST_LENGTH],
     )
     client.log_inputs(
         run_id,
@@ -213,7 +222,7 @@ def _log_dataset(client: Any, run_id: str, contents: Contents, lineage: Lineage)
 
 
 def _log_model(registry: Registry, run_id: str, package: Package) -> Any:
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
     mlflow = mlflow_module()
@@ -230,9 +239,17 @@ def _log_model(registry: Registry, run_id: str, package: Package) -> Any:
     )
     example = pd.DataFrame(package.golden().rows[:_EXAMPLE_ROWS], columns=list(package.features))
     mlflow.set_tracking_uri(registry.uri)
-    with mlflow.start_run(run_id=run_id), _code() as code:
-        return mlflow.pyfunc.log_model(
-            name="model",
+    # Not `pyfunc.log_model`: it needs an active run, and a run that was active has ended.
+    made = registry.client.create_logged_model(
+        experiment_id(registry), name="model", source_run_id=run_id
+    )
+    with _code() as code:
+        return Model.log(
+            None,
+            mlflow.pyfunc,
+            name=made.name,
+            run_id=run_id,
+            model_id=made.model_id,
             loader_module=pyfunc.__name__,
             data_path=str(package.folder),
             code_paths=[str(code)],

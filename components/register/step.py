@@ -8,12 +8,15 @@ from pathlib import Path
 
 from components.register import mlflow_writer
 from components.register.contents import Folders, Lineage, gather
+from components.register.figures import log_children
 from toolwear.common import jsonfile
 from toolwear.common.lock import exclusive
 from toolwear.common.steps import report
 from toolwear.features.store import publish_online
 from toolwear.model.package import PARTIAL_PREFIX, Package, write_package
+from toolwear.release.patience import going_on
 from toolwear.release.registry import CHALLENGER, Registry
+from toolwear.release.tracking import Tracking
 from toolwear.workspace.home import Home
 
 REGISTRATION_FILE = "registration.json"
@@ -36,6 +39,7 @@ def register(
     mlflow_uri: str,
     output: Path,
     package_output: Path,
+    tracking: Tracking | None = None,
 ) -> Registered:
     """Register the challenger, whatever the gate said of it, and give it the alias `challenger`.
 
@@ -50,23 +54,30 @@ def register(
         mlflow_uri: registry; empty for the local one.
         output: folder to make, with registration.json.
         package_output: folder to make, a copy of the package for whoever cannot reach the home.
+        tracking: the MLflow run of the pipeline run; without one the version gets its own.
     """
     contents = gather(folders, lineage, model_name)
     registry = Registry(home, mlflow_uri, model_name)
+    pictures = {
+        name: getattr(folders, name) for name in ("evaluation", "explanation", "split", "decision")
+    }
     with exclusive(home.lock("register"), "registering a model", _LOCK_SECONDS):
         for what in _sweep_packages(home) + mlflow_writer.sweep(registry):
             report(f"removed what a registration that was cut off had left: {what}")
         package = write_package(home.packages, contents.description, contents.files)
         version = registry.with_package(package.digest)
         is_new = version is None
+        tracked = tracking.begin() if tracking is not None else ""
         if version is None:
             report(f"registering {model_name} with package {package.version}")
-            pictures = {
-                name: getattr(folders, name)
-                for name in ("evaluation", "explanation", "split", "decision")
-            }
-            version = mlflow_writer.write(registry, package, contents, lineage, pictures)
+            version = mlflow_writer.write(registry, package, contents, lineage, pictures, tracked)
+        elif tracked:
+            with going_on("what it found"):
+                mlflow_writer.describe(registry, tracked, package, contents, lineage, pictures)
         registry.move(CHALLENGER, version)
+    if tracked:
+        with going_on("of its search, baselines and folds"):
+            log_children(registry, tracked, folders.evaluation, folders.automl)
     _copy(package, package_output)
     output.mkdir(parents=True)
     jsonfile.write(

@@ -23,6 +23,7 @@ def report(
     seed: int,
     page: Output[HTML],
     summary: Output[Artifact],
+    run: str = "",
 ) -> None:
     """Write the report of the run: one page for a person, one machine-readable JSON file.
 
@@ -42,12 +43,15 @@ def report(
         seed: seed of the run.
         page: the page.
         summary: the JSON file; its schema is that of `components.report.summary`.
+        run: id of the run, on a cluster.
     """
     from pathlib import Path
 
     from components.report.step import Folders
     from components.report.step import report as work
     from toolwear.common.steps import run_step
+    from toolwear.release.tracking import on_cluster
+    from toolwear.run.run_folder import REPORT_FILE, SUMMARY_FILE
 
     folders = Folders(
         telemetry=Path(telemetry.path),
@@ -69,3 +73,5 @@ def report(
         page=Path(page.path),
         summary=Path(summary.path),
     )
+    files = {REPORT_FILE: Path(page.path), SUMMARY_FILE: Path(summary.path)}
+    on_cluster(run, "").attach(files)

@@ -8,9 +8,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from components.report.headline import headline
 from components.report.summary import Code, Data, Figures, Gate, Model, Noise, Summary
 from toolwear.dataset import schema
+from toolwear.evaluation.headline import headline
 from toolwear.explain.quality import quality_sentence
 
 SIMULATED = "simulator"

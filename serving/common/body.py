@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from serving.common.refusal import Refusal
-from toolwear.common.request_limits import BODIES_BYTES, BODY_BYTES, BODY_SECONDS
+from toolwear.common.request_limits import BODIES_BYTES, BODY_BYTES, BODY_SECONDS, DROPPED_BYTES
 
 SMALL = 1 << 16  # bytes of a body that do not count; the server reads as many, asked or not
 _SIZE, _HELD = "toolwear.size", "toolwear.held"  # in a request's scope: bytes read and counted
@@ -39,6 +39,51 @@ async def read_any(request: Request) -> bytes:
     Raises:
         Refusal: it is encoded, too long, too slow, or more are under way than fit.
     """
+    _check_announced(request, BODY_BYTES)
+    parts: list[bytes] = []
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                hold(request.scope, len(part))
+                parts.append(part)
+    except TimeoutError:
+        raise _too_slow() from None
+    except ClientDisconnect:
+        raise _gone() from None
+    return b"".join(parts)
+
+
+async def spool(request: Request, target: BinaryIO, most: int, seconds: float) -> None:
+    """Write the body to a file as it arrives.
+
+    Args:
+        request: to read.
+        target: open for writing.
+        most: bytes; of what is longer the rest is read and dropped, so that the refusal arrives.
+        seconds: that it may take.
+
+    Raises:
+        Refusal: it is encoded, too long or too slow.
+    """
+    _check_announced(request, most)
+    size = 0
+    try:
+        async with asyncio.timeout(seconds):
+            async for part in request.stream():
+                size += len(part)
+                if size <= most:
+                    await asyncio.to_thread(target.write, part)
+                elif size > most + DROPPED_BYTES:
+                    break
+    except TimeoutError:
+        raise _too_slow() from None
+    except ClientDisconnect:
+        raise _gone() from None
+    if size > most:
+        raise _too_large(most)
+
+
+def _check_announced(request: Request, most: int) -> None:
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise Refusal(
@@ -47,19 +92,8 @@ async def read_any(request: Request) -> bytes:
             415,
         )
     announced = request.headers.get("content-length", "0")
-    if int(announced) > BODY_BYTES:  # the HTTP parser takes digits only
-        raise _too_large()
-    parts: list[bytes] = []
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                hold(request.scope, len(part))
-                parts.append(part)
-    except TimeoutError:
-        raise Refusal("too_slow", "The body did not arrive in time.", 408) from None
-    except ClientDisconnect:
-        raise Refusal("too_slow", "The body did not arrive.", 400) from None
-    return b"".join(parts)
+    if int(announced) > most:  # the HTTP parser takes digits only
+        raise _too_large(most)
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -92,7 +126,7 @@ def hold(scope: MutableMapping[str, Any], size: int) -> None:
     global _total
     size += scope.get(_SIZE, 0)
     if size > BODY_BYTES:
-        raise _too_large()
+        raise _too_large(BODY_BYTES)
     scope[_SIZE] = size
     # Small ones do not count, so that a few large and slow ones hold up none of them.
     more = max(0, size - SMALL) - scope.get(_HELD, 0)
@@ -115,5 +149,13 @@ def _check_content_type(header: str, binary: bool) -> None:
         raise Refusal("content_type", "Send application/json in UTF-8.", 415)
 
 
-def _too_large() -> Refusal:
-    return Refusal("too_large", f"The body is longer than {BODY_BYTES} bytes.", 413)
+def _too_large(most: int) -> Refusal:
+    return Refusal("too_large", f"The body is longer than {most} bytes.", 413)
+
+
+def _too_slow() -> Refusal:
+    return Refusal("too_slow", "The body did not arrive in time.", 408)
+
+
+def _gone() -> Refusal:
+    return Refusal("too_slow", "The body did not arrive.", 400)

@@ -14,6 +14,7 @@ from serving.common.refusal import Refusal
 
 REQUEST_ID = "x-request-id"
 RECORDING_ID = "x-recording-id"
+MACHINE_ID = "x-machine-id"
 RECEIPT_ID = "x-receipt-id"  # of answers: the server's own id
 VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 VALID_KEY = re.compile(r"[!-~]{1,128}")
@@ -26,12 +27,14 @@ class Caller:
     Attributes:
         request_id: the caller's own id; several requests may carry the same.
         recording: which recording the rows are of.
+        machine: on which machine that was recorded.
         key: whoever repeats it gets the answer that the first request got.
     """
 
     request_id: str | None = None
     recording: str | None = None
     key: str | None = None
+    machine: str | None = None
 
     @classmethod
     def of(cls, headers: Mapping[str, str] | None, payload: Any = None) -> Caller:
@@ -50,7 +53,8 @@ class Caller:
                 "idempotency_key",
                 "The header Idempotency-Key has to be 1 to 128 visible ASCII characters.",
             )
-        return cls(request_id, _given(headers, RECORDING_ID, "recording_id"), key)
+        recording = _given(headers, RECORDING_ID, "recording_id")
+        return cls(request_id, recording, key, _given(headers, MACHINE_ID, "machine_id"))
 
     def answered(self, receipt_id: str) -> dict[str, str]:
         """Return the headers of the answer."""

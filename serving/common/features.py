@@ -24,16 +24,23 @@ from serving.common.refusal import Refusal
 from serving.common.rows import EntityKeys, FeatureRows, RawRows, Rows
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
+from toolwear.dataset.limits import limit
 from toolwear.features import store
 from toolwear.features.compute import compute
-from toolwear.features.definitions import FEATURE_SETS
+from toolwear.features.definitions import FEATURE_SETS, WINDOW_COLUMNS
 from toolwear.features.store import StoreDownError
+from toolwear.model.abstention import NO_WINDOW
 
 RAW, ENTITY, READY = "raw", "entity", "features"
 REFUSE, FLAG = "refuse", "flag"
 MAX_AGE_SECONDS = 3600.0
 STORE_SECONDS = 2.0
 _log = logging.getLogger("toolwear.serving")
+
+
+def needs_history(columns: tuple[str, ...]) -> bool:
+    """Tell whether some features need the rows before the one that they are of."""
+    return not set(WINDOW_COLUMNS).isdisjoint(columns)
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,19 @@ class FeatureSpec:
     def columns(self) -> tuple[str, ...]:
         """Names of the features."""
         return FEATURE_SETS[self.feature_set].columns
+
+    @property
+    def history(self) -> dict[str, Any]:
+        """Tell clients which rows before a row its features need, so that they can cut requests."""
+        limits = map(limit, self.cutting)
+        return {
+            "rows": self.window if needs_history(self.columns) else 0,
+            "cutting": [
+                {"column": one.column, "below" if one.below else "above": one.value}
+                for one in limits
+            ],
+            "reason": NO_WINDOW,
+        }
 
     @property
     def token(self) -> str:

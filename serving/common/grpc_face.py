@@ -18,6 +18,7 @@ from serving.common.refusal import Refusal
 
 FEATURES_PARAMETER = "features"  # of requests and metadata: which features the rows hold
 VERSION_PARAMETER = "version"  # of metadata: in the registry
+PACKAGE_PARAMETER, USE_PARAMETER = "package", "use"  # of metadata: its digest, and what it is for
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 WATCHED = frozenset({"ServerLive", "ServerReady", "ModelReady"})
 NO_SUCH_MODEL = "There is no model of this name here."
@@ -48,9 +49,14 @@ class GrpcFace(InferenceServicer):
         model = self._data_plane.get_model_from_registry(request.name)
         features = getattr(model, "features_token", None)
         if features is not None:
-            version = await model.served_version()
+            about = await model.metadata()
             context.set_trailing_metadata(
-                ((FEATURES_PARAMETER, features), (VERSION_PARAMETER, version))
+                (
+                    (FEATURES_PARAMETER, features),
+                    (VERSION_PARAMETER, *about["versions"]),
+                    (PACKAGE_PARAMETER, about["parameters"]["sha256"]),
+                    (USE_PARAMETER, about["parameters"]["use"]),
+                )
             )
         return response
 

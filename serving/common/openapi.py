@@ -9,8 +9,8 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from serving.common import tensor_schemas
-from serving.common.caller import RECORDING_ID, REQUEST_ID, VALID_ID, VALID_KEY
+from serving.common import docs_page, tensor_schemas
+from serving.common.caller import MACHINE_ID, RECORDING_ID, REQUEST_ID, VALID_ID, VALID_KEY
 from serving.common.endpoints import IDEMPOTENCY_KEY
 
 PATH = "/openapi.json"
@@ -29,6 +29,12 @@ RECORDING_ID_HEADER: dict[str, Any] = {
     "name": RECORDING_ID,
     "in": "header",
     "description": "which recording the rows are of",
+    "schema": {"type": "string", "pattern": ID_PATTERN},
+}
+MACHINE_ID_HEADER: dict[str, Any] = {
+    "name": MACHINE_ID,
+    "in": "header",
+    "description": "on which machine they were recorded; each has a tool of its own",
     "schema": {"type": "string", "pattern": ID_PATTERN},
 }
 IDEMPOTENCY_HEADER: dict[str, Any] = {
@@ -238,6 +244,15 @@ def _common() -> dict[str, Any]:
             }
         },
         PATH: get("This document", {"type": "object", "required": ["openapi", "paths"]}),
+        docs_page.PATH: {
+            "get": {
+                "summary": "This document as a page",
+                "responses": {
+                    "200": {"description": "The page.", "content": {"text/html": text}},
+                    "500": {"$ref": "#/components/responses/500"},
+                },
+            }
+        },
     }
 
 

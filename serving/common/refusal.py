@@ -62,6 +62,7 @@ KINDS = (
     "feature_set",
     "request_id",
     "recording_id",
+    "machine_id",
     "idempotency_key",
     "other_version",
     "unknown_receipt",
@@ -71,4 +72,5 @@ KINDS = (
     "busy",
     "token",
     "slow",
+    "recording",
 )

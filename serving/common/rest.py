@@ -24,11 +24,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving.common import metrics, openapi, wire
+from serving.common import docs_page, metrics, openapi, wire
 from serving.common.body import json_object, read_body
 from serving.common.endpoints import not_there
 from serving.common.refusal import Refusal, other_version
-from serving.common.written import Written
+from serving.common.written import Sent, Written
 
 _V2 = "/v2/models/{model:model}"
 _V2_VERSION = f"{_V2}/versions/{{version}}"
@@ -48,6 +48,7 @@ def application(
     written: Mapping[str, Written] | None = None,
     published: Mapping[str, dict[str, Any]] | None = None,
     described: Callable[[], dict[str, Any]] = dict,
+    sent: Mapping[str, Sent] | None = None,
 ) -> Starlette:
     """Return the application.
 
@@ -61,6 +62,7 @@ def application(
         published: by path, JSON documents that anybody may read.
         described: returns the OpenAPI document; asked each time, as a swapped-in model may take
             other features.
+        sent: by path, with `{model:model}` in it, further POST endpoints that take files.
     """
     rest = _Rest(dataplane, server, failures or {}, explains)
     routes = [
@@ -81,8 +83,10 @@ def application(
         rest.get("/", "live", rest.alive),
         Route("/metrics", _metrics, methods=["GET"]),
         *(rest.written(path, about) for path, about in (written or {}).items()),
+        *(rest.sent(path, about) for path, about in (sent or {}).items()),
         *(rest.published(path, partial(dict, value)) for path, value in (published or {}).items()),
         rest.published(openapi.PATH, described),
+        rest.get(docs_page.PATH, "docs", rest.docs(described)),
     ]
     app = Starlette(
         routes=routes, lifespan=lifespan, exception_handlers={HTTPException: rest.not_there}
@@ -190,6 +194,16 @@ class _Rest:
 
         return self.post(path, about.name, handler)
 
+    def sent(self, path: str, about: Sent) -> Route:
+        """Return a counted POST route whose body is a file."""
+
+        async def handler(request: Request) -> Response:
+            await self._model(request)
+            answer, headers = await about.work(request)
+            return _json(answer, headers=headers)
+
+        return self.post(path, about.name, handler)
+
     def published(self, path: str, value: Callable[[], Any]) -> Route:
         """Return a counted GET route to a JSON document."""
 
@@ -197,6 +211,14 @@ class _Rest:
             return _json(value())
 
         return self.get(path, "published", handler)
+
+    def docs(self, described: Callable[[], dict[str, Any]]) -> Handler:
+        """Return the handler of the page that shows the OpenAPI document."""
+
+        async def handler(_request: Request) -> Response:
+            return docs_page.response(described())
+
+        return handler
 
     async def v2_infer(self, request: Request) -> Response:
         """Answer an Open Inference request, JSON or with binary tensors."""
@@ -252,7 +274,7 @@ class _Rest:
         metadata = await self._dataplane.model_metadata(name)
         await self._check_version(request)
         model = self._dataplane.get_model_from_registry(name)
-        return _json({**metadata, **getattr(model, "metadata", dict)()})
+        return _json({**metadata, **await model.metadata()})
 
     async def models(self, _request: Request) -> Response:
         """List the models."""

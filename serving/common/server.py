@@ -21,7 +21,7 @@ from serving.common import metrics
 from serving.common.arguments import LOOPBACK
 from serving.common.grpc_face import start_grpc
 from serving.common.rest import application
-from serving.common.written import Written
+from serving.common.written import Sent, Written
 from serving.http.server import http_server
 from toolwear.common.request_limits import GRACE_SECONDS
 
@@ -39,6 +39,7 @@ class Serving:
         written: further POST endpoints; see `application`.
         published: JSON documents by path; see `application`.
         described: returns the OpenAPI document.
+        sent: further POST endpoints that take files; see `application`.
         around: entered in the event loop before the first request, left after the last.
     """
 
@@ -52,6 +53,7 @@ class Serving:
     written: Mapping[str, Written] = field(default_factory=dict)
     published: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     described: Callable[[], dict[str, Any]] = dict
+    sent: Mapping[str, Sent] = field(default_factory=dict)
     around: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
 
@@ -102,6 +104,7 @@ def serve(models: Sequence[Model], serving: Serving) -> None:
             serving.written,
             serving.published,
             serving.described,
+            serving.sent,
         ),
         serving.host,
         serving.http_port,

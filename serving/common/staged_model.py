@@ -48,6 +48,10 @@ class StagedModel(Model):
         """Return the version in the registry of the model that answers now."""
         raise NotImplementedError
 
+    async def metadata(self) -> dict[str, Any]:
+        """Say in the protocol's words which model this is, beside its tensors."""
+        return {}
+
     async def _timed(self, stage: str, value: Any, headers: dict[str, str] | None) -> Any:
         started = perf_counter()
         result = getattr(self, stage)(value, headers)

@@ -1,10 +1,12 @@
-"""Endpoints that write: for those with a token."""
+"""Further endpoints: those that write, for those with a token, and those that take a file."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+
+from starlette.requests import Request
 
 from serving.http.gate import Gate
 from toolwear.workspace.tokens import Scope
@@ -27,3 +29,16 @@ class Written:
     work: Work
     gate: Gate
     may: Scope
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A POST endpoint of a model that takes a file as its body.
+
+    Attributes:
+        name: for the metrics.
+        work: is given the request, whose body nobody has read; returns a JSON object and headers.
+    """
+
+    name: str
+    work: Callable[[Request], Awaitable[tuple[dict[str, Any], dict[str, str]]]]

@@ -23,11 +23,13 @@ from serving.console import metrics
 from serving.console.few import Few
 from serving.console.pages.actions import ActionPages
 from serving.console.pages.base import FOLDER, Console
+from serving.console.pages.compare import ComparePages
 from serving.console.pages.data import DataPages
 from serving.console.pages.home import HomePages
 from serving.console.pages.model import ModelPages
 from serving.console.pages.monitoring import MonitoringPages
 from serving.console.pages.runs import RunPages
+from serving.console.pages.sheet import SheetPages
 from serving.console.pages.why import WhyPages
 from serving.console.parts import Addresses, Parts
 from serving.console.session import Sessions
@@ -131,7 +133,12 @@ def application(home: Home, addresses: Addresses) -> ASGIApp:
 
 def _routes(console: Console) -> list[Route | Mount]:
     data, model, why = DataPages(console), ModelPages(console), WhyPages(console)
-    runs, monitoring, actions = RunPages(console), MonitoringPages(console), ActionPages(console)
+    monitoring, actions, compare = (
+        MonitoringPages(console),
+        ActionPages(console),
+        ComparePages(console),
+    )
+    runs = RunPages(console, actions)
     home = HomePages(console, why.ahead)
     # Each with places of its own: what waits for the explainer shall not hold up what computes.
     computed = partial(Few(*_COMPUTED).page, instead=console.busy)
@@ -139,10 +146,12 @@ def _routes(console: Console) -> list[Route | Mount]:
     reported = partial(Few(*_REPORTED).page, instead=console.busy)
     pages = {
         "/": home.home,
+        "/sheet": computed(SheetPages(console).recorded),
         "/parts/strip": home.strip,
         "/parts/run": computed(home.run),
         "/data": data.data,
         "/parts/distributions": computed(data.distributions),
+        "/parts/clearest": computed(data.clearest),
         "/parts/correlations": computed(data.correlations),
         "/parts/window": computed(data.window),
         "/data-docs/{path:path}": data.docs,
@@ -152,12 +161,17 @@ def _routes(console: Console) -> list[Route | Mount]:
         "/why/report": reported(why.report),
         "/parts/why/{method}": explained(why.part),
         "/runs": runs.runs,
+        "/compare": compare.compare,
+        "/parts/over-runs": compare.over_runs,
         "/runs/{name}": runs.run,
+        "/runs/{name}/steps/{step}": computed(runs.step),
+        "/runs/{name}/files/{path:path}": runs.file,
         "/report/{name}": runs.report,
         "/monitoring": monitoring.monitoring,
         "/parts/plots": monitoring.plots,
         "/parts/alerts": monitoring.alerts,
         "/parts/drift": monitoring.drift,
+        "/parts/room": monitoring.room,
         "/drift/{window}": monitoring.drift_report,
         "/operate": actions.operate,
         "/asked/{id}": actions.asked,
@@ -169,10 +183,12 @@ def _routes(console: Console) -> list[Route | Mount]:
     }
     forms = {
         "/": home.upload,
+        "/sheet": home.upload_sheet,
         "/operator": actions.sign_in,
         "/operator/leave": actions.sign_out,
         "/retrain": actions.retrain,
         "/asked/{id}/cancel": actions.cancel,
+        "/runs/{name}/retry": runs.retry,
         "/approvals/{id}": actions.decide,
         "/rollback": actions.rollback,
     }

@@ -2,137 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from toolwear.common import jsonfile, words
 from toolwear.common.errors import ToolwearError
-from toolwear.common.states import State
-from toolwear.dataset.schema import AUTO_SKLEARN, KNOWN_RUNS
 from toolwear.release import audit_log, rollout
 from toolwear.release import champion as pointer
-from toolwear.run import run_folder
-from toolwear.run.run_folder import ARGUMENTS_FILE, FAILURE_FILE, LATEST, REPORT_FILE, SUMMARY_FILE
+from toolwear.run.run_folder import LATEST, SUMMARY_FILE
+from toolwear.run.runs import Run, Step, left_out, run, runs
 from toolwear.workspace.home import Home
+
+__all__ = [
+    "Run",
+    "Step",
+    "artifact",
+    "audit_log_of",
+    "latest",
+    "left_out",
+    "of_champion",
+    "rollback_target",
+    "run",
+    "runs",
+]
 
 # Arguments that change no artifact: why and where from a run was started.
 _IRRELEVANT = frozenset({"cause", "commit", "graph_digest", "data"})
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step of a run, as it told itself.
-
-    Attributes:
-        name: of the step.
-        state: a `State`.
-        seconds: how long it took; None if it has not ended.
-        reason: why it failed, else empty.
-    """
-
-    name: str
-    state: str
-    seconds: float | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run's folder."""
-
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Its name, which begins with the time of its start."""
-        return self.folder.name
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What it was started with."""
-        value: dict[str, Any] = jsonfile.read(self.folder / ARGUMENTS_FILE)
-        return value
-
-    @property
-    def summary(self) -> dict[str, Any] | None:
-        """What it found; None if it has not finished."""
-        path = self.folder / SUMMARY_FILE
-        return jsonfile.read(path) if path.exists() else None
-
-    @property
-    def state(self) -> State:
-        """How it stands."""
-        return run_folder.ending(self.folder).state
-
-    @property
-    def page(self) -> Path | None:
-        """Its report, or the page that says why it failed."""
-        for name in (REPORT_FILE, FAILURE_FILE):
-            if (self.folder / name).exists():
-                return self.folder / name
-        return None
-
-    def row(self) -> dict[str, Any]:
-        """Return its line in the table of runs."""
-        summary = self.summary
-        row: dict[str, Any] = {
-            "name": self.name,
-            "cause": words.cause(self.arguments["cause"]),
-            "state": self.state,
-        }
-        if summary is not None:
-            best = summary["protocols"][KNOWN_RUNS].get(AUTO_SKLEARN, {})
-            row |= {
-                "decision": words.decision(summary["gate"]["decision"]),
-                "promoted": words.outcome(summary["gate"]["outcome"]),
-                "version": summary["model"]["version"],
-                "accuracy": best.get("accuracy"),
-                "seconds": summary["timings"]["total"],
-                "cached": len(summary["cached"]),
-            }
-        return row
-
-    @property
-    def fault(self) -> str:
-        """Why it can't be shown, "" if it can: one broken file shall not hide the other runs."""
-        try:
-            self.row()
-        except ToolwearError as error:
-            return str(error)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            return f"A file in {self.folder} is broken ({type(error).__name__}: {error})."
-        return ""
-
-    def steps(self) -> dict[str, Step]:
-        """Return the steps that have told of themselves, by name."""
-        cached = (self.summary or {}).get("cached", [])
-        found = {name: Step(name, State.CACHED, 0.0) for name in cached}
-        for event in run_folder.steps(self.folder, running=self.state is State.RUNNING):
-            found[event["step"]] = Step(
-                event["step"], event["state"], event.get("seconds"), str(event.get("reason", ""))
-            )
-        return found
-
-
-def runs(home: Home) -> list[Run]:
-    """Return the runs of the home that can be shown, the newest first."""
-    return [run for run in _all(home) if not run.fault]
-
-
-def left_out(home: Home) -> dict[str, str]:
-    """Return the names of the others, and why each is left out."""
-    return {run.name: run.fault for run in _all(home) if run.fault}
-
-
-def _all(home: Home) -> list[Run]:
-    return [Run(path) for path in run_folder.folders(home.root)]
-
-
-def run(home: Home, name: str) -> Run | None:
-    """Return the run of a name that somebody has sent, None if there is none."""
-    return next((found for found in runs(home) if found.name == name), None)
 
 
 def latest(home: Home) -> Run | None:
@@ -154,21 +49,40 @@ def of_champion(home: Home) -> Run | None:
     return latest(home)
 
 
-def artifact(home: Home, run: Run, step: str, name: str) -> Path | None:
+def artifact(
+    home: Home, run: Run, step: str, name: str, among: Sequence[Run] | None = None
+) -> Path | None:
     """Return the folder of an artifact of a run; None if it is gone.
 
     A step out of the cache leaves nothing in its own run: then it is in the newest earlier run
     with the same arguments or, failing that, with the same data.
+
+    Args:
+        home: the system's folder.
+        run: whose.
+        step: that made it.
+        name: of the artifact.
+        among: `runs(home)`, where that is known already.
     """
-    own = run.arguments
-    earlier = [other for other in runs(home) if other.name < run.name]
-    same_data = [o for o in earlier if o.arguments["data_digest"] == own["data_digest"]]
-    same = [o for o in same_data if _relevant(o.arguments) == _relevant(own)]
-    for candidate in (run, *same, *same_data):
+    for candidate in _origins(home, run, among):
         found = next(_folders(candidate, step, name), None)
         if found is not None and found.resolve().is_relative_to(home.root.resolve()):
             return found
     return None
+
+
+def origin(home: Home, run: Run, step: str) -> Run | None:
+    """Return the run that has what a step left, another one if the step was cached, else None."""
+    return next((one for one in _origins(home, run) if any(_folders(one, step, "*"))), None)
+
+
+def _origins(home: Home, run: Run, among: Sequence[Run] | None = None) -> Iterator[Run]:
+    yield run
+    own = run.arguments
+    earlier = [other for other in among or runs(home) if other.name < run.name]
+    same_data = [o for o in earlier if o.arguments["data_digest"] == own["data_digest"]]
+    yield from (o for o in same_data if _relevant(o.arguments) == _relevant(own))
+    yield from same_data
 
 
 def audit_log_of(home: Home) -> tuple[list[dict[str, Any]], str]:

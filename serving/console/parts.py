@@ -249,6 +249,13 @@ class Parts:
         """
         return self._trigger("GET", f"/runs/{quote(key, safe='')}")
 
+    def request_of(self, name: str) -> str:
+        """Return the id of the newest retrain request that started a run, "" if none did."""
+        for request in self.requests()["runs"]:
+            if any(attempt["name"] == name for attempt in request["attempts"]):
+                return str(request["id"])
+        return ""
+
     def approvals(self) -> dict[str, Any]:
         """Return the `approvals`, the newest first, the trigger's newest `move`, and `differs`.
 

@@ -110,12 +110,6 @@ def recorded(home: Home, run_id: str) -> Recording | None:
     )
 
 
-def dataset(home: Home) -> DataSet:
-    """Return the contract of the latest run's recordings; the mill's if there was none."""
-    folder = telemetry(home)
-    return contract.of(folder) if folder is not None else contract.default()
-
-
 def uploaded(
     content: BinaryIO, name: str, feedrate: str, clamp_pressure: str, dataset: DataSet
 ) -> Recording:

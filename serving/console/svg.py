@@ -29,6 +29,7 @@ class Line:
         y: (n,); NaN leaves a gap.
         style: class of the colour.
         low, high: band around it, (n,), if there is one.
+        dots: whether every value is marked.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Line:
     style: str = "c0"
     low: np.ndarray | None = None
     high: np.ndarray | None = None
+    dots: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Box:
     height: int = 180
     y_range: tuple[float, float] | None = None
     x_range: tuple[float, float] | None = None
+    whole: bool = False  # x are whole numbers
 
 
 def lines(box: Box, drawn: Sequence[Line], marks: Sequence[tuple[float, str]] = ()) -> Markup:
@@ -97,7 +100,10 @@ def lines(box: Box, drawn: Sequence[Line], marks: Sequence[tuple[float, str]] = 
     for line in drawn:
         parts.append(_band(line, x, y))
         parts.append(f'<path class="line {line.style}" d="{_path(line.x, line.y, x, y)}"/>')
-    return _svg(box, "".join(parts))
+        if line.dots:
+            dots = "".join(f"M{x(a):.1f} {y(b):.1f}h0" for a, b in zip(line.x, line.y, strict=True))
+            parts.append(f'<path class="line {line.style} dots" d="{dots}"/>')
+    return picture(box, "".join(parts))
 
 
 def verdicts(seconds: np.ndarray, answers: np.ndarray, title: str) -> Markup:
@@ -119,7 +125,7 @@ def verdicts(seconds: np.ndarray, answers: np.ndarray, title: str) -> Markup:
             if said == answer
         )
         parts.append(f'<path class="area {style}" d="{path}"/>')
-    return _svg(box, "".join(parts))
+    return picture(box, "".join(parts))
 
 
 def stretches(answers: np.ndarray) -> list[tuple[str, int, int]]:
@@ -158,7 +164,7 @@ def histogram(title: str, edges: np.ndarray, shares: Sequence[tuple[str, np.ndar
             f'<text class="tick" x="{x(value):.1f}" y="{box.height - 5}" '
             f'text-anchor="{anchor}">{number(value)}</text>'
         )
-    return _svg(box, "".join(parts))
+    return picture(box, "".join(parts))
 
 
 def bars(
@@ -192,7 +198,7 @@ def bars(
         f'<text class="small" x="{x(0):.1f}" y="{bottom + 29}" text-anchor="middle">'
         f"{escape(unit)}</text>"
     )
-    return _svg(box, "".join(parts))
+    return picture(box, "".join(parts))
 
 
 def heatmap(title: str, names: Sequence[str], values: np.ndarray) -> Markup:
@@ -213,7 +219,7 @@ def heatmap(title: str, names: Sequence[str], values: np.ndarray) -> Markup:
                 f'x="{left + j * cell}" y="{top}" width="{cell - 1}" height="{cell - 1}" '
                 f'fill-opacity="{abs(value):.2f}"/>'
             )
-    return _svg(box, "".join(parts))
+    return picture(box, "".join(parts))
 
 
 def number(value: float) -> str:
@@ -237,6 +243,7 @@ def _axes(box: Box, x: Scale, y: Scale) -> str:
         f'<text class="tick" x="{x(value):.1f}" y="{bottom + 14}" text-anchor="middle">'
         f"{number(value)}</text>"
         for value in x.ticks(max(2, box.width // 110))
+        if not box.whole or value.is_integer()
     ]
     parts.append(
         f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>'
@@ -292,8 +299,8 @@ def _range(arrays: Sequence[np.ndarray], margin: float = 0.0) -> tuple[float, fl
     return low - pad, high + pad
 
 
-def _svg(box: Box, inside: str) -> Markup:
-    # What went in was escaped or is a number of ours.
+def picture(box: Box, inside: str) -> Markup:
+    """Return a picture of what was drawn; its texts have been escaped."""
     return Markup(  # noqa: S704
         f'<svg class="chart" viewBox="0 0 {box.width} {box.height}" role="img" '
         f'aria-label="{escape(box.title)}" data-width="{box.width}">{inside}</svg>'

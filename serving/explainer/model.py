@@ -14,7 +14,14 @@ from kserve.model import InferenceVerb
 
 from serving.common import wire
 from serving.common.caller import Caller
-from serving.common.features import READY, Features, FeatureSource, Origin, computed
+from serving.common.features import (
+    READY,
+    Features,
+    FeatureSource,
+    Origin,
+    computed,
+    needs_history,
+)
 from serving.common.lane import Lane
 from serving.common.metrics import MODEL_INFO
 from serving.common.refusal import Refusal
@@ -26,7 +33,6 @@ from serving.explainer.explained import Explained
 from serving.explainer.question import (
     Question,
     last_row_is_complete,
-    needs_history,
     parse,
 )
 from toolwear.explain.methods.subject import Envelope
@@ -213,7 +219,7 @@ class Explainer(StagedModel):
         columns = self._explained.spec.columns
         return openapi.document(self.name, columns, needs_history(columns), envelope)
 
-    def metadata(self) -> dict[str, Any]:
+    async def metadata(self) -> dict[str, Any]:
         """Say which model is explained, how, and from which features."""
         explained = self._explained
         return {

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from serving.common.features import Features
+from serving.common.features import Features, needs_history
 from serving.common.refusal import Refusal
 from serving.common.rows import RawRows, Rows, parse_instances
 from serving.explainer.explained import Explained
 from toolwear.explain.registry import DEFAULT_SEED, METHODS, MOST_SAMPLES, SHAP, Method
-from toolwear.features.definitions import WINDOW_COLUMNS
 
 LARGEST_SEED = 2**31 - 1
 _KEYS = frozenset({"instances", "method", "seed", "samples", "package_digest"})
@@ -89,11 +88,6 @@ def _rows(payload: dict[str, Any], name: str, explained: Explained) -> Rows | No
     if len(rows) != 1 and not history:
         raise Refusal("request", f"{name} explains one prediction; send exactly one instance.")
     return rows
-
-
-def needs_history(columns: tuple[str, ...]) -> bool:
-    """Tell whether some features need the rows before the one that they are of."""
-    return not set(WINDOW_COLUMNS).isdisjoint(columns)
 
 
 def last_row_is_complete(features: Features) -> None:

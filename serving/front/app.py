@@ -13,14 +13,14 @@ import orjson
 from prometheus_client import REGISTRY, exposition
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.common.endpoints import not_there
 from serving.common.refusal import Refusal
 from serving.front import metrics
-from serving.front.incoming import asked_of
+from serving.front.incoming import asked_of, passing
 from serving.front.keeper import Keeper
 from serving.front.tracks import (
     DOWN,
@@ -34,6 +34,7 @@ from serving.front.tracks import (
 )
 from serving.front.verdicts import Said, said
 from serving.http.gate import Gate
+from toolwear.common.request_limits import SCORE_BODY_SECONDS, SCORE_SECONDS
 from toolwear.release.rollout import CANDIDATE, SHADOW, STABLE
 from toolwear.workspace.tokens import Scope
 
@@ -41,6 +42,7 @@ RETRY_AFTER = "1"  # seconds; servers are back in a few
 TRACK_HEADER = "x-toolwear-track"
 _PREDICT_SECONDS = 30.0  # longer than a transformer waits for its predictor and store
 _EXPLAIN_SECONDS = 300.0  # anchors take long; the explainer has a deadline of its own
+_SCORE_SECONDS = SCORE_BODY_SECONDS + SCORE_SECONDS
 _SHADOWS = 16  # copies under way; further requests are answered without a copy
 _GONE = {"error": "The model does not answer at the moment; try again."}
 _LATE = {"error": "The model did not answer in time; try again."}
@@ -51,6 +53,7 @@ PREDICT = ("/v1/models/{model:model}:predict", "/v2/models/{model:model}/infer")
 # Not divided, and no evidence: whoever names a version wants that one.
 OF_VERSION = "/v2/models/{model:model}/versions/{version}/infer"
 EXPLAIN = "/v1/models/{model:model}:explain"
+SCORE = "/v1/models/{model:model}:score"
 LABELS = "/v1/labels"
 # Answered by the champion's servers, whatever the weights are.
 READ = (
@@ -64,6 +67,7 @@ READ = (
     "/v2",
     "/v2/health/ready",
     "/openapi.json",
+    "/docs",
 )
 
 
@@ -85,6 +89,7 @@ def application(
             *(Route(path, front.predict, methods=["POST"]) for path in PREDICT),
             Route(OF_VERSION, front.read, methods=["POST"]),
             Route(EXPLAIN, front.explain, methods=["POST"]),
+            Route(SCORE, front.score, methods=["POST"]),
             Route(LABELS, front.labels, methods=["POST"]),
             *(Route(path, front.read, methods=["GET"]) for path in READ),
             Route("/rollout", front.rollout, methods=["GET"]),
@@ -158,6 +163,14 @@ class _Front:
         if self._keeper.choose(EXPLAINER) == CANDIDATE:
             return await self._with_candidate(asked, _EXPLAIN_SECONDS)
         return _response(await self._ask(self._stable, asked, _EXPLAIN_SECONDS), STABLE)
+
+    async def score(self, request: Request) -> Response:
+        """Have a recording scored by the champion; it is too long to be kept for asking twice."""
+        try:
+            answer = await self._ask(self._stable, passing(request, TRANSFORMER), _SCORE_SECONDS)
+        except ClientDisconnect:
+            raise Refusal("too_slow", "The body did not arrive.", 400) from None
+        return _response(answer, STABLE)
 
     async def labels(self, request: Request) -> Response:
         """Hand labels to the server that gave the answer: it may not have written it down yet."""

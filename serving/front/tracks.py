@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 import httpx
 
-from serving.common.caller import RECEIPT_ID, RECORDING_ID, REQUEST_ID
+from serving.common.caller import MACHINE_ID, RECEIPT_ID, RECORDING_ID, REQUEST_ID
 from serving.common.endpoints import IDEMPOTENCY_KEY
 
 TRANSFORMER, EXPLAINER = "transformer", "explainer"
@@ -25,11 +25,14 @@ _ASKED = (
     "traceparent",
     "tracestate",
     RECORDING_ID,
+    MACHINE_ID,
     IDEMPOTENCY_KEY,
     REQUEST_ID,
 )
 _ANSWERED = (
     "content-type",
+    "content-security-policy",  # of /docs
+    "x-content-type-options",
     JSON_LENGTH,
     "retry-after",
     RECEIPT_ID,
@@ -40,7 +43,7 @@ DOWN, SLOW = 503, 504
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, read whole.
+    """A request.
 
     Attributes:
         method: of HTTP.
@@ -50,6 +53,7 @@ class Asked:
         role: TRANSFORMER or EXPLAINER: who answers it.
         judged: whether it is a prediction, by which a candidate is judged.
         client: address of who asks.
+        passing: the body in its place, as it comes; then it can be asked once.
     """
 
     method: str
@@ -59,6 +63,7 @@ class Asked:
     role: str
     judged: bool = False
     client: str = ""
+    passing: AsyncIterator[bytes] | None = None
 
     def copy(self) -> Asked:
         """Return a copy without the client's ids, which have their answer already."""
@@ -132,7 +137,7 @@ class Track:
             response = await self._clients[asked.role].request(
                 asked.method,
                 asked.path,
-                content=asked.body,
+                content=asked.passing or asked.body,
                 headers=dict(asked.headers),
                 timeout=timeout,
             )

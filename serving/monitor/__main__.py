@@ -56,7 +56,7 @@ def _serve(home: Path, options: argparse.Namespace) -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     limits = thresholds().monitor
-    service = Service(home, limits)
+    service = Service(home, limits, thresholds().tool)
 
     @asynccontextmanager
     async def running(_app: Starlette) -> AsyncIterator[None]:

@@ -19,8 +19,11 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
+from serving.common.described import routes
 from serving.monitor import metrics, report
+from serving.monitor.floor import Machine
 from serving.monitor.kinds import Kind
+from serving.monitor.openapi import described
 from serving.monitor.service import Seen, Service
 from serving.monitor.state import Window
 from toolwear.common import jsonfile
@@ -83,6 +86,7 @@ def application(service: Service, thresholds: Monitor) -> Starlette:
             Route("/reports/{id}", one_report),
             Route("/metrics", measured),
             Route("/healthz", healthy),
+            *routes(described()),
         ]
     )
 
@@ -110,6 +114,8 @@ def told(seen: Seen, thresholds: Monitor) -> dict[str, Any]:
             }
             for digest, package in state.packages.items()
         },
+        "machines": {name: _machine(one) for name, one in state.machines.known.items()},
+        "left_out_rows": state.machines.left_out_rows,
         "rows": state.rows,
         "labelled_rows": state.labelled_rows,
         "gaps": state.gaps,
@@ -130,6 +136,16 @@ def _kind(seen: Seen, kind: Kind) -> dict[str, Any]:
         "scores": latest.verdicts[kind].scores if latest else {},
         "report": f"/reports/{latest.id}" if latest else None,
         "last": [window.verdicts[kind].result for window in windows[-10:]],
+    }
+
+
+def _machine(machine: Machine) -> dict[str, Any]:
+    return {
+        "recording": machine.recording,
+        "seen": machine.newest[0].isoformat(),
+        "last": [window.verdict for window in machine.windows],
+        "share": machine.share,
+        "worn": machine.worn.model_dump(mode="json") if machine.is_worn and machine.worn else None,
     }
 
 

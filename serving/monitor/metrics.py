@@ -30,6 +30,8 @@ class Collector:
         yield from _scores(seen)
         yield from _windows(seen)
         yield from _single(seen)
+        yield from _room(seen)
+        yield from _tools(seen)
 
 
 def registry(seen: Callable[[], Seen]) -> CollectorRegistry:
@@ -133,6 +135,56 @@ def _single(seen: Seen) -> Iterator[Any]:
     ):
         if value is not None:
             yield GaugeMetricFamily(name, text, value=value)
+
+
+def _room(seen: Seen) -> Iterator[Any]:
+    used = GaugeMetricFamily(
+        "toolwear_disk_bytes", "What the home holds on the disk, by kind.", labels=("kind",)
+    )
+    budget = GaugeMetricFamily(
+        "toolwear_disk_budget_bytes",
+        "What there may be of it; `toolwear prune` removes the oldest beyond that.",
+        labels=("kind",),
+    )
+    for one in seen.room:
+        used.add_metric((one.kind,), one.bytes)
+        budget.add_metric((one.kind,), one.budget.bytes)
+    yield from (used, budget)
+
+
+def _tools(seen: Seen) -> Iterator[Any]:
+    """Yield what is known of the tools; names are the clients', their number is bounded."""
+    worn = GaugeMetricFamily(
+        "toolwear_tool_worn",
+        "1 while a machine's tool is held to be worn, since what recording, and what the models "
+        "that said so may be used for; 0 once another tool was seen, or none was ever worn.",
+        labels=("machine", "recording", "use"),
+    )
+    share = GaugeMetricFamily(
+        "toolwear_tool_worn_ratio",
+        "Share of the answers in a machine's latest windows that say worn.",
+        labels=("machine",),
+    )
+    since = GaugeMetricFamily(
+        "toolwear_tool_worn_since_timestamp_seconds",
+        "When the first answer was given by which its tool is, or was, held to be worn.",
+        labels=("machine",),
+    )
+    for name, machine in seen.state.machines.known.items():
+        # The last one stays, as 0: a series that vanished would read like a monitor that is gone.
+        last = machine.worn
+        told = (last.recording, last.use) if last is not None else ("", "")
+        worn.add_metric((name, *told), float(machine.is_worn))
+        if machine.share is not None:
+            share.add_metric((name,), machine.share)
+        if last is not None:
+            since.add_metric((name,), last.since.timestamp())
+    yield from (worn, share, since)
+    yield CounterMetricFamily(
+        "toolwear_tool_left_out_rows",
+        "Rows of machines that there was no room for: their tools are not watched.",
+        value=seen.state.machines.left_out_rows,
+    )
 
 
 def _seconds(text: str) -> float:

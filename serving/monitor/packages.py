@@ -17,6 +17,7 @@ from toolwear.explain.leaning import leaning
 from toolwear.model.drift import Reference
 from toolwear.model.onnx_model import OnnxModel
 from toolwear.model.package import DRIFT_FILE, Package, load_package
+from toolwear.release.decisions import KNOWN_RUNS_ONLY
 from toolwear.workspace.home import Home
 
 _log = logging.getLogger("toolwear.monitor")
@@ -34,16 +35,28 @@ class Packages:
         self._root = Home(home).packages
         self._thresholds = thresholds
         self._judges: dict[str, Judge | None] = {}
+        self._uses: dict[str, str] = {}
 
     def judge(self, digest: str) -> Judge | None:
         """Return the judge of a package; None, said once in the log, if it has no reference."""
-        if digest not in self._judges:
-            try:
-                self._judges[digest] = judge(load_package(self._root / digest), self._thresholds)
-            except ToolwearError as error:
-                _log.error("nothing can be compared with package %s: %s", digest[:12], error)
-                self._judges[digest] = None
+        self._load(digest)
         return self._judges[digest]
+
+    def use(self, digest: str) -> str:
+        """Return what a package may be used for; one that is gone is not for new recordings."""
+        self._load(digest)
+        return self._uses.get(digest, KNOWN_RUNS_ONLY)
+
+    def _load(self, digest: str) -> None:
+        if digest in self._judges:
+            return
+        self._judges[digest] = None
+        try:
+            package = load_package(self._root / digest)
+            self._uses[digest] = str(package.description["use"])
+            self._judges[digest] = judge(package, self._thresholds)
+        except ToolwearError as error:
+            _log.error("nothing can be compared with package %s: %s", digest[:12], error)
 
 
 def judge(package: Package, thresholds: Monitor) -> Judge:

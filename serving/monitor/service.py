@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,21 +13,25 @@ import pandas as pd
 
 from serving.monitor import report
 from serving.monitor import state as states
+from serving.monitor.floor import Floor
 from serving.monitor.kinds import Kind
 from serving.monitor.packages import Packages
 from serving.monitor.reader import Piece, Reader
-from serving.monitor.state import REPORTS, State, Window
+from serving.monitor.state import State, Window
 from serving.monitor.watch import Closed, Watch, alarms
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.files import TEXT_BYTES, read_regular
 from toolwear.common.lock import exclusive
-from toolwear.common.thresholds import Monitor
+from toolwear.common.thresholds import Monitor, Tool
 from toolwear.release import champion as pointer
+from toolwear.release import room
+from toolwear.release.room import Used
 from toolwear.workspace.home import Home
 
 _log = logging.getLogger("toolwear.monitor")
 _LOCK_SECONDS = 5.0
+_ROOM_SECONDS = 60.0  # between two looks at all files of the home
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,14 @@ class Seen:
         champion: as the pointer has it.
         alarms: which kinds are in alarm, for the champion's windows.
         when: of the look, seconds since 1970; 0: there was none yet.
+        room: what there is of each kind on the disk, within the last minute.
     """
 
     state: State = field(default_factory=State)
     champion: pointer.Champion | None = None
     alarms: dict[Kind, bool] = field(default_factory=lambda: dict.fromkeys(Kind, False))
     when: float = 0.0
+    room: Sequence[Used] = ()
 
     @property
     def package(self) -> str:
@@ -64,17 +70,21 @@ class Service:
     Args:
         home: the system's folder.
         thresholds: from the reviewed file.
+        tool: those of worn tools.
     """
 
-    def __init__(self, home: Path, thresholds: Monitor) -> None:
+    def __init__(self, home: Path, thresholds: Monitor, tool: Tool) -> None:
         self._home = home
         self._thresholds = thresholds
+        self._tool = tool
         self._folder = Home(home).monitor
         self._packages = Packages(home, thresholds)
         self._reader = Reader(home)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
         self._seconds = 0.0
+        self._room: Sequence[Used] = ()
+        self._room_seen = -_ROOM_SECONDS
         self.seen = Seen()
 
     def start(self, seconds: float) -> None:
@@ -121,23 +131,36 @@ class Service:
             OSError: the log or the state could not be read or written.
         """
         lock = Home(self._home).lock("monitor")
+        self._look_at_room()
         with exclusive(lock, "watching this home", _LOCK_SECONDS):
             # From the file each time: what a failed look has counted is not in it.
             state = states.read(self._folder)
             self._show(state)
             watch = Watch(state, self._packages.judge, self._thresholds)
+            floor = Floor(state.machines, self._packages.use, self._tool)
             self._note_losses(state)
             for piece in self._reader.requests(state):
+                floor.rows(piece.rows)
                 self._count(state, piece, watch.rows(piece.rows))
             for piece in self._reader.labels(state):
                 self._count(state, piece, watch.labels(self._answered(state, piece.rows)))
             self._tidy(state)
         self._show(state)
 
+    def _look_at_room(self) -> None:
+        if time.monotonic() - self._room_seen < _ROOM_SECONDS:
+            return
+        self._room_seen = time.monotonic()
+        try:
+            self._room = room.used(Home(self._home))
+        except ToolwearError as error:  # the log is to be looked at all the same
+            _log.warning("what takes room is not known: %s", error)
+            self._room = ()
+
     def _show(self, state: State) -> None:
         """Let whoever asks see the state as it is now."""
         champion = pointer.read(self._home)
-        seen = Seen(state.model_copy(deep=True), champion, when=time.time())
+        seen = Seen(state.model_copy(deep=True), champion, when=time.time(), room=self._room)
         self.seen = replace(seen, alarms=alarms(state, seen.package, self._thresholds))
 
     def _count(self, state: State, piece: Piece, closed: Iterable[Closed]) -> None:
@@ -179,9 +202,9 @@ class Service:
     def _tidy(self, state: State) -> None:
         """Remove reports of windows that are no longer known."""
         known = {f"{window.id}.html" for window in state.windows}
-        for path in (self._folder / REPORTS).glob("*.html"):
+        for path in Home(self._home).monitor_reports.glob("*.html"):
             if path.name not in known:
                 path.unlink(missing_ok=True)
 
     def _report(self, window_id: str) -> Path:
-        return self._folder / REPORTS / f"{window_id}.html"
+        return Home(self._home).monitor_reports / f"{window_id}.html"

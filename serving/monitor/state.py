@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from serving.monitor.floor import Machines
 from serving.monitor.judge import Verdicts
 from serving.monitor.kinds import Kind, Result
 from serving.monitor.tally import LabelTally, QualityTally, RegimeTally
@@ -19,7 +20,6 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.files import TEXT_BYTES, read_regular
 
 STATE_FILE = "state.json"
-REPORTS = "reports"
 KEPT_WINDOWS = 300
 
 
@@ -93,6 +93,7 @@ class State(_Part):
         labelled_rows: counted so far.
         rows: read so far.
         unreferenced_rows: answered by a package without a reference.
+        machines: whose tools are watched.
     """
 
     format: Literal[1] = 1
@@ -105,6 +106,7 @@ class State(_Part):
     labelled_rows: int = 0
     rows: int = 0
     unreferenced_rows: int = 0
+    machines: Machines = Field(default_factory=Machines)
 
     def close(self, window: Window) -> None:
         """Add a window that is done."""

@@ -27,7 +27,9 @@ from serving.payload.records import (
     request_batch,
     request_schema,
 )
+from toolwear.common.errors import ToolwearError
 from toolwear.common.tables import read_schema, read_table
+from toolwear.common.thresholds import thresholds
 
 _GATHER_SECONDS = 0.25  # a batch for each request would cost more than the answer
 _AT_ONCE = 500  # requests in a batch
@@ -46,14 +48,14 @@ class Limits:
         rows: of a file.
         bytes: of a file, as a stream; Parquet is smaller.
         seconds: for which a file stays under way.
-        total_bytes: of all files; the oldest are removed.
+        total_bytes: of all files; the oldest are removed. By default the budget of payloads.
         waiting: requests that wait to be written; further ones are dropped and counted.
     """
 
     rows: int = 100_000
     bytes: int = 32 << 20
     seconds: float = 600.0
-    total_bytes: int = 1 << 30
+    total_bytes: float = field(default_factory=lambda: thresholds().disk.payloads.bytes)
     waiting: int = 2000
 
 
@@ -86,7 +88,11 @@ class PayloadLog:
     def start(self) -> None:
         """Finish what a killed process left, and begin."""
         self._root.mkdir(parents=True, exist_ok=True)
-        recovered = segments.recover(self._root)
+        try:
+            recovered = segments.recover(self._root)
+        except (OSError, ToolwearError) as error:
+            _log.error("what a kill has left of the payload log waits: %s", error)
+            recovered = 0
         if recovered:
             _log.info("finished %d files of the payload log that a kill had left", recovered)
         segments.bound(self._root, self._limits.total_bytes)
@@ -157,7 +163,8 @@ class PayloadLog:
             _log.error("the payload log cannot be written: %s", error)
             DROPPED.inc(batch.num_rows)
             self._failed = True
-            self._open.pop(kind, None)
+            if kind in self._open:
+                self._open.pop(kind).leave()
         else:
             WRITTEN.inc(batch.num_rows)
 
@@ -172,7 +179,7 @@ class PayloadLog:
         try:
             self._open.pop(kind).finish()
             segments.bound(self._root, self._limits.total_bytes)
-        except OSError as error:
+        except (OSError, ToolwearError) as error:
             _log.error("a file of the payload log could not be finished: %s", error)
 
 

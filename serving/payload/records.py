@@ -21,6 +21,7 @@ _HEAD = (
     ("row_number", pa.int32()),
     ("request_id", pa.string()),
     ("recording", pa.string()),
+    ("machine", pa.string()),
     ("answered_at", _TIME),
     ("model", pa.string()),
     ("model_version", pa.string()),
@@ -82,6 +83,7 @@ class Scored:
         reasons: why it is not sure; empty where it is.
         latency_ms: from the request's arrival to its answer.
         status: HTTP status of the answer.
+        machine: on which its rows were recorded, None if the client did not say.
     """
 
     receipt_id: str
@@ -103,6 +105,7 @@ class Scored:
     reasons: Sequence[str]
     latency_ms: float
     status: int = 200
+    machine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ def request_batch(scored: Sequence[Scored]) -> pa.RecordBatch:
             "row_number": range(n),
             "request_id": [one.request_id] * n,
             "recording": [one.recording] * n,
+            "machine": [one.machine] * n,
             "answered_at": [one.answered_at] * n,
             **{name: [value] * n for name, value in one.proof.items()},
             "kind": [one.kind] * n,

@@ -20,9 +20,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toolwear.common.disk import whole
 from toolwear.common.errors import ToolwearError
 from toolwear.common.files import open_regular
 from toolwear.common.tables import read_table
+from toolwear.workspace.home import Home
 
 UNDER_WAY = ".arrows.open"
 FINISHED = ".parquet"
@@ -32,7 +34,7 @@ _log = logging.getLogger("toolwear.serving")
 
 def folder(home: Path) -> Path:
     """Return where the log is."""
-    return home / "payloads"
+    return Home(home).payloads
 
 
 class Segment:
@@ -72,6 +74,12 @@ class Segment:
         self._stream.flush()
         self.rows += batch.num_rows
 
+    def leave(self) -> None:
+        """Stop writing: a later start makes of it what is whole; without a row it is removed."""
+        self._stream.close()
+        if not self.rows:
+            self.path.unlink(missing_ok=True)
+
     def finish(self) -> None:
         """Make it Parquet."""
         self._writer.close()
@@ -86,9 +94,8 @@ def finish(path: Path) -> None:
     if not final.exists():
         table = read_stream(path)
         if table is not None and table.num_rows:
-            partial = final.with_suffix(".partial")
-            pq.write_table(table, partial, compression="zstd")
-            partial.replace(final)
+            with whole(final) as partial:
+                pq.write_table(table, partial, compression="zstd")
     path.unlink()
 
 
@@ -108,12 +115,12 @@ def recover(root: Path) -> int:
                 continue  # somebody is writing it
             finish(path)
             count += 1
-    for partial in root.glob("*.partial"):
+    for partial in root.glob(f".*{FINISHED}.*"):
         partial.unlink(missing_ok=True)
     return count
 
 
-def bound(root: Path, limit: int) -> list[Path]:
+def bound(root: Path, limit: float) -> list[Path]:
     """Remove the oldest finished files until all files take `limit` bytes; return the removed."""
     files = sorted(root.glob(f"*{FINISHED}"), key=lambda path: path.stat().st_mtime_ns)
     total = sum(path.stat().st_size for path in root.iterdir() if path.is_file())

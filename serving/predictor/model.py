@@ -215,7 +215,7 @@ class Predictor(StagedModel):
         example = served.package.golden().rows[0].tolist()
         return openapi.document(self.name, served.features, outputs, example)
 
-    def metadata(self) -> dict[str, Any]:
+    async def metadata(self) -> dict[str, Any]:
         """Say which model this is and what its columns mean."""
         served = self._served
         description = served.package.description

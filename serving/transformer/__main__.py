@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 
 from serving.common.arguments import LOOPBACK, add_arguments
 from toolwear.common import ports
 from toolwear.common.errors import EXIT_USAGE
 from toolwear.common.private import keep_private
+from toolwear.common.request_limits import SCORE_BYTES
 from toolwear.workspace.home import Home
 from toolwear.workspace.tokens import Scope, Tokens
 
 PREDICTOR_SECONDS = 5.0
+SCORE_VARIABLE = "SCORE_MIB"
+_MOST_MIB = 4096
 
 
 def main() -> int:
@@ -26,7 +30,7 @@ def main() -> int:
     from serving.common.features import FeatureSource, Freshness
     from serving.common.outages import SENTENCES
     from serving.common.server import Serving, serve
-    from serving.common.written import Written
+    from serving.common.written import Sent, Written
     from serving.http.gate import Gate
     from serving.payload.log import PayloadLog
     from serving.transformer import openapi
@@ -43,7 +47,8 @@ def main() -> int:
     address = host if ":" in host else f"{host}:{ports.PREDICTOR_GRPC}"
     hop = Hop(address, options.model_name, options.predictor_request_timeout_seconds)
     log = PayloadLog(home)
-    model = Transformer(options.model_name, hop, source, log, home, not options.shadow)
+    score_bytes = options.score_mib << 20
+    model = Transformer(options.model_name, hop, source, log, home, not options.shadow, score_bytes)
     gate = Gate(Tokens(place))
     serve(
         [model],
@@ -56,6 +61,7 @@ def main() -> int:
             failures=SENTENCES,
             written={openapi.LABELS_PATH: Written("labels", model.labels, gate, Scope.LABEL)},
             described=lambda: openapi.document(options.model_name),
+            sent={openapi.SCORE_ROUTE: Sent("score", model.score)},
             around=model.running,
         ),
     )
@@ -95,6 +101,12 @@ def command_line() -> argparse.ArgumentParser:
         help="what becomes of older ones: an answer that says so, or 422",
     )
     parser.add_argument(
+        "--score_mib",
+        type=_whole,
+        default=os.environ.get(SCORE_VARIABLE, str(SCORE_BYTES >> 20)),
+        help=f"MiB of a recording that is scored whole (default: ${SCORE_VARIABLE}, else 64)",
+    )
+    parser.add_argument(
         "--shadow", action="store_true", help="answer copies of requests: keep no payload log"
     )
     add_arguments(parser)
@@ -106,6 +118,12 @@ def _positive(text: str) -> float:
     if not value > 0 or math.isinf(value):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _MOST_MIB:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to {_MOST_MIB}")
+    return int(text)
 
 
 if __name__ == "__main__":

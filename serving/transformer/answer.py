@@ -181,6 +181,7 @@ class Result:
             receipt_id=self.query.receipt_id,
             request_id=self.query.caller.request_id,
             recording=self.query.caller.recording,
+            machine=self.query.caller.machine,
             answered_at=self.answered_at,
             proof={
                 "model": name,

@@ -17,7 +17,12 @@ from kserve.protocol.infer_type import deserialize_bytes_tensor
 
 from serving.common.features import FeatureSpec
 from serving.common.grpc_edge import NO_PROBE
-from serving.common.grpc_face import FEATURES_PARAMETER, VERSION_PARAMETER
+from serving.common.grpc_face import (
+    FEATURES_PARAMETER,
+    PACKAGE_PARAMETER,
+    USE_PARAMETER,
+    VERSION_PARAMETER,
+)
 from serving.common.outages import PredictorDownError, PredictorSlowError
 from serving.common.refusal import Refusal
 from toolwear.common.request_limits import BODY_BYTES
@@ -59,10 +64,19 @@ class ModelAnswer:
 
 @dataclass(frozen=True)
 class Serves:
-    """Which version the predictor serves, and the features that it needs."""
+    """What the predictor serves.
+
+    Attributes:
+        version: in the registry.
+        spec: the features that the model needs.
+        package: SHA-256 of its package.
+        use: what it is approved for.
+    """
 
     version: str
     spec: FeatureSpec
+    package: str
+    use: str
 
 
 class Hop:
@@ -117,6 +131,8 @@ class Hop:
         return Serves(
             str(trailing[VERSION_PARAMETER]),
             FeatureSpec.of_token(str(trailing[FEATURES_PARAMETER])),
+            str(trailing[PACKAGE_PARAMETER]),
+            str(trailing[USE_PARAMETER]),
         )
 
     def answer(self, values: np.ndarray, spec: FeatureSpec, request_id: str) -> ModelAnswer:

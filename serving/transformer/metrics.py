@@ -22,6 +22,9 @@ FEATURE_SQUARES = Gauge(
 )
 
 LABELS_UNDER_WAY = Gauge("toolwear_labels_under_way", "Labels that are taken or wait for it.")
+RECORDINGS_UNDER_WAY = Gauge(
+    "toolwear_recordings_under_way", "Recordings that are scored or wait for it."
+)
 
 
 class Counted:

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from kserve import InferRequest, InferResponse
+from starlette.requests import Request
 
 from serving.common import wire
 from serving.common.caller import Caller
@@ -29,8 +30,11 @@ from serving.transformer.hop import Hop
 from serving.transformer.labels import Labelling
 from serving.transformer.metrics import Counted
 from serving.transformer.repeats import Repeats, question
+from serving.transformer.scoring import Scoring
 from serving.transformer.work import Work
+from toolwear.common.request_limits import SCORE_BYTES
 from toolwear.dataset import schema
+from toolwear.workspace.home import Home
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,7 @@ class Transformer(StagedModel):
         log: of payloads.
         home: the system's folder, for looking answers up.
         keeps: whether answers are kept; those to copies of requests are nobody's.
+        score_bytes: of a recording that is sent whole, at most.
     """
 
     def __init__(
@@ -68,11 +73,13 @@ class Transformer(StagedModel):
         log: PayloadLog,
         home: Path,
         keeps: bool = True,
+        score_bytes: int = SCORE_BYTES,
     ) -> None:
         super().__init__(name, server="transformer")
         self._hop = hop
         self._log = log
         self._labelling = Labelling(home, log)
+        self._scoring = Scoring(hop, name, Home(home), score_bytes)
         self._work = Work(hop, source)
         self._keeps = keeps
         self._counted = Counted()
@@ -87,6 +94,7 @@ class Transformer(StagedModel):
             yield
         finally:
             self._labelling.close()
+            self._scoring.close()
             self._work.close()
             await asyncio.to_thread(self._log.close)
 
@@ -120,7 +128,7 @@ class Transformer(StagedModel):
         key = query.caller.key if self._keeps else None
         digest = ""
         if key is not None:
-            digest = question(query.rows, query.caller.recording)
+            digest = question(query.rows, query.caller.recording, query.caller.machine)
             known = await asyncio.to_thread(self._repeats.find, key, digest)
             if known is not None:
                 return Answered(query, known, None)
@@ -169,9 +177,19 @@ class Transformer(StagedModel):
         """
         return (await asyncio.to_thread(self._hop.serves)).version
 
+    async def metadata(self) -> dict[str, Any]:
+        """Say which version answers and which rows before a row it needs; raises as above."""
+        serves = await asyncio.to_thread(self._hop.serves)
+        parameters = {"feature_set": serves.spec.feature_set, "history": serves.spec.history}
+        return {"versions": [serves.version], "parameters": parameters}
+
     async def labels(self, body: dict[str, Any], by: str) -> dict[str, Any]:
         """Take labels; see `Labelling.take`."""
         return await self._labelling.take(body, by)
+
+    async def score(self, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
+        """Score a recording; see `Scoring.take`."""
+        return await self._scoring.take(request)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Name and type the inputs: either the first two, or all the others."""

@@ -8,11 +8,19 @@ from serving.common import openapi, row_schemas, tensor_schemas
 from serving.common.openapi import BODY_ERRORS, BOOLEAN, NUMBER, STRING, array, record
 from serving.common.rows import RAW_NUMBERS, TIMESTAMP
 from serving.transformer.answer import OUTPUTS, UNSURE
+from serving.transformer.scoring import ANY, CSV, PARQUET, ROWS_ASKED, TYPES
+from toolwear.common.request_limits import SCORE_ANSWERED_ROWS
 from toolwear.dataset import schema
+from toolwear.model.abstention import VERDICTS
 from toolwear.workspace.tokens import Scope
 
 LABELS_PATH = "/v1/labels"
+SCORE_ROUTE = "/v1/models/{model:model}:score"
 EXAMPLE_RECEIPT = "3f2b8c1e-0d7a-4b8e-9a55-1f0c2d3e4f5a"  # of an answer with one row
+_SETTINGS: tuple[dict[str, Any], ...] = (
+    {"description": "in mm/s", "example": 6},
+    {"description": "in bar", "example": 4},
+)
 _ERRORS = (*BODY_ERRORS, 422, 504)
 
 
@@ -22,6 +30,7 @@ def document(model: str) -> dict[str, Any]:
     headers = (
         openapi.REQUEST_ID_HEADER,
         openapi.RECORDING_ID_HEADER,
+        openapi.MACHINE_ID_HEADER,
         openapi.IDEMPOTENCY_HEADER,
     )
     identifier = {"type": "string", "pattern": openapi.ID_PATTERN}
@@ -41,6 +50,7 @@ def document(model: str) -> dict[str, Any]:
                 headers,
                 example={"instances": [{schema.RUN_ID: row_schemas.EXAMPLE_RUN}]},
             ),
+            f"{openapi.MODEL_PATH}:score": _score(),
             f"{openapi.MODEL_PATH}:explain": openapi.refused("Not here: ask the explainer"),
             "/v2/models/{model}/infer": openapi.infer(
                 tensor_schemas.column_inputs(texts, RAW_NUMBERS),
@@ -64,6 +74,65 @@ def document(model: str) -> dict[str, Any]:
             ),
         },
     )
+
+
+def _score() -> dict[str, Any]:
+    share = {"type": "number", "minimum": 0, "maximum": 1}
+    count = {"type": "integer", "minimum": 0}
+    setting = {"type": "number", "exclusiveMinimum": 0}
+    said = {"enum": list(VERDICTS.values())}
+    row = {
+        schema.ROW: count,
+        "verdict": said,
+        "probability": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+        "reason": STRING,
+    }
+    verdict = record(
+        {
+            "recording": {"type": ["string", "null"]},
+            "verdict": said,
+            **dict.fromkeys(VERDICTS.values(), share),
+            "judged_rows": count,
+            "rows": count,
+            **dict.fromkeys(schema.SETTING_COLUMNS, setting),
+            "restored_order": BOOLEAN,
+            "not_sure_because": {"type": "object", "additionalProperties": count},
+            "warnings": array(STRING),
+            "model": STRING,
+            "version": STRING,
+            "package": openapi.DIGEST,
+            "use": STRING,
+            "answers": array(record(row), most=SCORE_ANSWERED_ROWS),
+        },
+        ["answers"],
+    )
+    asked = [
+        {"name": name, "in": "query", "required": True, "schema": setting, **about}
+        for name, about in zip(schema.SETTING_COLUMNS, _SETTINGS, strict=True)
+    ]
+    asked.append(
+        {
+            "name": ROWS_ASKED,
+            "in": "query",
+            "description": f"whether each row's answer is wanted, of at most {SCORE_ANSWERED_ROWS}",
+            "schema": BOOLEAN,
+        }
+    )
+    operation = openapi.post(
+        "Score a recording: one verdict for the file that is the body",
+        STRING,
+        verdict,
+        (*_ERRORS, 429),
+        (*asked, openapi.REQUEST_ID_HEADER, openapi.RECORDING_ID_HEADER),
+    )
+    example = [",".join(schema.RAW_COLUMNS)]
+    example += [",".join([*map(str, range(len(RAW_NUMBERS) - 2)), schema.PHASES[1]])] * 2
+    bodies: dict[str, dict[str, Any]] = {
+        kind: {"schema": {} if kind in (PARQUET, ANY) else STRING} for kind in TYPES
+    }
+    bodies[CSV]["example"] = "\n".join(example)
+    operation["post"]["requestBody"]["content"] = bodies
+    return operation
 
 
 def _answer() -> dict[str, Any]:

@@ -85,9 +85,11 @@ class Repeats:
         return database
 
 
-def question(rows: Rows, recording: str | None) -> str:
+def question(rows: Rows, recording: str | None, machine: str | None) -> str:
     """Return the SHA-256 of what is asked: the same whichever protocol it came by."""
-    digest = hashlib.sha256(repr((type(rows).__name__, recording)).encode())
+    # As before there were machines, where none is named: keys that were kept stay good.
+    named = (type(rows).__name__, recording, *([machine] if machine is not None else []))
+    digest = hashlib.sha256(repr(named).encode())
     if isinstance(rows, RawRows):
         digest.update(rows.frame[list(RAW_NUMBERS)].to_numpy(dtype=np.float64).tobytes())
         digest.update(repr(rows.frame[schema.PHASE].tolist()).encode())

@@ -16,12 +16,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serving.common.body import json_object, read_body
+from serving.common.described import routes
 from serving.common.endpoints import IDEMPOTENCY_KEY, not_there
 from serving.common.refusal import Refusal
 from serving.http.gate import Gate
 from serving.trigger import alerts, asked, metrics
 from serving.trigger.backend import BackendDownError
 from serving.trigger.dispatcher import Dispatcher
+from serving.trigger.openapi import described
 from serving.trigger.operations import Operations, why_of
 from serving.trigger.signature import by_of, signed
 from serving.trigger.store import TooManyError
@@ -57,6 +59,7 @@ def application(dispatcher: Dispatcher, operations: Operations, gate: Gate) -> S
             Route("/runs/{id}/cancel", face.operators(face.cancel), methods=["POST"]),
             Route("/metrics", face.metrics, methods=["GET"]),
             Route("/healthz", face.healthz, methods=["GET"]),
+            *routes(described()),
         ],
         exception_handlers={HTTPException: not_there},
     )

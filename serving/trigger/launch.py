@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from toolwear.common import jsonfile
 from toolwear.common.lock import is_held
 from toolwear.common.processes import end_with_parent
@@ -66,10 +68,10 @@ def cancel(folder: Path) -> None:
         return
     pid = int(jsonfile.read(folder / _CLAIM)["pid"])
     try:
-        told = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except FileNotFoundError:  # it was killed, and its command ends by itself
+        told = psutil.Process(pid).cmdline()
+    except psutil.Error:  # it was killed, and its command ends by itself
         return
-    if os.fsencode(folder) in told:  # else the number is another process's by now
+    if str(folder) in told:  # else the number is another process's by now
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
 

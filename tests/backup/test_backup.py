@@ -22,7 +22,7 @@ from serving.trigger.store import Request, Store
 from tests.feast_attacks import plant
 from tests.serving import stack
 from tests.serving.conftest import environment
-from toolwear.cli.backup_contents import PARTS, RUN_PARTS
+from toolwear.cli.backup_contents import PARTS
 from toolwear.common import jsonfile
 from toolwear.common.causes import Cause
 from toolwear.common.digest import file_digest
@@ -32,6 +32,7 @@ from toolwear.release import audit_log
 from toolwear.release import champion as pointer
 from toolwear.release.registry import CHAMPION, COMPLETE, PACKAGE, USE, Registry
 from toolwear.release.registry_state import MODEL_NAME, champion_state, promote_version
+from toolwear.run.run_folder import RECORD
 from toolwear.workspace.home import Home
 from toolwear.workspace.moved import follow
 
@@ -99,7 +100,7 @@ def toolwear(*arguments: object, code: int = 0) -> str:
 def files(home: Path) -> dict[str, str]:
     """Return the digest of every file that is backed up, databases excepted."""
     found = {}
-    for part in {*PARTS, *(f"{NAME}/{part}" for part in RUN_PARTS)} - {"latest"}:
+    for part in {*PARTS, *(f"{NAME}/{part}" for part in RECORD)} - {"latest"}:
         inside = [
             Path(folder) / name
             for folder, _, names in os.walk(home / part, followlinks=True)
@@ -294,7 +295,7 @@ def test_the_document_lists_all_that_is_in_a_backup() -> None:
     document = (ROOT / "docs" / "backup.md").read_text()
     rows = re.findall(r"^\| ([^|]*`[^|]*) \|", document, flags=re.MULTILINE)
     listed = {name.rstrip("/") for row in rows for name in re.findall(r"`([^`]+)`", row)}
-    assert {*PARTS, *RUN_PARTS} <= listed
+    assert {*PARTS, *RECORD} <= listed
 
 
 def test_a_backup_that_was_cut_off_or_changed_is_refused(home: Path, tmp_path: Path) -> None:

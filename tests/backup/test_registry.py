@@ -13,6 +13,7 @@ from typing import Any
 
 import boto3
 import httpx
+import pandas as pd
 import pytest
 import yaml
 
@@ -20,7 +21,6 @@ from components.decide.evidence import Folders as Judged
 from components.decide.step import decide
 from components.promote.step import promote
 from components.register.contents import Folders, Lineage
-from components.register.mlflow_writer import EXPERIMENT
 from components.register.step import Registered, register
 from tests.backup.conftest import Copies
 from tests.object_store import credentials, object_store
@@ -30,11 +30,15 @@ from tests.run_artifacts import RunArtifacts, make_run
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.fingerprint import ROOT
+from toolwear.common.states import State
+from toolwear.model.package import load_package
+from toolwear.model.pyfunc import PackageModel
 from toolwear.release import approvals
-from toolwear.release.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
+from toolwear.release.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, mlflow_module
 from toolwear.release.registry_state import reconcile, roll_back
 from toolwear.release.rollout import Mode
-from toolwear.workspace.home import Home
+from toolwear.release.tracking import EXPERIMENT, HERE, Beginning, Tracking
+from toolwear.workspace.home import TRACKING_VARIABLE, Home
 
 NAME, CAUSE = "toolwear", "on_demand: a test"
 MANIFEST = ROOT / "manifests" / "base" / "mlflow" / "deployment.yaml"
@@ -89,7 +93,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         yield credentials(url)
 
 
-def enroll(run: RunArtifacts, home: Home, uri: str, work: Path) -> Registered:
+def enroll(
+    run: RunArtifacts, home: Home, uri: str, work: Path, tracking: Tracking | None = None
+) -> Registered:
     """Judge and register, by the steps' own code."""
     folders = Judged(
         run.evaluation, run.explanation, run.split, run.validation, run.features, run.automl
@@ -105,7 +111,22 @@ def enroll(run: RunArtifacts, home: Home, uri: str, work: Path) -> Registered:
         uri,
         work / "registration",
         work / "package",
+        tracking,
     )
+
+
+def loads_by_mlflow_alone(uri: str, package: Path) -> None:
+    """See that who has MLflow's address and nothing else gets the service's answers."""
+    mlflow_module().set_tracking_uri(None)
+    with pytest.MonkeyPatch.context() as only:
+        only.setenv(TRACKING_VARIABLE, uri)
+        loaded = mlflow_module().pyfunc.load_model(f"models:/{NAME}@{CHAMPION}")
+    rows = load_package(package).reference()["X"][:50].copy()
+    rows[0, 1] = 1e6
+    asked = pd.DataFrame(rows, columns=list(load_package(package).features))
+    answered = loaded.predict(asked)
+    pd.testing.assert_frame_equal(answered, PackageModel(package).predict(asked))
+    assert answered["verdict"][0] == "not_sure"
 
 
 def enthrone(made: Registered, home: Home, uri: str, work: Path) -> None:
@@ -151,8 +172,15 @@ def test_the_registry_on_postgresql_and_s3_is_lost_and_comes_back(
         port = database.port
         with mlflow(database, store, log) as uri:
             works = tmp_path / "work-1", tmp_path / "work-2"
-            enthrone(enroll(first, home, uri, works[0]), home, uri, works[0])
+            tracking = Tracking(home, uri, NAME, Beginning("run-1", {"seed": 0}, source=HERE))
+            made = enroll(first, home, uri, works[0], tracking)
+            enthrone(made, home, uri, works[0])
+            tracking.end(State.SUCCEEDED, "", {})
             found = Registry(home, uri, NAME)
+            run = found.client.get_run(found.version("1").run_id)
+            assert (run.info.run_name, run.info.status) == ("run-1", "FINISHED")
+            assert run.data.metrics["known_runs.accuracy"] > 0.5
+            loads_by_mlflow_alone(uri, home.packages / made.digest)
             second = found.version(enroll(make_run(tmp_path / "2", 1), home, uri, works[1]).version)
             approvals.hold(found, second, "1", Mode.DIRECT, "it won", CAUSE)
             approvals.allow(home, second.number, "looked at it", mlflow_uri=uri)

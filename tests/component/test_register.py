@@ -24,7 +24,6 @@ from components.decide.scoring import Champion, score
 from components.decide.step import decide
 from components.promote.step import promote
 from components.register.contents import Folders, Lineage
-from components.register.mlflow_writer import EXPERIMENT
 from components.register.step import Registered, register
 from tests.ports import free_port
 from tests.run_artifacts import COLUMNS, RunArtifacts, make_run
@@ -49,6 +48,7 @@ from toolwear.release.comparison import Comparison, compare
 from toolwear.release.decisions import Outcome
 from toolwear.release.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, mlflow_module
 from toolwear.release.registry_state import champion_state, roll_back
+from toolwear.release.tracking import EXPERIMENT
 from toolwear.workspace.home import Home
 
 NAME = "toolwear"
@@ -152,8 +152,8 @@ def test_a_version_has_figures_plots_data_lineage_card_and_package(
     run = client.get_run(version.run_id)
     accuracy = first.metrics()["protocols"][schema.KNOWN_RUNS][schema.AUTO_SKLEARN]["accuracy"]
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["known_runs.auto_sklearn.accuracy"] == accuracy
-    assert run.data.metrics["new_run.auto_sklearn.accuracy"] == 0.5
+    assert run.data.metrics["known_runs.accuracy"] == accuracy
+    assert run.data.metrics["new_run.accuracy"] == 0.5
     assert run.data.params == {
         "window": "50",
         "stride": "25",

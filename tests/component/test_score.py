@@ -22,6 +22,7 @@ from toolwear.features import recording as storage
 from toolwear.features.compute import compute
 from toolwear.model.pyfunc import PackageModel
 from toolwear.release import champion as pointer
+from toolwear.scoring import logic
 from toolwear.scoring.sources import settings_of
 
 RUNS = [f"{number:02d}" for number in range(1, 19)]
@@ -90,6 +91,15 @@ def test_the_rows_are_those_of_the_console_and_of_mlflow(
     # The file's rows are as stored, the console's in the order of time.
     for column in ("probability", "verdict"):
         assert sorted(written[column].astype(str)) == sorted(expected[column].astype(str))
+
+
+def test_frames_of_any_size_have_the_same_verdict(
+    trained_home: Path, csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = score(trained_home, csv, "--settings", SETTINGS)
+    monkeypatch.setattr(logic, "_FRAME_ROWS", 100)
+    assert score(trained_home, csv, "--settings", SETTINGS) == whole
+    assert whole[1][0]["restored_order"] is True
 
 
 def test_a_long_recording_is_read_from_disk_and_scored_the_same(

@@ -52,6 +52,11 @@ def open_page(
     return context.new_page()
 
 
+def unfold(page: Page) -> None:
+    """Open all that a page folds away."""
+    page.evaluate("() => document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+
+
 def fill(page: Page) -> None:
     """Let every part of a page be asked for, and wait until it is there."""
     parts = page.locator("[data-part]")

@@ -92,6 +92,10 @@ def test_what_users_write_is_text(stack: Stack) -> None:
             operator.get("/monitoring", params={"span": SCRIPT}),
             operator.get(f"/asked/{SCRIPT}"),
             operator.get(f"/runs/{SCRIPT}"),
+            operator.get("/compare", params={"run": [SCRIPT, "other"]}),
+            operator.get("/runs", params={"figure": SCRIPT}),
+            operator.get("/sheet", params={"run": SCRIPT}),
+            operator.post("/sheet", files=file, data={"feedrate": SCRIPT}),
             operator.post("/", files=file, data={"feedrate": SCRIPT, "clamp_pressure": SCRIPT}),
             operator.post("/operator", data={"name": SCRIPT, "token": SCRIPT, "detail": SCRIPT}),
         ]

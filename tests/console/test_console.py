@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from serving.payload import log as payload_log
-from tests.console.browser import PAGES, fill, open_page
+from tests.console.browser import PAGES, fill, open_page, unfold
 from tests.console.stack import Stack
 from toolwear.common import words
 from toolwear.dataset import schema
@@ -51,6 +52,18 @@ def upload(
 
 def summary(stack: Stack) -> dict:
     return json.loads((stack.home / "latest" / "summary.json").read_text())
+
+
+def older_run(stack: Stack) -> str:
+    """Make a second run with what the first has found; return its name."""
+    run = (stack.home / "latest").resolve()
+    folder = stack.home / "20200101T000000Z-aaaaaa"
+    if not folder.exists():
+        folder.mkdir()
+        shutil.copy(run / "summary.json", folder)
+        arguments = json.loads((run / "arguments.json").read_text())
+        (folder / "arguments.json").write_text(json.dumps({**arguments, "seed": 41}))
+    return folder.name
 
 
 def test_home_shows_what_the_served_model_says_along_a_run(
@@ -106,6 +119,10 @@ def test_an_uploaded_file_is_judged_as_the_recorded_run_and_not_kept(
     assert page.get_by_text("Check the settings").count() == 0
     expect(page.get_by_role("textbox", name="Feed rate")).to_have_value("20")
     uploaded = page.locator("section[aria-labelledby=verdict] > p").first.inner_text()
+    why = page.locator("section[aria-labelledby=verdict]")
+    expect(why).to_contain_text("Why: the row that looks most worn")
+    assert why.locator("ul").first.locator("li").count() == 3
+    expect(why.get_by_role("region", name=re.compile("^SHAP"))).to_contain_text("P(worn) is")
     assert uploaded.split(".Model")[0].split(". Model")[0] == recorded.split(". An inspector")[0]
     assert len(payload_log.read(stack.home)) == before
     visit(page, stack, "/")
@@ -175,6 +192,37 @@ def test_home_prints_on_one_sheet(page: Page, stack: Stack) -> None:
     assert page.pdf(format="A4").count(b"/Type /Page\n") == 1
 
 
+# What a machinist has no use for on a sheet at the machine.
+_STATISTICS = re.compile(
+    r"P\(|SHAP|LIME|probabilit|percent|%|median|mean\b|interval|accuracy|feature|_[A-Z]", re.I
+)
+
+
+def test_the_machinists_sheet_is_one_page_without_statistics(
+    page: Page, stack: Stack, real_data: Path
+) -> None:
+    visit(page, stack, f"/?run={RUN}")
+    page.get_by_role("link", name="Sheet for the machinist").click()
+    sheet = page.locator(".sheet")
+    expect(sheet.locator("h1")).to_have_text("The tool is not worn")
+    page.goto(stack.url + "/")
+    content = {"name": "a.csv", "mimeType": "text/csv", "buffer": recording(real_data, 8)}
+    page.locator("#file").set_input_files(content)  # type: ignore[arg-type]
+    page.get_by_role("textbox", name="Feed rate").fill("20")
+    page.get_by_role("textbox", name="Clamp pressure").fill("4")
+    page.get_by_role("button", name="Sheet for the machinist").click()
+    expect(sheet.locator("h1")).to_have_text("The tool is worn")
+    text = sheet.inner_text()
+    assert "Do not rely on this for new recordings" in text
+    assert "Change the tool before the next part." in text
+    assert re.search(r"of 100 moments of the cut \d+ look worn", text)
+    signals = sheet.locator("ul li").all_inner_texts()
+    assert len(signals) == 3
+    assert all(re.search("speaks for an? (un)?worn tool", signal) for signal in signals), signals
+    assert _STATISTICS.findall(text) == []
+    assert page.pdf(format="A4").count(b"/Type /Page\n") == 1
+
+
 def test_the_console_has_metrics(stack: Stack) -> None:
     httpx.get(stack.url + "/nothing")
     text = httpx.get(stack.url + "/metrics").text
@@ -238,6 +286,11 @@ def test_model_shows_the_measured_figures_beside_the_published_ones(
     page: Page, stack: Stack
 ) -> None:
     visit(page, stack, "/model")
+    shown = page.locator("#content").inner_text()
+    assert "Version 1 is the champion now" in shown
+    assert page.get_by_role("img", name="How often the model is right, by question").is_visible()
+    assert "Leaderboard" not in shown.split("Unseen runs")[0], "tables are folded away"
+    unfold(page)
     text = page.locator("#content").inner_text()
     for name, figures in summary(stack)["protocols"]["known_runs"].items():
         if figures["published"]:
@@ -286,8 +339,37 @@ def test_runs_show_cause_gate_and_steps(page: Page, stack: Stack) -> None:
     wide = page.evaluate(_WIDER_THAN_ITS_BOX)
     assert wide == []
     expect(page.get_by_role("row", name=re.compile("^automl succeeded"))).to_be_visible()
+    page.get_by_role("link", name="Log and files of ingest").click()
+    expect(page.get_by_role("group", name="Log of ingest")).to_contain_text("19 files were read as")
+    files = page.get_by_role("group", name="Files of ingest")
+    with page.expect_download() as download:
+        files.get_by_role("link", name="telemetry/manifest.json").click()
+    given = Path(download.value.path()).read_bytes()
+    (kept,) = (stack.home / name).glob("artifacts/*/ingest/telemetry/manifest.json")
+    assert given == kept.read_bytes()
+    page.goto(f"{stack.url}/runs/{name}")
     page.get_by_role("link", name="Open the report").click()
     expect(page.locator("h1").first).to_be_visible()
+
+
+def test_runs_are_chosen_and_compared(page: Page, stack: Stack) -> None:
+    names = [older_run(stack), (stack.home / "latest").resolve().name]
+    visit(page, stack, "/runs")
+    expect(page.get_by_role("img", name="accuracy, known runs over 2 runs")).to_be_visible()
+    page.get_by_role("button", name="Compare the chosen runs").click()
+    expect(page.get_by_role("alert")).to_contain_text("Choose two or more runs")
+    visit(page, stack, "/runs?figure=seconds")
+    expect(page.get_by_role("img", name="seconds in all over 2 runs")).to_be_visible()
+    for name in names:
+        page.get_by_label(f"Compare run {name}").check()
+    page.get_by_role("button", name="Compare the chosen runs").click()
+    rows = page.locator("table.compare tr").all_inner_texts()
+    assert [name in rows[0] for name in names] == [True, True]
+    seed = next(row for row in rows if row.startswith("seed differs"))
+    assert seed.split("\t")[1:] == ["41", "0"]
+    held = summary(stack)["protocols"]["known_runs"]["auto_sklearn"]
+    assert any(row.startswith(f"MCC, known runs\t{held['mcc']:.4f}") for row in rows)
+    assert rows.index(seed) < rows.index("Parameters that are the same")
 
 
 # Texts of the graph's nodes that stick out of the rectangle before them.
@@ -358,16 +440,23 @@ def test_without_the_explainer_why_says_so_until_it_is_back(page: Page, stack: S
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", [*PAGES, "run", "report"])
+@pytest.mark.parametrize("name", [*PAGES, "run", "report", "compare", "step", "sheet"])
 def test_axe_finds_no_serious_violation_and_nothing_overflows(
     browser: Browser, stack: Stack, name: str, scheme: str, width: int
 ) -> None:
     run = (stack.home / "latest").resolve()
     # As a file: the console shows a report in a sandbox, where axe's script may not run either.
-    others = {"run": f"{stack.url}/runs/{run.name}", "report": (run / "report.html").as_uri()}
+    others = {
+        "run": f"{stack.url}/runs/{run.name}",
+        "report": (run / "report.html").as_uri(),
+        "compare": f"{stack.url}/compare?run={run.name}&run={older_run(stack)}",
+        "step": f"{stack.url}/runs/{run.name}/steps/ingest",
+        "sheet": f"{stack.url}/sheet?run={RUN}",
+    }
     page = open_page(browser, "dark" if scheme == "dark" else "light", width)
     page.goto(others.get(name) or stack.url + PAGES[name])
     fill(page)
+    unfold(page)
     overflow = page.evaluate(
         "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )

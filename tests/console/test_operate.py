@@ -217,7 +217,15 @@ def wait_up(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/retrain", "/rollback", "/approvals/x", "/asked/1/cancel", "/operator/leave"]
+    "path",
+    [
+        "/retrain",
+        "/rollback",
+        "/approvals/x",
+        "/asked/1/cancel",
+        "/runs/x/retry",
+        "/operator/leave",
+    ],
 )
 def test_another_site_cannot_press_a_button(stack: Stack, path: str) -> None:
     with httpx.Client(base_url=stack.url) as client:
@@ -317,3 +325,25 @@ def test_a_short_search_is_started_and_cancelled(page: Page, stack: Stack) -> No
     row = page.get_by_role("row", name=re.compile(f"^{asked} "))
     expect(row).to_contain_text("cancelled")
     assert row.get_by_role("link", name="cancel", exact=True).count() == 0
+    # From the page of the run: once more, and an end to that as well.
+    row.get_by_role("link", name=re.compile("^2.*Z")).click()
+    ended = page.url.rpartition("/")[2]
+    form = page.locator("#change")
+    form.get_by_label("Reason").fill("now in earnest")
+    form.get_by_role("button", name="Retry the run").click()
+    page.wait_for_url(re.compile(rf"/asked/(?!{asked}$)\d+"))
+    again = started_with(stack, page.url.rpartition("/")[2])
+    assert again["cause"].startswith(f"on_demand: again after {ended}: now in earnest ({NAME})")
+    own = ("cause", "accept_runs")
+    assert {k: v for k, v in again.items() if k not in own} == {
+        k: v for k, v in found.items() if k not in own
+    }
+    page.get_by_role("link", name=re.compile("^2.*Z")).click()
+    expect(page).to_have_url(re.compile("/runs/"))
+    form.get_by_label("Reason").fill("enough")
+    form.get_by_role("button", name="Cancel the run").click()
+    expect(page.locator(".ended")).to_contain_text("cancelled", timeout=120_000)
+    page.get_by_role("link", name=re.compile("^2.*Z")).click()
+    expect(page.locator("#content")).to_contain_text("Cancelled")
+    cancelled = jsonfile.read(stack.home / page.url.rpartition("/")[2] / "cancel.json")
+    assert cancelled["why"] == f"enough ({NAME})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import threading
@@ -13,19 +14,28 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pandas as pd
+import pytest
 
+from serving.common.features import FeatureSpec
 from serving.console import evidence, svg
 from serving.console.app import application
 from serving.console.kept import Kept
+from serving.console.look import Look
 from serving.console.pages.base import Console
 from serving.console.pages.runs import STEPS
-from serving.console.parts import Addresses, PartDownError, Parts
+from serving.console.parts import Addresses, PartDownError, Parts, ServedModel
+from serving.console.reasons import telling
+from serving.console.recordings import Recording
 from serving.console.session import Sessions
+from serving.console.signals import in_words
 from serving.front.evidence import Evidence
 from serving.front.judge import Finding, Measured
 from serving.http.gate import Gate
 from toolwear.common.fingerprint import ROOT
-from toolwear.release import audit_log
+from toolwear.common.thresholds import Budget, thresholds
+from toolwear.dataset.schema import NUMERIC_COLUMNS, PHASE, SETTING_COLUMNS
+from toolwear.features.definitions import FEATURE_COLUMNS
+from toolwear.release import audit_log, room
 from toolwear.release.rollout import Rollout
 from toolwear.workspace.home import Home
 from toolwear.workspace.tokens import Tokens
@@ -52,6 +62,30 @@ async def test_pages_of_an_empty_home_say_what_to_do(tmp_path: Path) -> None:
             "/operate",
         ):
             assert (await client.get(path)).status_code == 200
+
+
+async def test_monitoring_tells_what_takes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = "http://127.0.0.1:1"
+    app = application(
+        Home(tmp_path), Addresses("toolwear", nobody, nobody, nobody, nobody, nobody, nobody)
+    )
+    (tmp_path / "payloads").mkdir()
+    (tmp_path / "payloads" / "requests-1.parquet").write_bytes(b"0" * 2_500_000)
+    small = Budget(gigabytes=0.001, days=None)
+    over = thresholds().model_copy(
+        update={"disk": thresholds().disk.model_copy(update={"payloads": small})}
+    )
+    monkeypatch.setattr(room, "thresholds", lambda: over)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://console"
+    ) as client:
+        page = (await client.get("/parts/room")).text
+    rows = [re.findall(r"<t[hd][^>]*>(?:<[^>]*>)?([^<]*)", row) for row in page.split("<tr>")[2:]]
+    assert rows[0] == ["runs", "0.0 MB", "20.0 GB", "90 days"]
+    assert rows[2] == ["payloads", "2.5 MB", "1.0 MB", "any time"]
+    assert "<code>toolwear prune</code> removes the oldest" in page
 
 
 async def test_runs_are_linked_to_where_else_they_are_to_be_seen(tmp_path: Path) -> None:
@@ -97,6 +131,101 @@ def test_an_artifact_out_of_the_cache_is_found_in_the_run_that_made_it(tmp_path:
     other = evidence.artifact(home, cached, "train", "output")
     assert other is not None
     assert other.parts[-5] == "20260102T000000Z-b", "failing that, one with the same data"
+
+
+_LOG = """\
+11:53:47.690 - INFO - Executing task \x1b[96m'ingest'\x1b[0m
+    first of ingest
+11:53:50.805 - INFO - Executing task \x1b[96m'serve-check'\x1b[0m
+    <script>alert(1)</script> \x1b]0;title\x07
+"""
+
+
+async def test_a_steps_log_is_text_and_only_its_own_files_are_given(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    run = make_run(home, "20260101T000000Z-a", ("ingest", "serve_check"))
+    (run.folder / "log.txt").write_text(_LOG)
+    (tmp_path / "secret").write_text("secret")
+    own = run.folder / "artifacts" / "graph" / "serve_check" / "output"
+    (own / "a b&.json").write_text("{}")
+    (own / "link").symlink_to(tmp_path / "secret")
+    (own / "folder").symlink_to(tmp_path)
+    os.mkfifo(own / "pipe")
+    with (own / "large").open("wb") as stream:
+        stream.truncate((512 << 20) + 1)
+    nobody = "http://127.0.0.1:1"
+    app = application(
+        Home(home), Addresses("toolwear", nobody, nobody, nobody, nobody, nobody, nobody)
+    )
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://console"
+    ) as client:
+        at = f"/runs/{run.name}"
+        page = (await client.get(f"{at}/steps/serve_check")).text
+        assert "&lt;script&gt;alert(1)&lt;/script&gt; ]0;title" in page
+        assert "first of ingest" not in page
+        links = re.findall(r'href="([^"]*/files/[^"]*)"', page)
+        assert links == [f"{at}/files/graph/serve_check/output/a%20b%26.json"]
+        given = await client.get(links[0])
+        assert (given.status_code, given.content) == (200, b"{}")
+        assert given.headers["content-type"] == "application/octet-stream"
+        assert given.headers["content-disposition"].startswith("attachment")
+        below = f"{at}/files/graph/serve_check/output"
+        for path in (
+            *(f"{below}/{name}" for name in ("link", "folder/secret", "pipe", "large", "", "%00")),
+            f"{below}/{'x' * 300}",
+            f"{at}/files/..%2farguments.json",
+            f"{at}/files/graph/..%2f..%2farguments.json",
+            f"{at}/files/%2fetc%2fpasswd",
+            f"{at}/steps/*",
+        ):
+            assert (await client.get(path)).status_code == 404, path
+
+
+async def test_a_table_of_runs_bears_those_that_have_not_finished(tmp_path: Path) -> None:
+    one = make_run(tmp_path, "20260101T000000Z-a", ("train",), window=50, data="/data")
+    other = make_run(tmp_path, "20260102T000000Z-b", ("train",), window=60, data="/data")
+    nobody = "http://127.0.0.1:1"
+    app = application(
+        Home(tmp_path), Addresses("toolwear", nobody, nobody, nobody, nobody, nobody, nobody)
+    )
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://console"
+    ) as client:
+        asked = {"run": [other.name, one.name]}
+        page = (await client.get("/compare", params=asked)).text
+        assert re.search(r"window <span.*?</th><td>50</td><td>60</td>", page), "oldest first"
+        assert page.index("window") < page.index('<th scope="row">data</th>')
+        for names in ([], [one.name], [one.name, one.name], [one.name, "gone"], list("abcdefghi")):
+            answer = await client.get("/compare", params={"run": names})
+            assert answer.status_code == 400, names
+        assert "No run has this figure yet" in (await client.get("/parts/over-runs")).text
+
+
+def test_every_feature_has_words_for_the_shop_floor() -> None:
+    names = {*NUMERIC_COLUMNS, *SETTING_COLUMNS, *FEATURE_COLUMNS}
+    assert [name for name in names if re.search(r"[_\d]", in_words(name))] == []
+    assert in_words("S1_OutputPower_std") == "unsteadiness of the spindle power"
+
+
+def test_the_row_to_explain_is_the_doubtful_or_the_most_worn_one() -> None:
+    for answers, worn, expected, typical in (
+        (("worn", "worn", "not sure"), (0.8, 0.99, 0.5), 1, 1),
+        (("unworn", "unworn", "unworn"), (0.2, 0.01, 0.3), 2, 1),
+        (("not sure", "not sure", "worn"), (0.9, 0.6, 0.99), 1, 1),
+        (("not sure", "not sure", "not sure"), (np.nan, np.nan, 0.7), 2, 2),
+    ):
+        frame = pd.DataFrame({PHASE: ["Layer 1 Up"] * 3})
+        seen = Look(
+            Recording("a", frame, "", False),
+            ServedModel("1", "d", "new_runs", FeatureSpec("published", 1, ()), ("a",)),
+            np.array(answers),
+            np.array(worn),
+            ["why"] * 3,
+            np.zeros((3, 1)),
+        )
+        assert telling(seen).row == expected
+        assert telling(seen, typical=True).row == typical
 
 
 def test_the_picture_of_the_graph_has_every_step() -> None:

@@ -105,14 +105,16 @@ class Api:
     def service(self, colour: str) -> Object | None:
         return self.server.get(f"{_SERVICES}/toolwear-{colour}")
 
-    def weights(self) -> list[dict[str, int]]:
-        """The weights of both rules of the route, by colour."""
+    def weights(self) -> dict[str, int]:
+        """The weights of the route by colour, which every rule of it has."""
         route = self.server.get(f"{_ROUTES}/toolwear")
         assert route is not None
-        return [
+        first, *others = [
             {backend["name"].split("-")[1]: backend["weight"] for backend in rule["backendRefs"]}
             for rule in route["spec"]["rules"]
         ]
+        assert all(other == first for other in others)
+        return first
 
     def look(self) -> None:
         """Bring Deployments and pods to what becomes of them by now."""

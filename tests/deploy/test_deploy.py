@@ -129,7 +129,7 @@ def test_the_first_model_gets_all_traffic_once_it_has_answered(
     assert service["spec"]["predictor"]["model"]["storageUri"] == store.uri(digest)
     assert api.service("green") is None
     # No backend that is not there; and the traffic came last.
-    assert api.weights() == [{"blue": 100}, {"blue": 100}]
+    assert api.weights() == {"blue": 100}
     assert [plural for plural, _, _ in api.applied] == ["inferenceservices", "httproutes"]
     # What KServe will fetch is the package, byte for byte.
     with fetched(store.uri(digest)) as folder:
@@ -143,7 +143,7 @@ def test_the_next_model_goes_beside_and_the_one_before_stays_to_go_back_to(
     before = spec_of(api, "blue")
     done = run()
     assert (done["colour"], done["before"], done["changed"]) == ("green", blue, True)
-    assert api.weights() == [{"green": 100}, {"green": 100}]
+    assert api.weights() == {"green": 100}
     assert spec_of(api, "blue") == before
     assert settled(tmp_path)
     assert api.rolled == ["toolwear-blue", "toolwear-green"], "each once"
@@ -205,7 +205,7 @@ def test_a_model_that_answers_wrongly_gets_no_traffic(
     assert "422" in str(raised.value), "the explainer says that it explains another model"
     assert {colour: spec_of(api, colour) for colour in ("blue", "green")} == before
     assert settled(tmp_path)
-    assert api.weights() == [{"blue": 100}, {"blue": 100}]
+    assert api.weights() == {"blue": 100}
     written = json.loads((tmp_path / "deployment" / DEPLOYMENT_FILE).read_text())
     assert not written["deployed"]
     assert "answered wrongly" in written["reason"]
@@ -222,7 +222,7 @@ def test_a_model_that_crashes_is_given_up_at_once_with_its_log(
     assert time.monotonic() - started < 300, "it did not wait for the end of its time"
     assert "predictor: the package was changed" in str(raised.value)
     assert api.service("green") is None, "nothing was there before"
-    assert api.weights() == [{"blue": 100}, {"blue": 100}]
+    assert api.weights() == {"blue": 100}
 
 
 def test_a_model_that_does_not_come_up_in_time_is_given_up(run: Run, api: Api, blue: str) -> None:
@@ -230,7 +230,7 @@ def test_a_model_that_does_not_come_up_in_time_is_given_up(run: Run, api: Api, b
     with pytest.raises(NotDeployedError, match=r"Not up after 0.5 s: predictor \(0 of 1 avail"):
         run(pace=Pace(ready=0.5, poll=0.05))
     assert api.service("green") is None
-    assert api.weights() == [{"blue": 100}, {"blue": 100}]
+    assert api.weights() == {"blue": 100}
 
 
 def test_a_model_that_fails_under_traffic_loses_it(
@@ -240,13 +240,13 @@ def test_a_model_that_fails_under_traffic_loses_it(
     before = spec_of(api, "green")
 
     def fate(name: str, digest: str) -> str:
-        has_traffic = "green" in api.weights()[0]
+        has_traffic = "green" in api.weights()
         return CRASHES if name == "toolwear-green" and has_traffic else UP
 
     api.fate = fate
     with pytest.raises(NotDeployedError, match="CrashLoopBackOff"):
         run(weights="10,100")
-    assert api.weights() == [{"blue": 100}, {"blue": 100}]
+    assert api.weights() == {"blue": 100}
     assert spec_of(api, "green") == before
 
 
@@ -330,7 +330,7 @@ def test_a_run_that_is_cancelled_puts_back_what_was(
     assert "putting back what was green before" in said
     assert spec_of(api, "green") == before
     assert settled(tmp_path)
-    assert api.weights() == [{"blue": 100}, {"blue": 100}]
+    assert api.weights() == {"blue": 100}
 
 
 def test_a_run_that_is_killed_is_mended_by_the_next(
@@ -341,11 +341,11 @@ def test_a_run_that_is_killed_is_mended_by_the_next(
     process.kill()
     process.communicate(timeout=30)
     assert not settled(tmp_path)
-    assert api.weights() == [{"blue": 100}, {"blue": 100}], "clients have not noticed"
+    assert api.weights() == {"blue": 100}, "clients have not noticed"
     api.fate = lambda name, digest: UP
     assert run()["colour"] == "green"
     assert settled(tmp_path)
-    assert api.weights() == [{"green": 100}, {"green": 100}]
+    assert api.weights() == {"green": 100}
 
 
 @pytest.mark.parametrize(("percent", "stays"), [(10, False), (100, True)])

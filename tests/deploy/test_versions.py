@@ -69,10 +69,9 @@ class Site:
 
     def colours(self) -> dict[str, int]:
         """Digest and weight of each colour that has traffic."""
-        first, second = self.api.weights()
-        assert first == second
-        services = {colour: self.api.service(colour) for colour in first}
-        return {digest_of(cast(Object, services[colour])): first[colour] for colour in first}
+        weights = self.api.weights()
+        services = {colour: self.api.service(colour) for colour in weights}
+        return {digest_of(cast(Object, services[colour])): weights[colour] for colour in weights}
 
     def log(self) -> list[tuple[str, str | None, str | None]]:
         entries = audit_log.entries(self.home)

@@ -18,6 +18,7 @@ from tests.manifests.schemas import CRDS, faults
 from toolwear.cli.graph import graph_digest
 from toolwear.cli.main import app
 from toolwear.common.errors import ToolwearError
+from toolwear.common.person import who
 from toolwear.run import kubeflow as client
 from toolwear.run.config import RunParameters
 from toolwear.run.kubeflow import KubeflowDownError, Origin
@@ -143,6 +144,7 @@ def test_a_run_that_succeeds_ends_with_zero_and_tells_its_steps(
     assert "run nightly: SUCCEEDED" in done.output
     given = kubeflow.run("nightly")["runtime_config"]["parameters"]
     assert (given["seed"], given["search_seconds"], given["data"]) == (3, 30, "/data")
+    assert given["person"] == who()
     again = kfp("run", "--version=v1", "--name=nightly")
     assert (again.exit_code, len(kubeflow.runs)) == (0, 1)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.settings import SETTINGS, STEP_LABEL
+from pipelines.settings import EVERY, STEP_LABEL
 from tests.manifests.listening import named_ports, ports
 from tools.release import DIGEST, OURS
 from tools.rendered import ROOT, Object, Workload, named, of_kind, workloads
@@ -17,7 +17,7 @@ Policy = Callable[[Sequence[Object]], list[str]]
 _RESTRICTED = {"emptyDir", "configMap", "secret", "persistentVolumeClaim", "projected"}
 _VERSION = re.compile(r"v?\d+\.\d+(\.\d+)?([.-][\w.]+)?|dev|[0-9a-f]{40}")
 # Pods of other people's controllers that our policies speak of; the pipeline's tasks too.
-FOREIGN = {"app": {"seaweedfs", "ml-pipeline", "cache-server"}, STEP_LABEL: set(SETTINGS)}
+FOREIGN = {"app": {"seaweedfs", "ml-pipeline", "cache-server"}, STEP_LABEL: set(EVERY)}
 
 
 def pinned_images() -> dict[str, str]:

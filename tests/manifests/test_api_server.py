@@ -220,4 +220,4 @@ def test_what_the_deployment_drops_goes_and_what_others_set_stays(
     after = server.apply(first, manager="toolwear-deploy")
     server.delete(path)
     assert after["metadata"]["annotations"] == {"theirs": "1"}
-    assert json.dumps(after["spec"]["rules"]).count('"weight": 100') == 2
+    assert json.dumps(after["spec"]["rules"]).count('"weight": 100') == 3

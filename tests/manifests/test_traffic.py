@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
-from pipelines.settings import SETTINGS, STEP_LABEL
+from pipelines.settings import EVERY, STEP_LABEL
 from tests.manifests.listening import named_ports
 from tests.manifests.policies import selects
 from tests.manifests.test_agreement import APP, MONITORING, targets
@@ -42,7 +42,7 @@ SERVING = [
     f"http://toolwear-{c}-{p}.toolwear" for c in COLOURS for p in ("transformer", "explainer")
 ]
 DASK = "tcp://dask-scheduler.toolwear:8786"  # as docs/kubernetes.md gives it to the search
-TASKS = tuple(SETTINGS)
+TASKS = tuple(EVERY)
 API, HTTPS = "the Kubernetes API", "https"  # no policy can name them; their ports are open
 OUTSIDE = {API: (443, 6443), HTTPS: (443,)}
 
@@ -63,11 +63,13 @@ CLIENTS = {
     "toolwear/cli/serve.py": NOBODY,
     "toolwear/cli/server_process.py": NOBODY,
     # The command line is used in the trigger's pod.
+    "toolwear/cli/ui.py": NOBODY,
     "toolwear/cli/trigger.py": Client(("trigger",), ("TRIGGER_URL",)),
     "toolwear/cli/watching.py": Client(("trigger",), ("MONITOR_URL", "ALERTMANAGER_URL")),
     "toolwear/run/kubeflow.py": Client(("trigger",), ("KFP_HOST",)),
     "toolwear/common/person.py": NOBODY,
     "toolwear/release/registry.py": Client(("trigger", "console", *TASKS), ("TOOLWEAR_MLFLOW",)),
+    "toolwear/release/tracking.py": Client(TASKS, ("TOOLWEAR_MLFLOW",)),
     "toolwear/release/blue_green/cluster.py": Client(("trigger", "deploy"), (API,)),
     "toolwear/release/blue_green/logic.py": Client(("trigger", "deploy"), tuple(SERVING)),
     "toolwear/release/blue_green/questions.py": Client(("trigger", "deploy"), tuple(SERVING)),
@@ -76,11 +78,15 @@ CLIENTS = {
     "toolwear/features/foreign.py": NOBODY,
     "toolwear/features/store.py": Client(("transformer", "explainer"), ("FEAST_REDIS",)),
     "toolwear/dataset/sources.py": Client(("ingest",), (HTTPS,)),
+    "components/register/figures.py": Client(("register",), ("TOOLWEAR_MLFLOW",)),
     "components/register/mlflow_writer.py": Client(("register",), ("TOOLWEAR_MLFLOW",)),
+    "components/score/bucket.py": Client(("score",), ("AWS_ENDPOINT_URL",)),
     "components/serve_check/logic.py": NOBODY,
     "components/serve_check/process.py": NOBODY,
     "components/serve_check/step.py": NOBODY,
     "toolwear/client/client.py": NOBODY,
+    "toolwear/client/questions.py": NOBODY,
+    "toolwear/client/sending.py": NOBODY,
     "serving/common/features.py": Client(("transformer", "explainer"), ("FEAST_REDIS",)),
     "serving/common/grpc_edge.py": NOBODY,
     "serving/common/grpc_face.py": NOBODY,
@@ -122,7 +128,7 @@ def running(
     objects: Sequence[Object], name: str
 ) -> list[tuple[Pods, dict[str, str], Workload | None]]:
     """The pods of a name, their environment, and what makes them; a task's are Kubeflow's."""
-    if name in SETTINGS:
+    if name in EVERY:
         settings = next(
             item["data"]
             for item in of_kind(objects, "ConfigMap")

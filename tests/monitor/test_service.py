@@ -74,6 +74,8 @@ def test_it_shows_windows_alarms_reports_and_metrics(mill: Mill, home: Path) -> 
         assert value("toolwear_abstention_ratio") == 1
         assert value("toolwear_labelled_accuracy") > 0.9
         assert value("toolwear_labelled_rows") == state["labelled_rows"]
+        assert value('toolwear_disk_bytes{kind="packages"}') > 10_000
+        assert value('toolwear_disk_budget_bytes{kind="payloads"}') == 1e9
         assert value("toolwear_champion_since_timestamp_seconds") == 1767225600
         newest = max(window["last"] for window in state["windows"])
         assert value("toolwear_monitor_last_window_timestamp_seconds") == pytest.approx(
@@ -146,7 +148,7 @@ def test_killed_again_and_again_it_reports_every_window_once(mill: Mill, home: P
 
 def test_rows_that_retention_took_away_begin_new_windows(mill: Mill, home: Path) -> None:
     scored = answers(mill, "healthy", "12")
-    service = Service(home, LIMITS)
+    service = Service(home, LIMITS, thresholds().tool)
     logged(home, scored[:5]).close()
     service.look()
     under_way = service.seen.state.packages[mill.package.digest]
@@ -173,7 +175,7 @@ def test_labels_without_an_answer_are_counted(mill: Mill, home: Path) -> None:
     log = logged(home, [scored])
     for receipt in (scored.receipt_id, "gone"):
         assert log.put_labels(Labels(receipt, (False,) * 200, datetime.now(UTC), "late"))
-    service = Service(home, LIMITS)
+    service = Service(home, LIMITS, thresholds().tool)
     service.look()
     log.close()
     service.look()
@@ -191,7 +193,7 @@ def test_a_package_without_a_reference_is_told(
     scored = answers(mill, "healthy", "12")[5]
     for digest in (other.digest, "f" * 64):
         logged(home, [replace(scored, proof={**scored.proof, "package_digest": digest})]).close()
-    service = Service(home, LIMITS)
+    service = Service(home, LIMITS, thresholds().tool)
     service.look()
     assert service.seen.state.unreferenced_rows == 400
     assert "has no drift.json; run the pipeline again" in caplog.text
@@ -202,7 +204,7 @@ def test_a_disk_that_fails_costs_no_window(
     mill: Mill, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged(home, answers(mill, "healthy", "12")).close()
-    service = Service(home, LIMITS)
+    service = Service(home, LIMITS, thresholds().tool)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -79,7 +79,7 @@ def test_an_alert_that_goes_on_is_one_cause_whoever_was_killed_and_one_that_come
         stack.enter_context(prometheus({"monitor": mill.server_address[1]}, tmp_path, rules, port))
 
     with ExitStack() as teller, ExitStack() as watcher:
-        teller.enter_context(alertmanager(trigger, tmp_path, port))
+        teller.enter_context(alertmanager(trigger.url, tmp_path, port))
         watch(watcher)
         wait_for(lambda: len(trigger.runs()) == 1, 120)
         trigger.ends(trigger.runs()[0]["id"])
@@ -87,7 +87,7 @@ def test_an_alert_that_goes_on_is_one_cause_whoever_was_killed_and_one_that_come
 
         kill_child(str(tmp_path / "alerts"))
         teller.close()
-        teller.enter_context(alertmanager(trigger, tmp_path, port))
+        teller.enter_context(alertmanager(trigger.url, tmp_path, port))
         goes_on(told())
 
         kill_child(str(tmp_path / "tsdb"))
@@ -98,7 +98,7 @@ def test_an_alert_that_goes_on_is_one_cause_whoever_was_killed_and_one_that_come
         # Nobody is left who knows since when it fires.
         kill_child(str(tmp_path / "alerts"))
         teller.close()
-        teller.enter_context(alertmanager(trigger, tmp_path, port))
+        teller.enter_context(alertmanager(trigger.url, tmp_path, port))
         wait_for(lambda: alerts(), 120)
         assert alerts()[0]["startsAt"] > alert["startsAt"]
         assert alerts()[0]["fingerprint"] == alert["fingerprint"]

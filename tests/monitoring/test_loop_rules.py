@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -91,7 +92,9 @@ def test_the_triggers_metrics_in_the_rules_are_on_its_live_page(
     of_trigger = {
         name
         for name in named
-        if not re.match(r"toolwear_(drift|monitor|labelled|data_quality|champion|rollout)", name)
+        if not re.match(
+            r"toolwear_(drift|monitor|tool|labelled|data_quality|champion|rollout)", name
+        )
     }
     assert len(of_trigger) >= 6
     for name in of_trigger:
@@ -122,11 +125,13 @@ def _page(url: str) -> str:
 
 
 @contextmanager
-def alertmanager(trigger: Service, folder: Path, port: int = 0) -> Iterator[int]:
+def alertmanager(
+    trigger: str, folder: Path, port: int = 0, floor: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[int]:
     """Run Alertmanager with the project's configuration for one machine, without its waits."""
     token = folder / "token"
     token.write_text(ALERT_TOKEN)
-    config = local(token, trigger.url)
+    config = local(token, trigger, floor)
     for route in (config["route"], config["route"]["routes"][0]):
         route |= {"group_wait": "100ms", "group_interval": "1s", "repeat_interval": "2s"}
     path = folder / "alertmanager.yaml"
@@ -158,7 +163,7 @@ def test_an_alarm_becomes_one_run_of_its_cause_and_a_dead_sensor_none(
     trigger = service_of()
     now = datetime.now(UTC).isoformat()
     log = logged(furnished(mill, tmp_path / "mill", since=now), [])
-    with watching(tmp_path / "mill") as monitor, alertmanager(trigger, tmp_path) as port:
+    with watching(tmp_path / "mill") as monitor, alertmanager(trigger.url, tmp_path) as port:
         targets = {"monitor": monitor.port, "trigger": trigger.port}
 
         def held_back() -> list[str]:

@@ -23,6 +23,7 @@ from toolwear.common.fingerprint import ROOT
 from toolwear.dataset import schema
 from toolwear.dataset.sources import source_digest
 from toolwear.model.package import load_package
+from toolwear.release import registry as tags
 from toolwear.release.registry import CHALLENGER, Registry
 from toolwear.workspace.home import Home
 
@@ -152,6 +153,23 @@ def test_the_version_is_registered_whole(first: Done, first_summary: dict[str, A
     assert not list(first.home.rglob("*.pkl"))
 
 
+def test_mlflow_shows_each_run_with_its_page(second: Done) -> None:
+    home = Home.at(second.home)
+    client = Registry(home, "", "toolwear").client
+    for folder in sorted(path.parent.name for path in second.home.glob("2*/summary.json")):
+        (run,) = client.search_runs(["1"], f"tags.`{tags.RUN}` = '{folder}'")
+        assert run.info.status == "FINISHED"
+        assert run.info.end_time - run.info.start_time > 10_000
+        assert run.data.params["outer_folds"] == "1"
+        assert 8 <= len(run.data.metrics) <= 13
+        names = {item.path for item in client.list_artifacts(run.info.run_id)}
+        assert names >= {"report.html", "summary.json", "MODEL_CARD.md", "figures.json"}
+        assert {item.dataset.name for item in run.inputs.dataset_inputs} >= {"cnc_mill"}
+        below = client.search_runs(["1"], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+        kinds = {one.info.run_name.split()[0] for one in below}
+        assert kinds == {"search", "fold", "baseline"}
+
+
 def test_nothing_changed_means_cached_but_decided_anew(
     second: Done, first_summary: dict[str, Any]
 ) -> None:
@@ -213,6 +231,11 @@ def test_bad_data_ends_with_a_sentence_a_page_and_exit_code_two(
     page = next((tmp_path / "home").glob("2*/failure.html")).read_text()
     assert "experiment_03.csv is empty" in page
     assert "What to do" in page
+    client = Registry(Home.at(tmp_path / "home"), "", "toolwear").client
+    (found,) = client.search_runs(["1"])
+    assert (found.info.status, found.data.tags[tags.STATE]) == ("FAILED", "failed")
+    assert "experiment_03.csv is empty" in found.data.tags[tags.REASON]
+    assert [item.path for item in client.list_artifacts(found.info.run_id)] == ["failure.html"]
     assert not (tmp_path / "home" / "latest").exists()
 
 

@@ -18,6 +18,8 @@ from toolwear.cli.plain import plain_console
 from toolwear.cli.status import print_status
 from toolwear.common.fingerprint import ROOT
 from toolwear.common.states import State
+from toolwear.release import registry as tags
+from toolwear.release.registry import Registry
 from toolwear.run import run_folder
 from toolwear.run.run_folder import ending
 from toolwear.workspace.home import Home
@@ -67,7 +69,10 @@ def test_a_run_that_is_ended_has_one_state_everywhere(
     assert (step.state, step.reason) == (state, reason)
     assert run.row()["state"] == state
     assert f" {state} " in shown(tmp_path)
-    if number != signal.SIGKILL:
+    client = Registry(Home.at(tmp_path), "", "toolwear").client
+    (found,) = client.search_runs(["1"], f"tags.`{tags.RUN}` = '{folder.name}'")
+    if number != signal.SIGKILL:  # else the next run says it
+        assert (found.info.status, found.data.tags[tags.REASON]) == ("KILLED", reason)
         assert f"{state}: {reason}" in said
         page = (folder / "failure.html").read_text()
         assert f"The run was {state}" in page

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.packages import make_package
 from tests.ports import free_port
 from toolwear.common.fingerprint import ROOT
+from toolwear.dataset import schema
 from toolwear.model.package import Package
 
 if TYPE_CHECKING:
@@ -108,3 +110,16 @@ def place(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     from tests.serving.stack import make_place
 
     return make_place(tmp_path_factory.mktemp("home"), features)
+
+
+@pytest.fixture(scope="session")
+def raw(telemetry: Path) -> pd.DataFrame:
+    """The telemetry of run 07 with what the machine was set to."""
+    rows = pd.concat(
+        pd.read_parquet(path, filters=[(schema.RUN_ID, "=", "07")])
+        for path in sorted(telemetry.glob("part-*.parquet"))
+    )
+    runs = pd.read_parquet(telemetry / "runs.parquet").set_index(schema.RUN_ID)
+    for column in schema.SETTING_COLUMNS:
+        rows[column] = runs.loc["07", column]
+    return rows

@@ -44,7 +44,9 @@ _ROWS = 1500
 def real_package(root: Path, features: Path, seed: int, feature_set: str = "published") -> Package:
     """Write a package with a small forest on real rows."""
     samples = dataset.load(features, feature_set)
-    chosen = np.random.default_rng(seed).choice(len(samples.X), _ROWS, replace=False)
+    chosen = np.random.default_rng(seed).choice(
+        len(samples.X), min(_ROWS, len(samples.X)), replace=False
+    )
     X, y = samples.X[chosen], samples.y[chosen]
     graph = forest(X, y, trees=10, seed=seed)
     model = OnnxModel(graph)

@@ -28,7 +28,7 @@ from tests.ports import free_port
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server, expected, is_ready, labeller
 from tests.serving.stack import wait_for as wait_seconds_for
-from toolwear.common.request_limits import BODY_BYTES
+from toolwear.common.request_limits import BODY_BYTES, SCORE_BYTES
 from toolwear.common.thresholds import Rollout as Limits
 from toolwear.common.thresholds import thresholds
 from toolwear.release import audit_log, registry, rollouts
@@ -548,7 +548,7 @@ def hanging() -> Iterator[str]:
 
 
 def test_what_the_servers_refuse_is_passed_on_and_what_nobody_should_read_is_not(
-    tracks: Tracks,
+    tracks: Tracks, real_data: Path
 ) -> None:
     with tracks.before() as front, httpx.Client(base_url=front.url) as client:
         refused = client.post(V1, json={"instances": [{"run_id": "no-such-run"}]})
@@ -563,10 +563,19 @@ def test_what_the_servers_refuse_is_passed_on_and_what_nobody_should_read_is_not
         assert large.status_code == 413
         parts = (b"x" * (1 << 16) for _ in range(BODY_BYTES // (1 << 16) + 1))
         assert client.post(V1, content=parts).status_code == 413
+        score = f"/v1/models/{MODEL}:score?feedrate=6&clamp_pressure=4"
+        long = (b"x" * (1 << 16) for _ in range(SCORE_BYTES // (1 << 16) + 1))
+        refused = client.post(score, content=long, timeout=60)
+        assert (refused.status_code, "longer than" in refused.json()["error"]) == (413, True)
+        recording = (real_data / "experiment_01.csv").read_bytes()
+        scored = client.post(score, content=recording, timeout=60)
+        assert scored.headers["x-toolwear-track"] == "stable"
+        assert scored.json()["version"] == tracks.champion()
         for method, path, status in (
             ("GET", "/v2/models", 200),
             ("GET", f"/v2/models/{MODEL}/ready", 200),
             ("GET", "/openapi.json", 200),
+            ("GET", "/docs", 200),
             ("GET", "/healthz", 200),
             ("GET", "/nothing", 404),
             ("GET", V1, 405),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,15 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from starlette.requests import Request
 
-from serving.common import openapi
+from serving.common import docs_page, openapi
 from serving.common.rest import application
-from serving.common.written import Written
+from serving.common.written import Sent, Written
 from serving.explainer.openapi import SCHEMA_PATH
 from serving.http.gate import Gate
-from serving.transformer.openapi import EXAMPLE_RECEIPT, LABELS_PATH
+from serving.transformer.openapi import EXAMPLE_RECEIPT, LABELS_PATH, SCORE_ROUTE
+from serving.transformer.scoring import CSV, JSON_LINES, PARQUET
 from tests.serving import stack
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server
@@ -81,6 +84,17 @@ async def nothing(_body: dict[str, Any], _by: str) -> None:
     """Stand for the work behind a route."""
 
 
+async def no_file(_request: Request) -> tuple[dict[str, Any], dict[str, str]]:
+    """Stand for the work behind a route that takes a file."""
+    return {}, {}
+
+
+@schemathesis.serializer(CSV, JSON_LINES, PARQUET)
+def as_it_is(_context: Any, value: Any) -> bytes:
+    """Send text as it is."""
+    return str(value).encode()
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_the_document_names_exactly_the_routes(
     urls: dict[str, str], server: str, tmp_path: Path
@@ -90,6 +104,7 @@ def test_the_document_names_exactly_the_routes(
         DataPlane(ModelRepository()),
         server,
         written={LABELS_PATH: labels} if server == "transformer" else {},
+        sent={SCORE_ROUTE: Sent("score", no_file)} if server == "transformer" else {},
         published={SCHEMA_PATH: {}} if server == "explainer" else {},
     )
     there = {
@@ -111,8 +126,34 @@ def test_the_running_server_has_what_its_document_names_and_not_what_others_name
         known = response.status_code != 404
         assert known == ((method, path) in own), (method, path)
     assert httpx.post(urls[server] + openapi.PATH).status_code == 405
-    for page in ("/docs", "/redoc", "/v2/"):
+    for page in ("/redoc", "/v2/"):
         assert httpx.get(urls[server] + page).status_code == 404
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_page_shows_the_document_and_asks_nobody_else(
+    urls: dict[str, str], server: str
+) -> None:
+    found = document(urls[server])
+    answer = httpx.get(urls[server] + docs_page.PATH)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    for method, path in routes(found["paths"]):
+        assert f"<h2>{method} {path}</h2>" in answer.text
+    for alien in ("<script", " src=", "://", "url("):
+        assert alien not in re.sub(r"<pre.*?</pre>", "", answer.text, flags=re.DOTALL)
+    bodies = [
+        operation["requestBody"]["content"]
+        for item in found["paths"].values()
+        for operation in item.values()
+        if "requestBody" in operation
+    ]
+    examples = [body for body in bodies if "example" in body.get("application/json", {})]
+    assert examples
+    files = [body for body in bodies if "application/json" not in body]
+    assert answer.text.count("<p>Body: a file") == len(files) == (server == "transformer")
+    assert answer.text.count("<h3>Example</h3>") == len(examples)
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
@@ -210,15 +251,18 @@ def test_every_documented_example_is_valid_and_answered(
         raw = operation.definition.raw
         if operation.method != "post" or "200" not in raw["responses"]:
             continue
-        content = raw["requestBody"]["content"]["application/json"]
+        bodies = raw["requestBody"]["content"].items()
+        ((kind, content),) = ((kind, one) for kind, one in bodies if "example" in one)
         schema = {**content["schema"], "components": found["components"]}
         jsonschema.Draft202012Validator(schema).validate(content["example"])
-        body = dict(content["example"])
-        if body.get("receipt") == EXAMPLE_RECEIPT:  # that of an answer that was given
-            body["receipt"] = receipt
+        body = content["example"]
+        if kind == "application/json" and body.get("receipt") == EXAMPLE_RECEIPT:
+            body = {**body, "receipt": receipt}  # that of an answer that was given
+        parameters = raw.get("parameters", [])
         case = operation.Case(
             body=body,
-            media_type="application/json",
+            media_type=kind,
+            query={one["name"]: one["example"] for one in parameters if "example" in one},
             path_parameters={
                 name: value
                 for name, value in (("model", MODEL), ("version", "1"))
@@ -229,4 +273,4 @@ def test_every_documented_example_is_valid_and_answered(
         response = case.call_and_validate(checks=CONFORMANCE, headers=own)
         assert response.status_code == 200, (operation.path, response.text)
         answered += 1
-    assert answered == {"predictor": 3, "transformer": 4, "explainer": 1}[server]
+    assert answered == {"predictor": 3, "transformer": 5, "explainer": 1}[server]

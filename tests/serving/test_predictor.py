@@ -435,7 +435,7 @@ def test_grpc_refuses_long_messages_other_models_and_loading(served: Served) -> 
         ("POST", "/v2/models/other/infer", 404),
         ("GET", "/v2/models/other/ready", 404),
         ("GET", "/v2/models/other", 404),
-        ("GET", "/docs", 404),
+        ("GET", "/redoc", 404),
         ("DELETE", f"/v2/models/{MODEL}", 405),
     ],
 )

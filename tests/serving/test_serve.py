@@ -171,7 +171,7 @@ def test_a_receipt_is_found_again(served: Served, place: Place) -> None:
     assert answer.receipt.id in listed
     assert other.receipt.id in listed
     missing = subprocess.run(
-        toolwear("receipt", "lost", "--home", str(place.home)),
+        toolwear("receipt", "never-asked", "--home", str(place.home)),
         env=environment(),
         cwd=ROOT,
         capture_output=True,
@@ -179,7 +179,7 @@ def test_a_receipt_is_found_again(served: Served, place: Place) -> None:
         check=False,
     )
     assert missing.returncode == 2
-    assert "has no receipt lost" in missing.stderr
+    assert "has no receipt never-asked" in missing.stderr
 
 
 def test_the_client_takes_a_table_and_says_what_it_cannot_send(served: Served) -> None:
@@ -191,9 +191,9 @@ def test_the_client_takes_a_table_and_says_what_it_cannot_send(served: Served) -
         assert client.predict_rows(rows, recording="line-4", idempotency_key=key) == of_table
         assert of_table.receipt.recording == "line-4"
         many = pd.concat([table] * (ROWS // len(table) + 1))
-        assert len(client.predict_rows(many.iloc[:ROWS]).predictions) == ROWS
-        with pytest.raises(RequestRefusedError, match=f"at most {ROWS} at a time"):
-            client.predict_rows(many)
+        answer = client.predict_rows(many)
+        assert [len(part.rows) for part in answer.parts] == [ROWS, len(many) - ROWS]
+        assert len(answer.predictions) == len(many)
         with pytest.raises(RequestRefusedError, match="cannot be sent as JSON"):
             client.predict_rows(table.assign(X1_ActualPosition=float("nan")))
 

@@ -68,19 +68,6 @@ def client(stack: Stack) -> Iterator[httpx.Client]:
         yield opened
 
 
-@pytest.fixture(scope="session")
-def raw(telemetry: Path) -> pd.DataFrame:
-    """Some telemetry of run 07 with what the machine was set to."""
-    rows = pd.concat(
-        pd.read_parquet(path, filters=[(schema.RUN_ID, "=", "07")])
-        for path in sorted(telemetry.glob("part-*.parquet"))
-    )
-    runs = pd.read_parquet(telemetry / "runs.parquet").set_index(schema.RUN_ID)
-    for column in schema.SETTING_COLUMNS:
-        rows[column] = runs.loc["07", column]
-    return rows
-
-
 def instances(raw: pd.DataFrame) -> list[dict[str, Any]]:
     rows = raw[[*RAW_NUMBERS, schema.PHASE]].to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
@@ -181,6 +168,9 @@ def test_metadata_describes_both_ways_to_ask(client: httpx.Client) -> None:
     assert inputs["run_id"] == inputs[schema.PHASE] == "BYTES"
     assert all(inputs[name] == "FP64" for name in RAW_NUMBERS)
     assert [item["name"] for item in body["outputs"]][:3] == ["probability", "label", "verdict"]
+    assert body["versions"] == ["1"]
+    assert body["parameters"] == {"feature_set": schema.PUBLISHED, "history": SPEC.history}
+    assert SPEC.history["rows"] == 0
 
 
 def test_the_timestamp_asked_for_decides_the_age(client: httpx.Client) -> None:
@@ -277,7 +267,8 @@ def test_a_key_gets_the_first_answer_again_and_one_record(
     refused = client.post(V1, json=other, headers=key)
     assert refused.status_code == 422
     assert "came with another request before" in refused.json()["error"]
-    assert client.post(V1, json=ASK, headers=key | {"x-recording-id": "a"}).status_code == 422
+    for name in ("x-recording-id", "x-machine-id"):
+        assert client.post(V1, json=ASK, headers=key | {name: "a"}).status_code == 422
     with pytest.raises(grpc.RpcError, match="came with another request before"):
         remote.ModelInfer(by_grpc("01"), metadata=tuple(key.items()))
     for wrong in (b"", b"a b", b"a" * 129):
@@ -364,7 +355,7 @@ def test_a_faulty_request_id_is_refused(client: httpx.Client) -> None:
 
 
 def test_the_recording_is_in_the_receipt_and_in_the_log(client: httpx.Client, place: Place) -> None:
-    named = {"x-recording-id": "line-4.2026_a"}
+    named = {"x-recording-id": "line-4.2026_a", "x-machine-id": "mill-3"}
     by_run = {"inputs": [{"name": "run_id", "datatype": "BYTES", "shape": [1], "data": ["07"]}]}
     v1 = client.post(V1, json={"instances": [{"run_id": "07"}]}, headers=named).json()["receipt"]
     v2 = client.post(V2, json=by_run, headers=named).json()["parameters"]
@@ -375,11 +366,12 @@ def test_the_recording_is_in_the_receipt_and_in_the_log(client: httpx.Client, pl
     ids = (v1["id"], v2["receipt_id"], unnamed["id"])
     logged = [find(place.home, receipt)["recording"].tolist() for receipt in ids]
     assert logged == [["line-4.2026_a"], ["line-4.2026_a"], [None]]
-    wrong = client.post(
-        V1, json={"instances": [{"run_id": "07"}]}, headers={"x-recording-id": "a b"}
-    )
-    assert wrong.status_code == 400
-    assert "x-recording-id" in wrong.json()["error"]
+    logged = [find(place.home, receipt)["machine"].tolist() for receipt in ids]
+    assert logged == [["mill-3"], ["mill-3"], [None]]
+    for name in named:
+        wrong = client.post(V1, json={"instances": [{"run_id": "07"}]}, headers={name: "a b"})
+        assert wrong.status_code == 400
+        assert name in wrong.json()["error"]
 
 
 # --- faults -------------------------------------------------------------------------------------

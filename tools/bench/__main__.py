@@ -16,14 +16,19 @@ from typing import Any
 
 from rich.console import Console
 
-from tools.bench import graph, predict, scale, tables
+from tools.bench import graph, predict, scale, score, tables
 from tools.bench.measure import run
 from toolwear.cli.provenance import commit
 from toolwear.common import jsonfile
 from toolwear.common.errors import EXIT_USAGE, ToolwearError
 from toolwear.common.fingerprint import ROOT
 
-PRINT = {"graph": tables.graph, "scale": tables.scale, "predict": tables.predict}
+PRINT = {
+    "graph": tables.graph,
+    "scale": tables.scale,
+    "predict": tables.predict,
+    "score": tables.score,
+}
 SECTIONS = tuple(PRINT)
 
 
@@ -39,7 +44,8 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         type=_positive,
         default=[1, 10, 100],
-        help="how many times the recorded data the reading steps get; default: 1 10 100",
+        help="how many times the recorded data the reading steps and scoring get; "
+        "default: 1 10 100",
     )
     add(
         "--data",
@@ -79,7 +85,7 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
     found: dict[str, Any] = {"machine": _machine(), "load_before": os.getloadavg()}
     with tempfile.TemporaryDirectory(prefix="toolwear-bench-", dir=chosen.scratch) as folder:
         scratch = Path(folder)
-        if {"graph", "predict"} & set(chosen.only):
+        if {"graph", "predict", "score"} & set(chosen.only):
             data, found["data"] = _recordings(chosen.data, scratch, tell)
         work: dict[str, Callable[[], dict[str, Any]]] = {
             "graph": lambda: graph.measure(
@@ -91,6 +97,7 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
             ),
             "scale": lambda: scale.measure(chosen.scales, scratch, tell),
             "predict": lambda: predict.measure(data, scratch, chosen.evaluations, tell),
+            "score": lambda: score.measure(chosen.scales, data, scratch, tell),
         }
         for section in (name for name in SECTIONS if name in chosen.only):
             found[section] = work[section]()

@@ -10,6 +10,7 @@ from rich.table import Table
 from tools.bench.graph import SEARCH
 from tools.bench.predict import COMPARED
 from tools.bench.scale import LARGEST, ROWS_PER_COPY, STEPS, seconds_for
+from tools.bench.score import WAYS
 
 
 def graph(console: Console, found: dict[str, Any]) -> None:
@@ -118,6 +119,37 @@ def predict(console: Console, found: dict[str, Any]) -> None:
         f"fitted on {found['trained_rows']:,} rows by {found['evaluations']} evaluations, seed "
         f"{found['seed']}; both agree within {worst:.1e}; the graph is a file of "
         f"{found['onnx_bytes'] / 2**20:.0f} MiB, and its peak is that of loading it",
+    )
+
+
+def score(console: Console, found: dict[str, Any]) -> None:
+    """Print speed and memory of scoring a recording, beside a plain script."""
+    table = _table("A recording of growing length, from the CSV file to the verdict")
+    for heading in ("times", "rows", "rows/s", "CPU s", "peak MiB"):
+        table.add_column(heading, justify="right")
+    for one in found["scales"]:
+        for way in WAYS:
+            used = one[way]
+            table.add_row(
+                way,
+                f"{one['copies']}",
+                f"{used['rows']:,}",
+                f"{used['rows_per_second']:,.0f}",
+                f"{used['cpu']:.2f}",
+                f"{used['peak_mib']:.0f}",
+            )
+        cells = (f"{one['ratio'][key]:.2f}" for key in ("rows_per_second", "peak_mib"))
+        speed, peak = cells
+        table.add_row("toolwear / plain", "", "", speed, "", peak, end_section=True)
+    console.print(table)
+    largest = found["scales"][-1]["ratio"]["rows_per_second"]
+    reached = "reached" if largest >= found["target"] else "NOT reached"
+    _say(
+        console,
+        f"of the plain script's rows a second at the largest: {largest:.2f} (to reach: "
+        f"{found['target']} or more; {reached})",
+        "the plain script is pandas, our feature function and ONNX Runtime, all rows in memory, "
+        "without the reader's checks and without restoring the order; one thread each",
     )
 
 

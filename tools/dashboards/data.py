@@ -65,6 +65,35 @@ def _now() -> list[Panel]:
     ]
 
 
+def _tools() -> list[Panel]:
+    return [
+        states(
+            Card(
+                title="Tools",
+                about="Red while a machine's tool is held to be worn: "
+                f"{thresholds().tool.windows} of its last {thresholds().tool.of_windows} windows "
+                "said so, and no other tool was seen since.",
+                unit="none",
+                queries={"{{machine}}": "max by (machine) (toolwear_tool_worn)"},
+                width=12,
+                words={0: ("not worn", GREEN), 1: ("WORN", RED)},
+                runbooks=("ToolWorn", "ToolwearMachinesLeftOut"),
+            )
+        ),
+        lines(
+            Card(
+                title="Answers that say worn",
+                about=f"Share of each machine's last {thresholds().tool.of_windows} windows of "
+                f"{thresholds().tool.window_rows} answers.",
+                unit="percentunit",
+                queries={"{{machine}}": "max by (machine) (toolwear_tool_worn_ratio)"},
+                width=12,
+                runbooks=("ToolWorn",),
+            )
+        ),
+    ]
+
+
 def _drift() -> list[Panel]:
     limits = thresholds().monitor
     psi = ((limits.mean_psi_warning, AMBER), (limits.max_psi, RED))
@@ -234,6 +263,7 @@ def board() -> Board:
         about="Is what comes in what the model has learnt, are the sensors well, is it fresh.",
         rows={
             "Now": _now(),
+            "Tools": _tools(),
             "Drift": _drift(),
             "Sensors and features": _quality(),
             "Freshness and refusals": _freshness(),

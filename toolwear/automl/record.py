@@ -20,7 +20,8 @@ def history(classifier: Any, members: Sequence[Member]) -> dict[str, Any]:
     # A search that ended before its first evaluation has neither history nor trajectory.
     runs = getattr(classifier.automl_, "runhistory_", None)
     trajectory = getattr(classifier.automl_, "trajectory_", None) or []
-    entries = [_entry(runs, key, value) for key, value in runs.data.items()] if runs else []
+    tried = runs.data.items() if runs else ()
+    entries = [{"trial": n, **_entry(runs, *one)} for n, one in enumerate(tried, 1)]
     entries.sort(key=lambda entry: (entry["cost"] is None, entry["cost"]))
     for rank, entry in enumerate(entries, 1):
         entry["rank"] = rank if entry["cost"] is not None else None

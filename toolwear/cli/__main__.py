@@ -1,5 +1,5 @@
 """`python -m toolwear.cli` is `toolwear`."""
 
-from toolwear.cli.main import main
+from toolwear.cli.entry import main
 
 main()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -57,13 +59,26 @@ def print_approvals(home: Path, console: Console) -> None:
     console.print(table)
 
 
+def approvals_of(home: Path) -> dict[str, Any]:
+    """Return the same as JSON values: all that was ever held, the oldest first, and the faults."""
+    at_home = Home.at(home)
+    return {
+        "approvals": [asdict(item) for item in read_all(at_home)],
+        "registry_fault": _disagreement(at_home),
+        "audit_log_fault": audit_log.sentence(at_home, audit_log.read(at_home)),
+    }
+
+
 def print_disagreement(home: Home, console: Console) -> None:
     """Print how registry and servers differ, if they do, and what mends it."""
+    fault = _disagreement(home)
+    if fault:
+        console.print(Text.assemble(("registry:", "red"), f" {fault}"), soft_wrap=True)
+
+
+def _disagreement(home: Home) -> str:
     uri = os.environ.get(MLFLOW_VARIABLE, "")
-    if home.has_registry(uri):
-        fault = disagreement(Registry(home, uri, MODEL_NAME))
-        if fault:
-            console.print(Text.assemble(("registry:", "red"), f" {fault}"), soft_wrap=True)
+    return disagreement(Registry(home, uri, MODEL_NAME)) if home.has_registry(uri) else ""
 
 
 def print_log_fault(home: Home, console: Console) -> None:

@@ -10,10 +10,12 @@ import typer
 from toolwear.cli.options import (
     DEFAULT_HOME,
     ExistingHomeOption,
+    JsonOption,
     PersonOption,
     WhyOption,
     console,
 )
+from toolwear.cli.plain import print_json
 from toolwear.common.errors import EXIT_FAILURE
 from toolwear.release.sealed_log import Log
 from toolwear.workspace import seal
@@ -22,12 +24,12 @@ from toolwear.workspace.home import Home
 app = typer.Typer(
     no_args_is_help=True,
     help="Check the audit log and export it. Each entry is sealed, and so is their number, with a "
-    "key that does not lie in the home.",
+    "key that does not lie in the home.\n\nExample: `toolwear audit verify`",
 )
 
 
 @app.command()
-def verify(home: ExistingHomeOption = DEFAULT_HOME) -> None:
+def verify(home: ExistingHomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Tell how many entries there are, which key sealed them, and what is wrong; exit 1 if it is.
 
     Example: `toolwear audit verify`
@@ -36,9 +38,12 @@ def verify(home: ExistingHomeOption = DEFAULT_HOME) -> None:
 
     at_home = Home.at(home)
     log = audit_log.read(at_home)
-    _print_end(log)
     fault = audit_log.sentence(at_home, log)
-    console.print(fault or "every seal fits, and nothing is missing", soft_wrap=True)
+    if as_json:
+        print_json({"entries": log.count, "head": log.head, "key": log.key, "fault": fault})
+    else:
+        _print_end(log)
+        console.print(fault or "every seal fits, and nothing is missing", soft_wrap=True)
     if log.changed:
         sys.exit(EXIT_FAILURE)
 

@@ -8,25 +8,15 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path, PurePath
-from urllib.parse import unquote, urlsplit
 
 from toolwear.common.errors import ToolwearError
 from toolwear.common.files import open_regular
-from toolwear.release.registry import PACKAGE
-from toolwear.run.run_folder import (
-    ARGUMENTS_FILE,
-    CANCEL_FILE,
-    END_FILE,
-    EVENTS,
-    FAILURE_FILE,
-    LATEST,
-    REPORT_FILE,
-    SUMMARY_FILE,
-)
+from toolwear.release import stored
+from toolwear.run.run_folder import ARGUMENTS_FILE, LATEST, RECORD
 from toolwear.workspace.home import Home
 from toolwear.workspace.moved import PLACE_FILE
 
-# What is in a backup: of the home, and of each run in it.
+# What is in a backup of the home, beside the record of each run.
 PARTS = (
     PLACE_FILE,
     "mlflow.db",
@@ -45,15 +35,6 @@ PARTS = (
     "trigger",
     LATEST,
 )
-RUN_PARTS = (
-    SUMMARY_FILE,
-    ARGUMENTS_FILE,
-    END_FILE,
-    CANCEL_FILE,
-    EVENTS,
-    REPORT_FILE,
-    FAILURE_FILE,
-)
 _RUNS = "2*"  # a run's folder begins with its year
 SQLITE = b"SQLite format 3\x00"
 # Logs of servers, and what the copy of a database has taken in already.
@@ -66,7 +47,7 @@ def parts(root: Path) -> list[str]:
         f"{path.name}/{part}"
         for path in sorted(root.glob(_RUNS))
         if (path / ARGUMENTS_FILE).exists()
-        for part in RUN_PARTS
+        for part in RECORD
     ]
     return [part for part in (*PARTS, *runs) if os.path.lexists(root / part)]
 
@@ -76,32 +57,22 @@ def is_part(path: PurePath) -> bool:
     first, *rest = path.parts or ("",)
     if first in PARTS:
         return True
-    return fnmatch.fnmatchcase(first, _RUNS) and (not rest or rest[0] in RUN_PARTS)
+    return fnmatch.fnmatchcase(first, _RUNS) and (not rest or rest[0] in RECORD)
 
 
 def missing(root: Path, copy: Path) -> list[str]:
-    """Return what the local registry names and its copy lacks.
+    """Return what the local registry names and its copy lacks, beside what was pruned.
 
     Args:
         root: the home.
         copy: its copy.
     """
-    if not (copy / "mlflow.db").exists():
-        return []
-    with closing(sqlite3.connect(copy / "mlflow.db")) as database:
-        rows = database.execute(
-            "SELECT version, runs.artifact_uri, storage_location, tag.value FROM model_versions "
-            "LEFT JOIN runs ON run_uuid = run_id LEFT JOIN model_version_tags AS tag "
-            "USING (name, version) WHERE current_stage != 'Deleted_Internal' AND tag.key = ?",
-            (PACKAGE,),
-        ).fetchall()
     found = []
-    for version, artifacts, stored, package in rows:
-        named = [Path(unquote(urlsplit(uri).path)) for uri in (artifacts, stored) if uri]
-        for path in (*named, root / "packages" / package):
+    for version in stored.versions(copy / "mlflow.db"):
+        for path in () if version.pruned else (*version.paths, root / "packages" / version.package):
             inside = path.is_relative_to(root)
             if not inside or not (copy / path.relative_to(root)).exists():
-                found.append(f"{path} of version {version}")
+                found.append(f"{path} of version {version.number}")
     return found
 
 

@@ -22,6 +22,7 @@ from toolwear.common import images
 from toolwear.common.errors import ToolwearError
 from toolwear.common.fingerprint import code_fingerprint
 from toolwear.common.steps import EVENTS_FOLDER
+from toolwear.release.tracking import RUN_VARIABLE
 from toolwear.workspace import seal
 from toolwear.workspace.home import HOME_VARIABLE
 
@@ -29,7 +30,7 @@ from toolwear.workspace.home import HOME_VARIABLE
 _NOBODY = 65532
 _BUILD = "run make images"
 # Variables of ours that a step obeys wherever it runs.
-_HANDED_ON = ("OMP_NUM_THREADS",)
+_HANDED_ON = ("OMP_NUM_THREADS", RUN_VARIABLE)
 
 
 class Runner(enum.StrEnum):

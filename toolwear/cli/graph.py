@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,25 @@ import yaml
 from toolwear.common.digest import json_digest
 
 
+class Graph(StrEnum):
+    """The graphs that there are."""
+
+    TRAINING = "training"
+    SCORING = "scoring"
+
+
 def compile_training(output: Path) -> str:
     """Compile `pipelines.training` to `output` and return the digest of the graph."""
+    return compile_graph(Graph.TRAINING, output)
+
+
+def compile_graph(graph: Graph, output: Path) -> str:
+    """Compile a graph of `pipelines` to `output` and return its digest."""
     from kfp import compiler
 
-    from pipelines.training import training
-
+    built = getattr(import_module(f"pipelines.{graph}"), graph)
     output.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(training, str(output))
+    compiler.Compiler().compile(built, str(output))
     return graph_digest(output)
 
 

@@ -22,7 +22,7 @@ from toolwear.run.run_name import new_run_name
 app = typer.Typer(
     no_args_is_help=True,
     help="Bring the pipeline to Kubeflow Pipelines. Each command can be repeated: what is there "
-    "already stays.",
+    "already stays.\n\nExample: `toolwear kfp run --fast`",
 )
 
 
@@ -74,7 +74,10 @@ def unschedule(
     namespace: NamespaceOption = KUBEFLOW,
     name: Annotated[str, typer.Option("--name", help="One schedule a name.")] = "toolwear",
 ) -> None:
-    """Take the schedule of a name away."""
+    """Take the schedule of a name away.
+
+    Example: `toolwear kfp unschedule --name nightly`
+    """
     from toolwear.cli import kubeflow
 
     kubeflow.unschedule(kubeflow.Server(host, namespace), name, console)

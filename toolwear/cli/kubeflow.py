@@ -16,6 +16,7 @@ from rich.console import Console
 from toolwear.cli.graph import compile_training
 from toolwear.cli.provenance import UNKNOWN, commit
 from toolwear.common.errors import EXIT_FAILURE, ToolwearError
+from toolwear.common.person import who
 from toolwear.run.config import RunParameters
 from toolwear.run.kubeflow import (
     HOST_VARIABLE,
@@ -91,7 +92,8 @@ def run(
     """
     with _connected(server, console) as kubeflow:
         uploaded = _uploaded(kubeflow, version, console)
-        run_id = kubeflow.start(name, uploaded, parameters.model_dump())
+        values = {**parameters.model_dump(), "person": who()}
+        run_id = kubeflow.start(name, uploaded, values)
         console.print(f"run {name}: {kubeflow.host}/#/runs/details/{run_id}", soft_wrap=True)
         if not seconds:
             return

@@ -27,6 +27,7 @@ from toolwear.cli.graph import compile_training
 from toolwear.cli.plain import plain_console
 from toolwear.cli.progress import ProgressLines
 from toolwear.cli.provenance import commit
+from toolwear.cli.tracked import check_registry, tracked
 from toolwear.common import jsonfile
 from toolwear.common.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from toolwear.common.fingerprint import ROOT
@@ -35,10 +36,9 @@ from toolwear.common.states import State
 from toolwear.common.steps import EVENTS_FOLDER
 from toolwear.dataset import contract
 from toolwear.dataset.sources import source_digest
-from toolwear.release.agreement import changed_by_hand
 from toolwear.release.audit_log import begin
 from toolwear.release.decisions import Outcome
-from toolwear.release.registry import Registry
+from toolwear.release.tracking import RUN_VARIABLE
 from toolwear.run import run_folder
 from toolwear.run.config import RunParameters
 from toolwear.run.run_name import is_run_name, new_run_name
@@ -48,6 +48,7 @@ from toolwear.workspace.moved import follow
 AUTOML_PYTHON = "AUTOML_PYTHON"
 _LOCAL_AUTOML = ROOT / ".venv-automl" / "bin" / "python"
 _INGEST = "ingest"
+_READ_BY = {"data", "data_digest", "dataset", "allow_simulator"}
 # What one kind of runner has made says nothing of the other.
 _CACHE_FOLDERS = {Runner.SUBPROCESS: ".cache", Runner.DOCKER: ".cache-docker"}
 
@@ -81,7 +82,7 @@ def run_locally(
     if moved:
         console.print(moved, soft_wrap=True)
     begin(Home(home))
-    _check_registry(Home(home), parameters.model_name)
+    check_registry(Home(home), parameters.model_name)
     data = str(Path(parameters.data).resolve()) if parameters.data else ""
     dataset = contract.resolve(parameters.dataset, Path(data) if data else None)
     digest = source_digest(Path(data), dataset) if data else ""
@@ -91,7 +92,8 @@ def run_locally(
         try:
             _run_in(folder, whole, parameters.dataset, digest, console, refresh, runner)
         except Exception as error:
-            run_folder.fail(folder, f"{type(error).__name__}: {error}")
+            with contextlib.suppress(ToolwearError):  # a disk without room for it
+                run_folder.fail(folder, f"{type(error).__name__}: {error}")
             raise
     summary.print_run(folder, console)
 
@@ -128,20 +130,14 @@ def _run_in(
     lines = ProgressLines(graph, events, console)
     # Standard output goes to the log meanwhile.
     terminal = plain_console(file=console.file, soft_wrap=True)
-    with _log_to(folder / "log.txt", lines), lines, _children_end_with_us(folder, terminal):
-        failed = _run_graph(graph, arguments, folder, home, runner)
-    if failed is not None:
-        _end_failed(folder, failed, console)
-    summary.finish(folder, home, lines.steps(), time.time() - started)
-
-
-def _check_registry(home: Home, model: str) -> None:
-    """Refuse to judge a model against another champion than the one that is served."""
-    if not home.has_registry():
-        return
-    fault = changed_by_hand(Registry(home, "", model))
-    if fault:
-        raise ToolwearError(fault)
+    with tracked(folder, arguments) as tracking:
+        with _log_to(folder / "log.txt", lines), lines, _children_end_with_us(folder, terminal):
+            if tracking.begin():
+                tracking.settle()
+            failed = _run_graph(graph, arguments, folder, home, runner)
+        if failed is not None:
+            _end_failed(folder, failed, console)
+        summary.finish(folder, home, lines.steps(), time.time() - started)
 
 
 def _new_folder(home: Path, name: str | None) -> Path:
@@ -175,6 +171,7 @@ def _set_environment(home: Path, events: Path) -> None:
     # The subprocess runner hands our environment on to every step.
     os.environ[HOME_VARIABLE] = str(home)
     os.environ[EVENTS_FOLDER] = str(events)
+    os.environ[RUN_VARIABLE] = events.parent.name
     os.environ["PYTHONPATH"] = str(ROOT)
     # Nor may a step import what lies in the folder where this was called, which may be the home.
     os.environ["PYTHONSAFEPATH"] = "1"
@@ -216,10 +213,16 @@ def _run_graph(
 
 
 def let_cache_read(graph: Any) -> None:
-    """Let what was read of the recordings before stand in for reading them."""
+    """Let what was read of the recordings before stand in for reading them.
+
+    What the step would tell MLflow, which knows it here, has no part in what it reads.
+    """
     for part in graph.components.values():
         if _INGEST in part.dag.tasks:
-            part.dag.tasks[_INGEST].caching_options.enable_cache = True
+            task = part.dag.tasks[_INGEST]
+            task.caching_options.enable_cache = True
+            for name in set(task.inputs.parameters) - _READ_BY:
+                del task.inputs.parameters[name]
 
 
 def _end_failed(folder: Path, error: RuntimeError, console: Console) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from toolwear.cli.audit import app as audit_app
 from toolwear.cli.containers import Runner
+from toolwear.cli.graph import Graph, compile_graph
 from toolwear.cli.kfp_commands import app as kfp_app
 from toolwear.cli.options import (
     DEFAULT_HOME,
@@ -21,6 +22,7 @@ from toolwear.cli.options import (
     DatasetOption,
     ExistingHomeOption,
     HomeOption,
+    JsonOption,
     KfpHostOption,
     MonitorOption,
     NamespaceOption,
@@ -35,9 +37,13 @@ from toolwear.cli.options import (
     overrides_of,
     parameters_of,
 )
+from toolwear.cli.plain import print_json
+from toolwear.cli.prune import prune
+from toolwear.cli.runs import app as runs_app
 from toolwear.cli.tokens import app as tokens_app
+from toolwear.common.disk import no_room
 from toolwear.common.errors import EXIT_USAGE, ToolwearError
-from toolwear.common.ports import TRANSFORMER, TRIGGER
+from toolwear.common.ports import MLFLOW_UI, TRANSFORMER, TRIGGER
 from toolwear.common.private import keep_private
 from toolwear.dataset.contract import DataSet
 from toolwear.run.config import RunParameters
@@ -51,9 +57,11 @@ app = typer.Typer(
     "Start with `toolwear run`, then open the report that it names. "
     "`toolwear data` looks at recordings without training on them.",
 )
+app.add_typer(runs_app, name="runs")
 app.add_typer(kfp_app, name="kfp")
 app.add_typer(audit_app, name="audit")
 app.add_typer(tokens_app, name="tokens")
+app.command()(prune)
 
 
 def _print_version(wanted: bool) -> None:
@@ -124,20 +132,23 @@ def compile_pipeline(
     ] = False,
     version: VersionOption = "",
     namespace: NamespaceOption = KUBEFLOW,
+    graph: Annotated[
+        Graph, typer.Option("--graph", help="The one that trains, or the one that scores.")
+    ] = Graph.TRAINING,
 ) -> None:
     """Compile the pipeline to the file that Kubeflow Pipelines takes.
 
     Example: `toolwear compile build/training.yaml`
     """
     if kubernetes:
+        if graph is not Graph.TRAINING:
+            raise ToolwearError("Only the graph that trains is released as resources.")
         from toolwear.cli.kubeflow import compile_for_kubernetes
 
         name = compile_for_kubernetes(output, version, namespace)
         console.print(f"{output} holds the version {name}", soft_wrap=True)
         return
-    from toolwear.cli.graph import compile_training
-
-    digest = compile_training(output)
+    digest = compile_graph(graph, output)
     console.print(f"{output} holds the graph {digest[:12]}")
 
 
@@ -196,19 +207,22 @@ def score(
         Path | None,
         typer.Option("--rows", help="Write the answer to each row to this .csv or .parquet file."),
     ] = None,
-    home: ExistingHomeOption = DEFAULT_HOME,
+    url: Annotated[
+        str, typer.Option("--url", help="Ask the service at this address, not the champion here.")
+    ] = "",
+    home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Tell of each recording whether its tool is worn, by the champion, without a server.
+    """Tell of each recording whether its tool is worn, by the champion here or by a service.
 
-    Reads CSV in any usual form, packed or not, and Parquet. A recording that can't be read is told
-    at the end, with exit code 1; the others are scored all the same.
+    Reads CSV in any usual form, JSON lines and Parquet, packed or not. A recording that can't be
+    read is told at the end, with exit code 1; the others are scored all the same.
 
     Example: `toolwear score night_shift/ --settings feedrate=6,clamp_pressure=4`
     """
     from toolwear.cli.score import score as score_recordings
 
     score_recordings(
-        Home.at(home),
+        Home.at(home if url else existing(home)),
         paths,
         console,
         dataset=dataset or "",
@@ -216,6 +230,7 @@ def score(
         as_json=as_json,
         table=table,
         rows=rows,
+        url=url,
     )
 
 
@@ -247,14 +262,18 @@ def report(
     details: Annotated[
         bool, typer.Option("--details", help="Also every model's figures, findings and reasons.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the result of the latest run and the path of its report.
 
     Example: `toolwear report --details`
     """
-    from toolwear.cli.summary import print_latest
+    from toolwear.cli.summary import latest_summary, print_latest
 
-    print_latest(home, console, details=details)
+    if as_json:
+        print_json(latest_summary(home))
+    else:
+        print_latest(home, console, details=details)
 
 
 @app.command()
@@ -262,11 +281,19 @@ def status(
     home: ExistingHomeOption = DEFAULT_HOME,
     monitor_url: MonitorOption = "",
     alertmanager_url: AlertmanagerOption = "",
+    as_json: JsonOption = False,
 ) -> None:
-    """Show champion, open alerts, drift, freshness and the last runs on one screen."""
-    from toolwear.cli.status import print_status
+    """Show champion, open alerts, drift, freshness and the last runs on one screen.
 
-    print_status(home, monitor_url, alertmanager_url, console)
+    Example: `toolwear status --json`
+    """
+    from toolwear.cli.status import print_status
+    from toolwear.cli.status_json import state_of
+
+    if as_json:
+        print_json(state_of(home, monitor_url, alertmanager_url))
+    else:
+        print_status(home, monitor_url, alertmanager_url, console)
 
 
 @app.command()
@@ -278,6 +305,8 @@ def rollback(
     """Roll back the last release, in seconds.
 
     A rollout in progress ends and the champion stays; else the previous champion is restored.
+
+    Example: `toolwear rollback --why "too many parts were called worn"`
     """
     from toolwear.cli.summary import print_rollback
 
@@ -306,11 +335,17 @@ def reconcile_registry(
 
 
 @app.command()
-def approvals(home: ExistingHomeOption = DEFAULT_HOME) -> None:
-    """List promotions held for approval, and the last decisions."""
-    from toolwear.cli.approvals import print_approvals
+def approvals(home: ExistingHomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """List promotions held for approval, and the last decisions.
 
-    print_approvals(home, console)
+    Example: `toolwear approvals --json`
+    """
+    from toolwear.cli.approvals import approvals_of, print_approvals
+
+    if as_json:
+        print_json(approvals_of(home))
+    else:
+        print_approvals(home, console)
 
 
 @app.command()
@@ -336,10 +371,27 @@ def refuse(
     home: ExistingHomeOption = DEFAULT_HOME,
     _person: PersonOption = "",
 ) -> None:
-    """Reject a version that was held; the champion stays."""
+    """Reject a version that was held; the champion stays.
+
+    Example: `toolwear refuse 7 --why "the recordings of run 12 are faulty"`
+    """
     from toolwear.cli.approvals import print_refuse
 
     print_refuse(home, key, why, console)
+
+
+@app.command("tool-changed")
+def tool_changed(
+    machine: Annotated[str, typer.Argument(help="Its name, as clients send it in x-machine-id.")],
+    home: ExistingHomeOption = DEFAULT_HOME,
+) -> None:
+    """Say that a machine has another tool: the alert that its tool is worn ends.
+
+    Example: `toolwear tool-changed mill-3`
+    """
+    from toolwear.cli.tool_changed import tool_changed as work
+
+    work(home, machine, console)
 
 
 @app.command()
@@ -388,11 +440,30 @@ def serve(
 
 
 @app.command()
+def ui(
+    home: ExistingHomeOption = DEFAULT_HOME,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="0: one that is free.")
+    ] = MLFLOW_UI,
+) -> None:
+    """Open MLflow's pages on the home's runs and models, on loopback until Ctrl-C.
+
+    They show all and change nothing.
+
+    Example: `toolwear ui --port 0`
+    """
+    from toolwear.cli.ui import show
+
+    show(home, port, console)
+
+
+@app.command()
 def receipt(
     receipt_id: Annotated[
         str, typer.Argument(metavar="ID", help="From an answer's receipt, or an x-request-id.")
     ],
     home: ExistingHomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the record of an answer: model, features, verdict, and the label if known.
 
@@ -400,7 +471,7 @@ def receipt(
     """
     from toolwear.cli.receipt import show
 
-    show(home, receipt_id, console)
+    show(home, receipt_id, console, as_json=as_json)
 
 
 @app.command()
@@ -557,6 +628,9 @@ def main() -> None:
     keep_private()
     try:
         app()
-    except ToolwearError as error:
-        print(f"toolwear: {error}", file=sys.stderr)
+    except Exception as error:
+        sentence = str(error) if isinstance(error, ToolwearError) else no_room(error)
+        if not sentence:
+            raise
+        print(f"toolwear: {sentence}", file=sys.stderr)
         sys.exit(EXIT_USAGE)

@@ -100,6 +100,7 @@ PersonOption = Annotated[
     ),
 ]
 WhyOption = Annotated[str, typer.Option("--why", help="Reason, kept in the audit log.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 TriggerOption = Annotated[
     str,
     typer.Option(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+
+from toolwear.common.jsonfile import clean
 
 # All but line ends and tabs; also what turns the direction of writing.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -21,3 +24,12 @@ class _Plain(Console):
 def plain_console(**settings: Any) -> Console:
     """Return a console that reads no markup out of text and colours no words by itself."""
     return _Plain(markup=False, highlight=False, **settings)
+
+
+def print_json(value: Any) -> None:
+    """Print a value for programs: JSON without NaN, as it is, whatever the terminal's width."""
+    print(json.dumps(clean(value), indent=2, default=_text, allow_nan=False))
+
+
+def _text(value: Any) -> str:
+    return str(value.isoformat() if hasattr(value, "isoformat") else value)

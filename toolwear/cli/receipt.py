@@ -10,11 +10,13 @@ from rich.table import Table
 
 from serving.payload import log
 from serving.payload.records import NAMES, WORN
+from toolwear.cli.plain import print_json
 from toolwear.common.errors import ToolwearError
 
 _HEAD = (
     "request_id",
     "recording",
+    "machine",
     "answered_at",
     "model",
     "model_version",
@@ -41,7 +43,7 @@ _LABEL = (WORN, "labelled_at", "source", "labelled_by")
 _OTHER = {"receipt_id", "row_number", *_HEAD, *_ROW, *_LABEL}
 
 
-def show(home: Path, receipt_id: str, console: Console) -> None:
+def show(home: Path, receipt_id: str, console: Console, *, as_json: bool = False) -> None:
     """Print an answer: the model, and for each row the features, the verdict and the label.
 
     Args:
@@ -49,6 +51,7 @@ def show(home: Path, receipt_id: str, console: Console) -> None:
         receipt_id: of a receipt, or the x-request-id that requests carried; if there were
             several, their receipts are listed.
         console: to print to.
+        as_json: print JSON instead, a record for each row.
 
     Raises:
         ToolwearError: the payload log does not have it.
@@ -57,6 +60,9 @@ def show(home: Path, receipt_id: str, console: Console) -> None:
     found = log.find(home, receipt_id)
     if found.empty:
         answers = log.of_request(home, receipt_id)
+        if len(answers) > 1 and as_json:
+            print_json({"answers": answers.to_dict("records")})
+            return
         if len(answers) > 1:
             _list(receipt_id, answers, console)
             return
@@ -68,8 +74,15 @@ def show(home: Path, receipt_id: str, console: Console) -> None:
             f"The payload log in {home} has no receipt {receipt_id}; it may be older than what "
             "the log keeps, or from another home."
         )
+    if as_json:
+        rows = [
+            {name: None if pd.isna(value) else value for name, value in row.items()}
+            for row in found.to_dict("records")
+        ]
+        print_json({"receipt": receipt_id, "rows": rows})
+        return
     console.print(f"receipt {receipt_id}: {len(found)} rows")
-    for name in _HEAD:
+    for name in (name for name in _HEAD if name in found):  # earlier files name no machine
         console.print(f"  {name:<15} {found[name].iloc[0]}", soft_wrap=True)
     features = [name for name in found.columns if name not in _OTHER and name not in NAMES]
     table = Table("", *(f"row {number}" for number in found["row_number"]))

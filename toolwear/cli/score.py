@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,18 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from serving.console.recordings import dataset as contract_of_the_latest
+from toolwear.client import Client, ServiceError
 from toolwear.common import words
+from toolwear.common.disk import whole
 from toolwear.common.errors import EXIT_FAILURE, ToolwearError
 from toolwear.dataset import schema
-from toolwear.model.abstention import ANSWERS, NOT_SURE, VERDICTS
+from toolwear.dataset.contract import DataSet
+from toolwear.model.abstention import NOT_SURE, VERDICTS
 from toolwear.model.judged import Judged
-from toolwear.release import champion as pointer
-from toolwear.scoring.logic import NO_WINDOW, RowSink, Scorer
-from toolwear.scoring.reading import usable
+from toolwear.release.scored import ChampionScorer
+from toolwear.scoring.known import known_contract
 from toolwear.scoring.sources import Source, settings_of, sources
+from toolwear.scoring.verdict import answers
 from toolwear.workspace.home import Home
 
 _ROWS = pa.schema(
@@ -40,6 +42,7 @@ _ROWS = pa.schema(
         ("reason", pa.string()),
     ]
 )
+_Scored = Callable[[Source, "_RowsFile | None"], dict[str, Any]]
 _PARQUET = (".parquet", ".pq")
 _WORDS = {**dict.fromkeys(VERDICTS.values()), "not_sure": "not sure"}
 
@@ -54,6 +57,7 @@ def score(
     as_json: bool = False,
     table: Path | None = None,
     rows: Path | None = None,
+    url: str = "",
 ) -> None:
     """Print what the champion says of recordings; those that can't be read are told at the end.
 
@@ -67,6 +71,7 @@ def score(
         as_json: print one JSON object a line instead of a table.
         table: CSV file for the verdicts.
         rows: CSV or Parquet file for the answer to each row.
+        url: of the service, which is asked instead of the champion of the home.
 
     Raises:
         ToolwearError: there is no champion, nothing by a name, or a file to write is there already.
@@ -75,63 +80,81 @@ def score(
     for file in (table, rows):
         if file is not None and file.exists():
             raise ToolwearError(f"{file} is there already; give another name, so none is lost.")
+    if url and dataset:
+        raise ToolwearError("The service reads recordings by its own contract; drop --dataset.")
     given = settings_of(settings)
-    champion, package = pointer.read_package(home.root)
-    known = contract_of_the_latest(home)
-    model = {
-        "model": champion.name,
-        "version": champion.version,
-        "package": package.digest,
-        "use": package.description["use"],
-    }
-    scorer = Scorer(package, known.rows.judged)
+    known = known_contract(home)
     found: list[dict[str, Any]] = []
     faults: list[str] = []
     with ExitStack() as stack:
+        service = stack.enter_context(Client(url)) if url else None
+        scored = _by_service(service) if service else _by_champion(home, known)
         divided = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolwear-")))
         write = stack.enter_context(_rows_file(rows)) if rows is not None else None
-        for source in sources(paths, dataset, known, given, divided):
-            try:
-                # What is told of the work is no part of the answer.
-                with console.status(source.name), redirect_stdout(sys.stderr):
-                    record = _scored(scorer, source, write) | model
-            except ToolwearError as error:
-                faults.append(str(error))
-                continue
+        given_sources = sources(paths, dataset, known, given, divided)
+        for record in _each(given_sources, lambda source: scored(source, write), console, faults):
             found.append(record)
             if as_json:
                 sys.stdout.write(orjson.dumps(record).decode() + "\n")
                 sys.stdout.flush()
     if found and not as_json:
-        _print(found, model, console)
+        _print(found, console)
     if table is not None and found:
         _write_table(table, found)
-    for fault in faults:
-        print(f"toolwear: {fault}", file=sys.stderr)
     if faults:
+        print(*(f"toolwear: {fault}" for fault in faults), sep="\n", file=sys.stderr)
         sys.exit(EXIT_FAILURE)
 
 
-def _scored(scorer: Scorer, source: Source, rows: _RowsFile | None) -> dict[str, Any]:
-    settings = source.stated()
-    sink = rows.sink(source.name) if rows is not None else None
-    with tempfile.TemporaryDirectory(prefix="toolwear-") as scratch:
-        batches = usable(source.path, source.dataset, source.name)
-        result = scorer.score(batches, settings, Path(scratch), sink)
-    return {
-        "recording": source.name,
-        "verdict": result.verdict,
-        **{name: round(share, 6) for name, share in result.shares.items()},
-        "judged_rows": result.judged,
-        "rows": result.rows,
-        **settings,
-        "restored_order": result.restored,
-        "not_sure_because": dict(result.reasons),
-        "warnings": list(result.warnings),
-    }
+def _each(
+    given: Iterator[Source],
+    scored: Callable[[Source], dict[str, Any]],
+    console: Console,
+    faults: list[str],
+) -> Iterator[dict[str, Any]]:
+    """Yield the records; what can't be scored goes to `faults`."""
+    for source in given:
+        try:
+            # What is told of the work is no part of the answer.
+            with console.status(source.name), redirect_stdout(sys.stderr):
+                record = scored(source)
+        except ToolwearError as error:
+            faults.append(str(error))
+        else:
+            yield record
 
 
-def _print(found: Sequence[dict[str, Any]], model: dict[str, str], console: Console) -> None:
+def _by_champion(home: Home, known: DataSet) -> _Scored:
+    """Return what scores a recording by the champion of a home."""
+    champion = ChampionScorer(home, known)
+
+    def scored(source: Source, rows: _RowsFile | None) -> dict[str, Any]:
+        def take(frame: pd.DataFrame, found: Judged, worn: np.ndarray) -> None:
+            if rows is not None:
+                rows.write(source.name, answers(frame, found, worn))
+
+        return champion.score(source, take if rows is not None else None)
+
+    return scored
+
+
+def _by_service(service: Client) -> _Scored:
+    """Return what has a recording scored by a service."""
+
+    def scored(source: Source, rows: _RowsFile | None) -> dict[str, Any]:
+        try:
+            record = service.score(source.path, source.stated(), rows=rows is not None)
+        except ServiceError as error:
+            raise ToolwearError(f"{source.name}: {error.sentence}") from None
+        told = record.pop("answers", None)
+        if rows is not None and told:
+            rows.write(source.name, {key: [row[key] for row in told] for key in told[0]})
+        return record | {"recording": source.name}
+
+    return scored
+
+
+def _print(found: Sequence[dict[str, Any]], console: Console) -> None:
     shown = Table()
     for column in ("recording", "verdict", *_WORDS, "judged rows", *schema.SETTING_COLUMNS):
         name = column.replace("_", " ")
@@ -145,6 +168,7 @@ def _print(found: Sequence[dict[str, Any]], model: dict[str, str], console: Cons
     for record in found:
         for text in _remarks(record):
             console.print(f"{record['recording']}: {text}", soft_wrap=True)
+    model = found[-1]
     console.print(
         f"{model['model']} version {model['version']}, approved for {words.use(model['use'])}. "
         f"{words.warning(model['use'])}",
@@ -169,7 +193,7 @@ def _write_table(path: Path, found: Sequence[dict[str, Any]]) -> None:
         }
         for record in found
     ]
-    with path.open("x", encoding="utf-8", newline="") as stream:
+    with whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(flat[0]))
         writer.writeheader()
         writer.writerows(flat)
@@ -181,27 +205,16 @@ class _RowsFile:
     def __init__(self, writer: pq.ParquetWriter | pc.CSVWriter) -> None:
         self._writer = writer
 
-    def sink(self, name: str) -> RowSink:
-        """Return what takes the rows of a recording of this name."""
-
-        def take(rows: pd.DataFrame, found: Judged, worn: np.ndarray) -> None:
-            answers = np.array([VERDICTS[answer] for answer in ANSWERS], dtype=object)
-            said = [found.reasons.get(row, "") for row in range(len(worn))]
-            columns = {
-                "recording": pa.repeat(name, len(worn)),
-                schema.ROW: rows[schema.ROW].to_numpy(),
-                "verdict": answers[found.codes],
-                "probability": pa.array(worn, from_pandas=True),
-                "reason": np.where(np.isnan(worn), NO_WINDOW, said),
-            }
-            self._writer.write_table(pa.table(columns, schema=_ROWS))
-
-        return take
+    def write(self, name: str, columns: Mapping[str, Any]) -> None:
+        """Add rows of the recording of this name; see `answers`."""
+        probability = pa.array(columns["probability"], from_pandas=True)
+        named = {"recording": pa.repeat(name, len(probability)), **columns}
+        self._writer.write_table(pa.table(named | {"probability": probability}, schema=_ROWS))
 
 
 @contextmanager
 def _rows_file(path: Path) -> Iterator[_RowsFile]:
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = pq.ParquetWriter if path.suffix in _PARQUET else pc.CSVWriter
-    with kind(path, _ROWS) as writer:
+    with whole(path) as partial, kind(partial, _ROWS) as writer:
         yield _RowsFile(writer)

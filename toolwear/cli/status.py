@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from toolwear.common import jsonfile, words
 from toolwear.common.errors import ToolwearError
 from toolwear.common.states import State
 from toolwear.dataset import schema
-from toolwear.release import rollout
+from toolwear.release import rollout, room
 from toolwear.release.held import no_champion, waiting
 from toolwear.release.rollout import CANDIDATE
 from toolwear.run import run_folder
@@ -56,6 +57,7 @@ def print_status(home: Path, monitor_url: str, alertmanager_url: str, console: C
     print_log_fault(at_home, console)
     _print_rollout(at_home, console)
     print_watching(at_home, monitor_url, alertmanager_url, console)
+    _print_room(at_home, console)
     table = Table(title="Last runs")
     for heading in ("run", "cause", "state", "decision", "known runs", "seconds"):
         table.add_column(heading)
@@ -83,6 +85,20 @@ def _print_rollout(home: Home, console: Console) -> None:
             f"  a later winner takes its place from {now.replaceable:%Y-%m-%d %H:%M} UTC on; "
             "`toolwear rollback` ends it",
         )
+
+
+def _print_room(home: Home, console: Console) -> None:
+    """Print what there is of what there may be, and what the disk has left."""
+    try:
+        used = room.used(home)
+    except ToolwearError as error:  # the rest shall be told all the same
+        console.print(f"room: unknown, {error}", soft_wrap=True)
+        return
+    free = room.size(shutil.disk_usage(home.root).free)
+    told = ", ".join(map(str, used))
+    console.print(f"room: {told}; the disk has {free} left", soft_wrap=True)
+    if any(one.over for one in used):
+        console.print("  more than there may be: `toolwear prune` removes the oldest")
 
 
 def _row_or_fault(folder: Path) -> list[str]:

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from components.finish.logic import page
-from components.report.headline import Figure, headline
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
+from toolwear.evaluation.headline import Figure, headline
 from toolwear.release.outcomes import Promotion
 from toolwear.run.run_folder import FAILURE_FILE, LATEST, REPORT_FILE, SUMMARY_FILE
 from toolwear.workspace.home import MLFLOW_VARIABLE, Home
@@ -58,10 +58,21 @@ def print_latest(home: Path, console: Console, *, details: bool = False) -> None
     Raises:
         ToolwearError: there is no finished run below `home`.
     """
+    print_run(_latest(home), console, details=details)
+
+
+def latest_summary(home: Path) -> dict[str, Any]:
+    """Return the latest run's summary, its name and the path of its report; raises as above."""
+    folder = _latest(home)
+    summary: dict[str, Any] = jsonfile.read(folder / SUMMARY_FILE)
+    return {"run": folder.name, "report": str(folder / REPORT_FILE), **summary}
+
+
+def _latest(home: Path) -> Path:
     folder = home / LATEST
     if not (folder / SUMMARY_FILE).exists():
         raise ToolwearError(f"There is no finished run below {home}; start one: toolwear run.")
-    print_run(folder.resolve(), console, details=details)
+    return folder.resolve()
 
 
 def print_run(folder: Path, console: Console, *, details: bool = False) -> None:

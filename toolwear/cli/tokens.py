@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from toolwear.cli.options import DEFAULT_HOME, ExistingHomeOption, console
+from toolwear.cli.options import DEFAULT_HOME, ExistingHomeOption, JsonOption, console
+from toolwear.cli.plain import print_json
 from toolwear.workspace.home import Home
 from toolwear.workspace.tokens import Scope, Tokens
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Make, list and revoke tokens: who may label, tell of alerts, or operate. What is made "
-    "or revoked counts at once, in running servers too.",
+    "or revoked counts at once, in running servers too.\n\nExample: `toolwear tokens list`",
 )
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of who holds it.")]
 
@@ -40,9 +41,16 @@ def make(
 
 
 @app.command("list")
-def list_tokens(home: ExistingHomeOption = DEFAULT_HOME) -> None:
-    """List the tokens: name, what each may do, when it was made."""
+def list_tokens(home: ExistingHomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """List the tokens: name, what each may do, when it was made.
+
+    Example: `toolwear tokens list`
+    """
     tokens = Tokens(Home.at(home)).all()
+    if as_json:
+        known = ("name", "may", "made")  # not its digest: nobody needs it
+        print_json([{name: str(getattr(token, name)) for name in known} for token in tokens])
+        return
     if not tokens:
         console.print("There are no tokens; `toolwear serve` makes its own.")
         return

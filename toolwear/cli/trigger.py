@@ -107,6 +107,24 @@ def cancel(url: str, home: Path, cause: str, why: str, console: Console) -> None
     console.print(f"retrain request {told['id']} is {told['status']}{ending}")
 
 
+def cancel_run(url: str, home: Path, name: str, why: str, console: Console) -> None:
+    """Tell the trigger that started a run that it is not wanted any more.
+
+    Raises:
+        ToolwearError: no trigger is at work or answers, it has not started the run, or the run
+            has ended.
+    """
+    at = address(Home.at(home), "trigger", url, _START)
+    for cause in _answer("GET", at, "/runs")["runs"]:
+        if any(attempt["name"] == name for attempt in cause["attempts"]):
+            cancel(at, home, cause["id"], why, console)
+            return
+    raise ToolwearError(
+        f"The trigger at {at} has not started the run {name}; end it with Ctrl-C where it was "
+        "started."
+    )
+
+
 def _authorized(home: Path) -> dict[str, str]:
     return {"authorization": f"Bearer {Tokens(Home.at(home)).own(Scope.OPERATE)}"}
 

@@ -12,6 +12,7 @@ from toolwear.workspace import servers
 from toolwear.workspace.home import Home
 
 _SECONDS = 2.0
+_OPEN = "/api/v2/alerts?active=true&silenced=false&inhibited=false"
 
 
 def print_watching(home: Home, monitor_url: str, alertmanager_url: str, console: Console) -> None:
@@ -23,18 +24,35 @@ def print_watching(home: Home, monitor_url: str, alertmanager_url: str, console:
         alertmanager_url: of Alertmanager; may be empty.
         console: for the lines.
     """
-    own = servers.find(home)
-    alertmanager = alertmanager_url or own.get("alertmanager", "")
-    monitor = monitor_url or own.get("monitor", "")
-    lines = [*_alerts(alertmanager.rstrip("/")), *_drift(monitor.rstrip("/"))]
-    for line in (*lines, *_recordings(own.get("trigger", ""))):
+    monitor, alertmanager, trigger = _addresses(home, monitor_url, alertmanager_url)
+    lines = [*_alerts(alertmanager), *_drift(monitor)]
+    for line in (*lines, *_recordings(trigger)):
         console.print(line, soft_wrap=True)
+
+
+def watched(home: Home, monitor_url: str, alertmanager_url: str) -> dict[str, Any]:
+    """Return what they say as JSON values, None for who does not answer; see `print_watching`."""
+    monitor, alertmanager, trigger = _addresses(home, monitor_url, alertmanager_url)
+    queue = _read(f"{trigger}/runs") if trigger else None
+    return {
+        "alerts": _read(alertmanager + _OPEN) if alertmanager else None,
+        "drift": _read(f"{monitor}/v1/state") if monitor else None,
+        "requests": queue["runs"] if isinstance(queue, dict) else None,
+        "recordings": queue["notes"] if isinstance(queue, dict) else None,
+    }
+
+
+def _addresses(home: Home, monitor_url: str, alertmanager_url: str) -> tuple[str, str, str]:
+    own = servers.find(home)
+    monitor = monitor_url or own.get("monitor", "")
+    alertmanager = alertmanager_url or own.get("alertmanager", "")
+    return monitor.rstrip("/"), alertmanager.rstrip("/"), own.get("trigger", "")
 
 
 def _alerts(url: str) -> list[str]:
     if not url:
         return ["open alerts: not monitored; start `make watch`"]
-    found = _read(f"{url}/api/v2/alerts?active=true&silenced=false&inhibited=false")
+    found = _read(url + _OPEN)
     if not isinstance(found, list):
         return [f"open alerts: unknown, Alertmanager does not answer at {url}"]
     told = [

@@ -1,7 +1,7 @@
-"""A typed client of the service."""
+"""Typed clients of the service; they need no more than httpx and orjson."""
 
-from toolwear.client.answers import Answer, Explanation, Metadata, Prediction, Receipt
-from toolwear.client.client import Client
+from toolwear.client.answers import Answer, Explanation, Metadata, Part, Prediction, Receipt
+from toolwear.client.client import AsyncClient, Client
 from toolwear.client.errors import (
     RequestRefusedError,
     ServiceDownError,
@@ -11,9 +11,11 @@ from toolwear.client.errors import (
 
 __all__ = [
     "Answer",
+    "AsyncClient",
     "Client",
     "Explanation",
     "Metadata",
+    "Part",
     "Prediction",
     "Receipt",
     "RequestRefusedError",

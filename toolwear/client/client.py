@@ -1,46 +1,35 @@
-"""The client: `Client().predict_run("07").predictions[0].verdict`."""
+"""The clients: `Client().predict_run("07").predictions[0].verdict`, and the same to be awaited."""
 
 from __future__ import annotations
 
+import asyncio
+import io
 import os
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, BinaryIO, Concatenate, Self
 
 import httpx
 
-from toolwear.client.answers import Answer, Explanation, Metadata
-from toolwear.client.errors import RequestRefusedError, ServiceDownError, ServiceFailedError
+from toolwear.client.questions import Questions
+from toolwear.client.sending import UNANSWERED, Pause, Steps
 from toolwear.common.loopback import by_proxy
 from toolwear.common.ports import EXPLAINER, TRANSFORMER
 from toolwear.common.request_limits import ROWS
 from toolwear.workspace.tokens import VARIABLES, Scope
 
 _HOST = "http://127.0.0.1"
-_LATER = (
-    httpx.codes.TOO_MANY_REQUESTS,
-    httpx.codes.SERVICE_UNAVAILABLE,
-    httpx.codes.GATEWAY_TIMEOUT,
-)
-Row = Mapping[str, float | str]
+_SECONDS = 30.0
+_RETRIES = 2
+_PART_BYTES = 1 << 16  # of a file that is sent
 
 
-class Table(Protocol):
-    """A pandas DataFrame, as far as it is needed; so the client does without pandas."""
-
-    def to_dict(self, _orient: Literal["records"], /) -> list[dict[Any, Any]]:
-        """Return its rows."""
-
-
-_EXPLAIN_SECONDS = 65.0  # a little longer than the server gives its slowest method
-
-
-class Client:
-    """Talks to the service; use it as a context manager, or close it.
-
-    Every call raises `RequestRefusedError` if the request is faulty, `ServiceDownError` if the
-    service cannot answer now, and `ServiceFailedError` if it failed.
+class _Settings:
+    """What both clients are made of.
 
     Args:
         url: of the transformer.
@@ -49,6 +38,10 @@ class Client:
         seconds: how long an answer may take.
         headers: for every request.
         label_token: for labels; by default $TOOLWEAR_LABEL_TOKEN.
+        retries: how often a request is repeated, after 0.2 s and longer pauses, or as the service
+            says, if the service cannot answer now. Predictions carry a key then, so that they
+            are recorded once; labels are not repeated.
+        most_rows: of one request; fewer are answered sooner.
     """
 
     def __init__(
@@ -56,20 +49,78 @@ class Client:
         url: str = f"{_HOST}:{TRANSFORMER}",
         explainer_url: str = f"{_HOST}:{EXPLAINER}",
         model: str = "toolwear",
-        seconds: float = 30.0,
+        seconds: float = _SECONDS,
         headers: Mapping[str, str] | None = None,
         label_token: str = "",
+        retries: int = _RETRIES,
+        most_rows: int = ROWS,
     ) -> None:
-        self._url = url.rstrip("/")
-        self._explainer_url = explainer_url.rstrip("/")
-        self._model = model
-        token = label_token or os.environ.get(VARIABLES[Scope.LABEL], "")
-        self._of_labels = {"authorization": f"Bearer {token.strip()}"} if token else {}
-        self._http = httpx.Client(
-            timeout=seconds,
-            headers=dict(headers or {}),
-            trust_env=by_proxy(url) or by_proxy(explainer_url),
+        token = (label_token or os.environ.get(VARIABLES[Scope.LABEL], "")).strip()
+        self._questions = Questions(
+            url.rstrip("/"),
+            explainer_url.rstrip("/"),
+            model,
+            {"authorization": f"Bearer {token}"} if token else {},
+            retries,
+            most_rows,
         )
+        proxy = by_proxy(url) or by_proxy(explainer_url)
+        self._connect({"timeout": seconds, "headers": dict(headers or {}), "trust_env": proxy})
+
+    def _connect(self, options: Mapping[str, Any]) -> None:
+        raise NotImplementedError
+
+
+def _at_once[**P, T](
+    question: Callable[Concatenate[Questions, P], Steps[T]],
+) -> Callable[Concatenate[Client, P], T]:
+    @wraps(question)
+    def asked(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return client._work(question(client._questions, *args, **kwargs))
+
+    return asked
+
+
+def _awaited[**P, T](
+    question: Callable[Concatenate[Questions, P], Steps[T]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    @wraps(question)
+    async def asked(client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await client._work(question(client._questions, *args, **kwargs))
+
+    return asked
+
+
+@contextmanager
+def _opened(content: bytes | Path | None) -> Iterator[bytes | BinaryIO | None]:
+    if isinstance(content, Path):
+        with content.open("rb") as stream:
+            yield stream
+    else:
+        yield content
+
+
+async def _parts(stream: BinaryIO) -> AsyncIterator[bytes]:
+    while part := await asyncio.to_thread(stream.read, _PART_BYTES):
+        yield part
+
+
+class Client(_Settings):
+    """Talks to the service; use it as a context manager, or close it. Threads may share it.
+
+    What it can be asked, and what that raises, is told at `Questions`.
+    """
+
+    def _connect(self, options: Mapping[str, Any]) -> None:
+        self._http = httpx.Client(**options)
+
+    predict_rows = _at_once(Questions.predict_rows)
+    predict_run = _at_once(Questions.predict_run)
+    score = _at_once(Questions.score)
+    explain = _at_once(Questions.explain)
+    label = _at_once(Questions.label)
+    metadata = _at_once(Questions.metadata)
+    ready = _at_once(Questions.ready)
 
     def __enter__(self) -> Self:
         return self
@@ -86,137 +137,75 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def predict_rows(
-        self,
-        rows: Sequence[Row] | Table,
-        request_id: str | None = None,
-        recording: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> Answer:
-        """Ask about raw telemetry.
-
-        Args:
-            rows: a DataFrame, or a sequence of mappings, of at most 1000 consecutive rows of one
-                recording, each with every telemetry column, the feed rate and the clamp pressure.
-            request_id: the caller's own id, kept beside the receipt's.
-            recording: id of the recording that they are of.
-            idempotency_key: the same rows with the same key get the same answer, recorded once.
-
-        Raises:
-            RequestRefusedError: also for rows that are too many for one request. They are not
-                cut: a model with windows needs the rows before a row too, and each row belongs
-                to one record.
-        """
-        given = {
-            "x-request-id": request_id,
-            "x-recording-id": recording,
-            "idempotency-key": idempotency_key,
-        }
-        return self._predict(_instances(rows), given)
-
-    def predict_run(
-        self,
-        run_id: str,
-        timestamp: datetime | None = None,
-        request_id: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> Answer:
-        """Ask about the newest features of a run in the feature store.
-
-        Args:
-            run_id: key of the run.
-            timestamp: as of when, with its zone; by default now.
-            request_id: the caller's own id, kept beside the receipt's.
-            idempotency_key: the same question with the same key gets the same answer.
-        """
-        given = {"x-request-id": request_id, "idempotency-key": idempotency_key}
-        return self._predict([_key(run_id, timestamp)], given)
-
-    def explain(
-        self, instance: Row | str | None, method: str = "shap", seed: int = 0, **settings: Any
-    ) -> Explanation:
-        """Ask why.
-
-        Args:
-            instance: a raw telemetry row, or the key of a run; None for the model as a whole.
-            method: "shap", "lime", "anchor" or "ice" for one prediction; "pdp" or "surrogate"
-                for the model as a whole.
-            seed: the same question with the same seed gets the same answer.
-            settings: further ones of the method.
-        """
-        body: dict[str, Any] = {"method": method, "seed": seed, **settings}
-        if instance is not None:
-            row = _key(instance, None) if isinstance(instance, str) else dict(instance)
-            body["instances"] = [row]
-        found = self._call(
-            "POST",
-            f"{self._explainer_url}/v1/models/{self._model}:explain",
-            json=body,
-            timeout=_EXPLAIN_SECONDS,
-        )
-        return Explanation(found["meta"], found["data"], found["quality"])
-
-    def label(self, receipt_id: str, worn: Sequence[bool], source: str = "client") -> int:
-        """Say what the rows of an answer really were; return their number.
-
-        Args:
-            receipt_id: of the answer's receipt.
-            worn: for each of its rows.
-            source: a word that says who knows.
-        """
-        body = {"receipt": receipt_id, "worn": list(worn), "source": source}
-        url = f"{self._url}/v1/labels"
-        return int(self._call("POST", url, json=body, headers=self._of_labels)["rows"])
-
-    def metadata(self) -> Metadata:
-        """Return the names, types and shapes of what the V2 protocol takes and gives."""
-        return Metadata.of(self._call("GET", f"{self._url}/v2/models/{self._model}"))
-
-    def _predict(self, instances: list[dict[str, Any]], given: Mapping[str, str | None]) -> Answer:
-        headers = {name: value for name, value in given.items() if value is not None}
-        body = self._call(
-            "POST",
-            f"{self._url}/v1/models/{self._model}:predict",
-            json={"instances": instances},
-            headers=headers,
-        )
-        return Answer.of(body)
-
-    def _call(self, method: str, url: str, **more: Any) -> dict[str, Any]:
+    def _work[T](self, steps: Steps[T]) -> T:
         try:
-            response = self._http.request(method, url, **more)
-        except httpx.TransportError as error:
-            raise ServiceDownError(f"{url} does not answer: {error}") from error
-        except (TypeError, ValueError) as error:  # what JSON has no form for, such as NaN
-            raise RequestRefusedError(f"The request cannot be sent as JSON: {error}.") from error
-        if response.status_code == httpx.codes.OK:
-            body: dict[str, Any] = response.json()
-            return body
-        sentence, status = _sentence(response), response.status_code
-        if status in _LATER:
-            raise ServiceDownError(sentence, status)
-        if status < httpx.codes.INTERNAL_SERVER_ERROR:
-            raise RequestRefusedError(sentence, status)
-        raise ServiceFailedError(sentence, status)
+            step = next(steps)
+            while True:
+                if isinstance(step, Pause):
+                    time.sleep(step.seconds)
+                    step = steps.send(None)
+                    continue
+                try:
+                    with _opened(step.content) as content:
+                        response = self._http.request(
+                            step.method, step.url, content=content, **step.options
+                        )
+                except UNANSWERED as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(response)
+        except StopIteration as end:
+            found: T = end.value
+            return found
 
 
-def _instances(rows: Sequence[Row] | Table) -> list[dict[str, Any]]:
-    found = rows if isinstance(rows, Sequence) else rows.to_dict("records")
-    if len(found) > ROWS:
-        raise RequestRefusedError(
-            f"These are {len(found)} rows; send at most {ROWS} at a time, and with each part the "
-            "rows before it that its windows need.",
-            httpx.codes.REQUEST_ENTITY_TOO_LARGE,
-        )
-    return [dict(row) for row in found]
+class AsyncClient(_Settings):
+    """The same, to be awaited: `async with AsyncClient() as client: await client.ready()`."""
 
+    def _connect(self, options: Mapping[str, Any]) -> None:
+        self._http = httpx.AsyncClient(**options)
 
-def _key(run_id: str, timestamp: datetime | None) -> dict[str, Any]:
-    return {"run_id": run_id} | ({"timestamp": timestamp.isoformat()} if timestamp else {})
+    predict_rows = _awaited(Questions.predict_rows)
+    predict_run = _awaited(Questions.predict_run)
+    score = _awaited(Questions.score)
+    explain = _awaited(Questions.explain)
+    label = _awaited(Questions.label)
+    metadata = _awaited(Questions.metadata)
+    ready = _awaited(Questions.ready)
 
+    async def __aenter__(self) -> Self:
+        return self
 
-def _sentence(response: httpx.Response) -> str:
-    try:
-        return str(response.json()["error"])
-    except (ValueError, KeyError, TypeError):
-        return f"The answer was {response.status_code} {response.reason_phrase}."
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _work[T](self, steps: Steps[T]) -> T:
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                    step = steps.send(None)
+                    continue
+                try:
+                    with _opened(step.content) as content:
+                        parts = _parts(content) if isinstance(content, io.IOBase) else content
+                        response = await self._http.request(
+                            step.method, step.url, content=parts, **step.options
+                        )
+                except UNANSWERED as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(response)
+        except StopIteration as end:
+            found: T = end.value
+            return found

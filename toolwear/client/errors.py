@@ -9,12 +9,14 @@ class ServiceError(Exception):
     Attributes:
         sentence: what the service said.
         status: of its response; 0 if there was none.
+        retry_after: seconds after which it wants to be asked again; None if it does not say.
     """
 
-    def __init__(self, sentence: str, status: int = 0) -> None:
+    def __init__(self, sentence: str, status: int = 0, retry_after: float | None = None) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.status = status
+        self.retry_after = retry_after
 
 
 class RequestRefusedError(ServiceError):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from toolwear.common.disk import whole
 from toolwear.common.files import TEXT_BYTES, read_regular
 
 
@@ -39,16 +38,14 @@ def in_digits(value: Any, digits: int) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old or the whole new content, never a part."""
+    """Write a text file so that a reader sees the old or the whole new content, never a part.
+
+    Raises:
+        ToolwearError: the disk has no room.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write(path: Path, value: Any) -> None:

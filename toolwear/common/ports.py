@@ -10,5 +10,6 @@ MONITOR = 8084
 TRIGGER = 8085
 CONSOLE = 8086
 FRONT = 8087  # divides the traffic between champion and candidate
+MLFLOW_UI = 5000  # as MLflow itself has it
 PROMETHEUS = 9090
 ALERTMANAGER = 9093

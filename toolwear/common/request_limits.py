@@ -26,3 +26,10 @@ GRPC_CROWDED_SECONDS = 0.25
 GRPC_IDLE_SECONDS = 60  # after which a connection without calls is closed
 PIPELINED = 64  # sent on one connection before the first of them is answered
 GRACE_SECONDS = 20  # for requests in flight when the server is told to stop
+# Of a recording that is to be scored.
+SCORE_BYTES = 64 << 20  # by default; about 150,000 rows of CSV
+SCORE_BODY_SECONDS = 60.0  # for a client to send it
+SCORE_SECONDS = 120.0  # for the wait and the work
+SCORE_PLACES = 6  # that are sent, wait or are scored at a time
+SCORE_ROWS = 150_000  # four hours, in a few hundred MB of memory
+SCORE_ANSWERED_ROWS = 50_000  # whose answers are returned one by one

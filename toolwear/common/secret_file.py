@@ -18,11 +18,11 @@ def kept(path: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(secrets.token_urlsafe(_BYTES))
-            stream.flush()
-            os.fsync(stream.fileno())
         try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+                stream.write(secrets.token_urlsafe(_BYTES))
+                stream.flush()
+                os.fsync(stream.fileno())
             os.link(partial, path)  # fails if another process was faster
         except FileExistsError:
             pass

@@ -9,10 +9,12 @@ import os
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, NoReturn, TypeVar
 
 from toolwear.common import jsonfile
+from toolwear.common.disk import no_room
 from toolwear.common.errors import EXIT_USAGE, ToolwearError
 from toolwear.common.states import State
 
@@ -36,26 +38,32 @@ def report(text: str) -> None:
 def run_step(name: str, work: Callable[..., T], **arguments: Any) -> T:
     """Call `work(**arguments)` as the step `name` and record its state, time and failure.
 
-    A `ToolwearError` becomes its sentence on stderr and the exit code 2; any other exception is
-    a defect of ours and goes on with its traceback.
+    A `ToolwearError` becomes its sentence on stderr and the exit code 2, as does a full disk; any
+    other exception is a defect of ours and goes on with its traceback.
     """
     started = time.time()
     _record(name, state=State.RUNNING, started=started)
     try:
         result = work(**arguments)
-    except ToolwearError as error:
-        _record(name, state=State.FAILED, started=started, reason=str(error), user_error=True)
-        print(f"{name}: {error}", file=sys.stderr, flush=True)
-        sys.exit(EXIT_USAGE)
     except KeyboardInterrupt:  # its run says why
         raise
     except BaseException as error:
+        sentence = str(error) if isinstance(error, ToolwearError) else no_room(error)
+        if sentence:
+            _end(name, sentence, started)
         reason = f"{type(error).__name__}: {error}"
         trace = traceback.format_exc()
         _record(name, state=State.FAILED, started=started, reason=reason, traceback=trace)
         raise
     _record(name, state=State.SUCCEEDED, started=started)
     return result
+
+
+def _end(name: str, sentence: str, started: float) -> NoReturn:
+    print(f"{name}: {sentence}", file=sys.stderr, flush=True)
+    with suppress(ToolwearError):  # on a full disk that is all that can be told
+        _record(name, state=State.FAILED, started=started, reason=sentence, user_error=True)
+    sys.exit(EXIT_USAGE)
 
 
 def _record(name: str, **event: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from pathlib import Path
 
@@ -127,6 +128,17 @@ class Monitor(_Section):
     accuracy_p: float = Field(gt=0, lt=1)
 
 
+class Tool(_Section):
+    """When a machine's tool is held to be worn, and how many machines are watched."""
+
+    window_rows: int = Field(ge=10)
+    share: float = Field(gt=0.5, le=1)
+    windows: int = Field(ge=1)
+    of_windows: int = Field(ge=1)
+    machines: int = Field(ge=1, le=1000)
+    silent_seconds: float = Field(ge=0)
+
+
 class Rollout(_Section):
     """When a candidate gets more of the traffic, becomes champion, or is dropped."""
 
@@ -180,6 +192,27 @@ class Trigger(_Section):
     waiting: int = Field(ge=1)
 
 
+class Budget(_Section):
+    """What there may be of one kind; None: without a limit."""
+
+    gigabytes: float | None = Field(ge=0, allow_inf_nan=False)
+    days: float | None = Field(ge=0, allow_inf_nan=False)
+
+    @property
+    def bytes(self) -> float:
+        """The gigabytes (10^9) in bytes; infinite without a limit."""
+        return math.inf if self.gigabytes is None else self.gigabytes * 1e9
+
+
+class Disk(_Section):
+    """What a home may hold of each kind."""
+
+    runs: Budget
+    packages: Budget
+    payloads: Budget
+    reports: Budget
+
+
 class Thresholds(_Section):
     """All sections of the file."""
 
@@ -191,8 +224,10 @@ class Thresholds(_Section):
     serving: Serving
     abstention: Abstention
     monitor: Monitor
+    tool: Tool
     rollout: Rollout
     trigger: Trigger
+    disk: Disk
 
 
 @cache

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 HOME_FOLDER = "feast"  # below the home of toolwear
-_CURRENT = "current"
+CURRENT = "current"
 _COMPLETE = "complete.views"  # of stores that hold these views; others are built anew
 
 
@@ -52,7 +52,7 @@ def published(home: Path) -> tuple[int, int] | None:
     It costs a microsecond, and differs once another store is published or this one is made anew.
     """
     try:
-        found = os.stat(f"{home}/{HOME_FOLDER}/{_CURRENT}/{_COMPLETE}")  # noqa: PTH116 - each request asks
+        found = os.stat(f"{home}/{HOME_FOLDER}/{CURRENT}/{_COMPLETE}")  # noqa: PTH116 - each request asks
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns
@@ -83,10 +83,10 @@ def publish_online(features: Path, home: Path) -> Path:
             _materialize(features, folder)
         elif redis() is not None:
             _fill(open_folder(folder), folder)  # it may be empty: its data do not lie in the folder
-        link = root / f".{_CURRENT}.{os.getpid()}"
+        link = root / f".{CURRENT}.{os.getpid()}"
         link.unlink(missing_ok=True)
         link.symlink_to(folder.name)
-        link.replace(root / _CURRENT)
+        link.replace(root / CURRENT)
     return folder
 
 
@@ -100,7 +100,7 @@ def open_store(home: Path) -> OnlineStore:
         ToolwearError: nothing has been published there, or others than ours describe it.
     """
     root = home.absolute() / HOME_FOLDER
-    current = root / _CURRENT
+    current = root / CURRENT
     if not current.is_dir():
         raise ToolwearError(f"No features are published in {home}; finish a training run first.")
     folder = current.resolve()

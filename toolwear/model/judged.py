@@ -10,6 +10,7 @@ import numpy as np
 from toolwear.model.abstention import ANSWERS, NOT_SURE, Abstention
 
 _UNSURE = ANSWERS.index(NOT_SURE)
+_BAND = "The probability of wear is "
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,14 @@ class Judged:
     reasons: dict[int, str]
     strange: np.ndarray
     band: np.ndarray
+
+
+def told(answers: Sequence[str], reasons: Sequence[str]) -> Judged:
+    """Return answers as a server tells them: of ANSWERS each, with the reason or an empty text."""
+    said = {row: reason for row, reason in enumerate(reasons) if reason}
+    band = np.array([reason.startswith(_BAND) for reason in reasons], dtype=bool)
+    codes = np.array([ANSWERS.index(answer) for answer in answers], dtype=int)
+    return Judged(codes, said, (codes == _UNSURE) & ~band, band)
 
 
 def judged(
@@ -63,6 +72,5 @@ def _reason(
             f"the model knows values from {low:g} to {high:g}."
         )
     return (
-        f"The probability of wear is {worn:.3f}, and from {rule.low:g} "
-        f"to {rule.high:g} the model is too often wrong."
+        f"{_BAND}{worn:.3f}, and from {rule.low:g} to {rule.high:g} the model is too often wrong."
     )

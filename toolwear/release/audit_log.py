@@ -32,6 +32,7 @@ SUPERSEDED = "_superseded"  # undecided for long, and a later winner took its pl
 ACCEPT = "accept_runs"  # a person let a run have what the guard would refuse
 MOVE_FAILED = "move_failed"  # what a person was told to be at work came to nothing
 VOUCH = "vouch"  # a person has checked recordings and labels, for all runs to come
+PRUNE = "prune"  # what was beyond its budget was removed
 NEW_KEY = "new_key"  # from here on another key seals
 RESTORED = "restored"  # a backup was brought back that is older, or that no key of ours has sealed
 MOVES = (PROMOTE, ROLLBACK, FOUND, RECONCILE)

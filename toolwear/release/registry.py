@@ -32,6 +32,9 @@ DATA = "toolwear.data_digest"
 GRAPH = "toolwear.graph_digest"
 SEED = "toolwear.seed"
 MODEL_SHA256 = "toolwear.model_sha256"
+PRUNED = "toolwear.pruned"  # when its files were removed to make room
+RUN = "toolwear.run"  # of a run alone: the pipeline run's name, or on a cluster its id
+STATE, REASON = "toolwear.state", "toolwear.reason"  # of a run: how it ended, and why so
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,11 @@ class Registry:
         return self._version(found)
 
     def with_package(self, digest: str) -> Version | None:
-        """Return the complete version that has this package, if there is one."""
+        """Return a complete version that has this package, if one is there that was not pruned."""
         found = self.client.search_model_versions(
             f"name = '{self.name}' and tags.`{PACKAGE}` = '{digest}'"
         )
-        complete = [item for item in found if COMPLETE in item.tags]
+        complete = [item for item in found if COMPLETE in item.tags and PRUNED not in item.tags]
         return self._version(complete[0]) if complete else None
 
     def move(self, alias: str, version: Version | None) -> None:

@@ -24,8 +24,18 @@ REPORT_FILE, FAILURE_FILE = "report.html", "failure.html"
 LATEST = "latest"  # link beside the folders to the newest that succeeded
 END_FILE, CANCEL_FILE = "end.json", "cancel.json"
 EVENTS = "events"
+# What tells of a run once its artifacts are gone.
+RECORD = (
+    SUMMARY_FILE,
+    ARGUMENTS_FILE,
+    END_FILE,
+    CANCEL_FILE,
+    EVENTS,
+    REPORT_FILE,
+    FAILURE_FILE,
+)
 _RUNS = "2*"  # a run's folder begins with its year
-_LOCK = ".lock"
+LOCK = ".lock"
 KILLED_REASON = "its process was killed, or the machine was"
 
 
@@ -39,7 +49,7 @@ class Ending(NamedTuple):
 @contextmanager
 def at_work(folder: Path) -> Iterator[None]:
     """Count as running while the block runs."""
-    with exclusive(folder / _LOCK, f"the run {folder.name}", seconds=1.0):
+    with exclusive(folder / LOCK, f"the run {folder.name}", seconds=1.0):
         yield
 
 
@@ -68,9 +78,14 @@ def ending(folder: Path) -> Ending:
     """Return how a run stands."""
     if (folder / SUMMARY_FILE).exists():
         return Ending(State.SUCCEEDED)
-    if is_held(folder / _LOCK):
+    if is_held(folder / LOCK):
         return Ending(State.RUNNING)
-    if (folder / SUMMARY_FILE).exists():  # it ended between the two looks
+    return ended(folder)
+
+
+def ended(folder: Path) -> Ending:
+    """Return how a run stands whose work is over, also while its process puts things in order."""
+    if (folder / SUMMARY_FILE).exists():
         return Ending(State.SUCCEEDED)
     if (folder / END_FILE).exists():
         value = jsonfile.read(folder / END_FILE)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from toolwear.model.package import Package
 from toolwear.model.pyfunc import PackageModel
 
 _MAJORITY = 0.5
+_FRAME_ROWS = 16_384
 _NUMBER = 1  # of the recording while it is read: there is one
 NO_WINDOW = "the row ends no full window of cutting rows"
 STRANGE = "a value is outside of what the model knows"
@@ -62,18 +64,40 @@ def majority(shares: Mapping[str, float], otherwise: str) -> str:
     return next((name for name, share in shares.items() if share > _MAJORITY), otherwise)
 
 
+class RowModel(Protocol):
+    """What answers rows of features: `PackageModel`, or one that is served."""
+
+    features: tuple[str, ...]
+
+    def judge(self, values: np.ndarray) -> tuple[Judged, np.ndarray]:
+        """Return the answers to float64 (rows, features) and P(worn); see `PackageModel.judge`."""
+
+
 class Scorer:
     """Scores recordings with one model.
 
     Args:
-        package: the model's.
-        judged: phases whose rows make the verdict.
+        model: answers rows.
+        window: cutting rows in a trailing window.
+        rows: phases whose rows make the verdict, and the limits of cutting rows.
     """
 
-    def __init__(self, package: Package, judged: tuple[str, ...]) -> None:
-        self._model = PackageModel(package.folder)
-        self._window = int(package.description["window"])
-        self._rows = Rows(judged=judged, cutting=package.description["cutting"])
+    def __init__(self, model: RowModel, window: int, rows: Rows) -> None:
+        self._model = model
+        self._window = window
+        self._rows = rows
+
+    @classmethod
+    def of(cls, package: Package, judged: tuple[str, ...]) -> Self:
+        """Return what scores with the model of a package.
+
+        Args:
+            package: the model's.
+            judged: phases whose rows make the verdict.
+        """
+        about = package.description
+        rows = Rows(judged=judged, cutting=about["cutting"])
+        return cls(PackageModel(package.folder), int(about["window"]), rows)
 
     def score(
         self,
@@ -97,14 +121,17 @@ class Scorer:
             feedrate, clamp = (settings[name] for name in schema.SETTING_COLUMNS)
             run = Run(run_id, count, feedrate, clamp, worn=0)  # nobody knows, and nobody asks
             with recording(run, pieces, cutting, True, scratch) as rows:
-                found = samples(rows.time_order(), run, self._window, self._window, self._rows)
-                for frame in rows.stored_order(found):
+                restored = rows.plan.restored
+                # What was restored in memory can be put back into stored order as a whole only.
+                whole = restored and sink is not None
+                frames = rows.time_order() if whole else _cut(rows.time_order())
+                found = samples(frames, run, self._window, self._window, self._rows)
+                for frame in rows.stored_order(found) if sink is not None else found:
                     values = frame[list(self._model.features)].to_numpy(dtype=np.float64)
                     answers, worn = self._model.judge(values)
                     tally.add(frame[schema.IS_ACTIVE].to_numpy(), answers, worn)
                     if sink is not None:
                         sink(frame, answers, worn)
-                restored = rows.plan.restored
         return tally.score(count, restored=restored, warnings=(warning,) if warning else ())
 
     def _store(
@@ -124,6 +151,13 @@ class Scorer:
                 )
             writer.end_run()
         return rows, readings.contradiction(settings[schema.FEEDRATE])
+
+
+def _cut(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Yield the same rows in frames whose features stay in the processor's cache."""
+    for frame in frames:
+        for start in range(0, len(frame), _FRAME_ROWS):
+            yield frame.iloc[start : start + _FRAME_ROWS]
 
 
 @dataclass

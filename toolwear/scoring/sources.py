@@ -56,21 +56,35 @@ def settings_of(text: str) -> dict[str, float] | None:
     """
     if not text.strip():
         return None
+    parts = (part.partition("=") for part in text.split(","))
+    return checked_settings({name.strip(): value.strip() for name, _, value in parts}, "--settings")
+
+
+def checked_settings(given: Mapping[str, str], where: str) -> dict[str, float]:
+    """Return settings as numbers.
+
+    Args:
+        given: by their names, as they were written.
+        where: they stand, for people.
+
+    Raises:
+        ToolwearError: one is missing, unknown or not a positive number.
+    """
     found: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, value = (item.strip() for item in part.partition("="))
+    for name, value in given.items():
         try:
             found[name] = float(value)
         except ValueError:
             found[name] = math.nan
         if name not in schema.SETTING_COLUMNS or not 0 < found[name] < math.inf:
+            said = f"{name}={value}" if value else name
             raise ToolwearError(
-                f"--settings has '{part.strip()}'; write each of "
-                f"{', '.join(schema.SETTING_COLUMNS)} as NAME=NUMBER, with a comma between them."
+                f"{where} has '{said[:80]}'; give each of "
+                f"{', '.join(schema.SETTING_COLUMNS)} as NAME=NUMBER."
             )
     missing = [name for name in schema.SETTING_COLUMNS if name not in found]
     if missing:
-        raise ToolwearError(f"--settings lacks {missing[0]}; add {missing[0]}=NUMBER.")
+        raise ToolwearError(f"{where} lacks {missing[0]}; add {missing[0]}=NUMBER.")
     return found
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 HOME_VARIABLE = "TOOLWEAR_HOME"
 MLFLOW_VARIABLE = "TOOLWEAR_MLFLOW"  # address of the registry; the local one without it
+# MLflow's own counts where it names a server; MLflow sets it to a file itself, whatever the home.
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,16 @@ class Home:
     def monitor(self) -> Path:
         """The monitor's state and reports."""
         return self.root / "monitor"
+
+    @property
+    def monitor_reports(self) -> Path:
+        """A page for each window of the monitor."""
+        return self.monitor / "reports"
+
+    @property
+    def payloads(self) -> Path:
+        """The payload log: what was asked and answered."""
+        return self.root / "payloads"
 
     @property
     def trigger(self) -> Path:
@@ -91,8 +103,13 @@ class Home:
         return self.root / ".locks" / f"{name}.lock"
 
     def tracking_uri(self, given: str = "") -> str:
-        """Return the given MLflow address, else $TOOLWEAR_MLFLOW, else the local SQLite file."""
-        return given or os.environ.get(MLFLOW_VARIABLE) or self.local_registry
+        """Return the given MLflow address, else $TOOLWEAR_MLFLOW, else the local SQLite file.
+
+        A server that $MLFLOW_TRACKING_URI names comes before the local file, too.
+        """
+        server = os.environ.get(TRACKING_VARIABLE, "")
+        named = server if server.startswith(("http://", "https://")) else ""
+        return given or os.environ.get(MLFLOW_VARIABLE) or named or self.local_registry
 
     def has_registry(self, given: str = "") -> bool:
         """Tell whether there is a registry to ask: the local one is made by the first run."""

@@ -26,7 +26,7 @@ from toolwear.common.request_limits import BODY_SECONDS
 from toolwear.run.config import FAST
 
 _FORM_BYTES, _FIELDS = 8192, 20
-_SEE_OTHER = 303
+SEE_OTHER = 303
 _OPEN = ("waiting", "starting", "running")  # states of a request that can be cancelled
 ENDED_SESSION = "You are not signed in, or the session has ended. Sign in, then send it again."
 _WRONG = "This is not the operator's token. It is in the file secrets/operator-token of the home."
@@ -116,7 +116,7 @@ class ActionPages:
         if isinstance(fields, Response):
             return fields
         kept = urlencode({key: fields[key] for key in _TYPED if key != "name" and fields.get(key)})
-        answer = RedirectResponse("/operate" + (f"?{kept}" if kept else ""), _SEE_OTHER)
+        answer = RedirectResponse("/operate" + (f"?{kept}" if kept else ""), SEE_OTHER)
         try:
             name = checked(fields.get("name", ""))
         except ToolwearError:
@@ -138,11 +138,11 @@ class ActionPages:
 
         def leave(_fields: Fields) -> Response:
             self._console.sessions.end(request)
-            answer = RedirectResponse("/operate", _SEE_OTHER)
+            answer = RedirectResponse("/operate", SEE_OTHER)
             answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
             return answer
 
-        return await self._done(request, leave, self._page)
+        return await self.done(request, leave, self._page)
 
     async def retrain(self, request: Request) -> Response:
         """Ask for a run, and show its progress."""
@@ -154,9 +154,9 @@ class ActionPages:
                 raise RefusedError(_NO_BUDGETS, 409)
             detail = fields.get("detail", "")
             found = self._console.parts.retrain(detail, parameters, key, fields[_BY])
-            return RedirectResponse(f"/asked/{found}", _SEE_OTHER)
+            return RedirectResponse(f"/asked/{found}", SEE_OTHER)
 
-        return await self._done(request, ask, self._page)
+        return await self.done(request, ask, self._page)
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a run, whether it waits or is running."""
@@ -164,9 +164,9 @@ class ActionPages:
 
         def end(fields: Fields) -> Response:
             self._console.parts.cancel(key, fields.get("why", ""), fields[_BY])
-            return RedirectResponse(f"/asked/{key}", _SEE_OTHER)
+            return RedirectResponse(f"/asked/{key}", SEE_OTHER)
 
-        return await self._done(request, end, self._asked)
+        return await self.done(request, end, self._asked)
 
     async def decide(self, request: Request) -> Response:
         """Allow or refuse what is held."""
@@ -176,7 +176,7 @@ class ActionPages:
             key = request.path_params["id"]
             return self._moved(request, self._console.parts.decide(key, decision, why, fields[_BY]))
 
-        return await self._done(request, tell, self._page)
+        return await self.done(request, tell, self._page)
 
     async def rollback(self, request: Request) -> Response:
         """Go back from what was released last."""
@@ -186,7 +186,7 @@ class ActionPages:
                 request, self._console.parts.roll_back(fields.get("why", ""), fields[_BY])
             )
 
-        return await self._done(request, go_back, self._page)
+        return await self.done(request, go_back, self._page)
 
     def _moved(self, request: Request, found: dict[str, Any]) -> Response:
         if "state" in found:
@@ -195,9 +195,9 @@ class ActionPages:
             origin, target = found["from"] or "no version", found["to"] or "no version"
             said = f"Done: {found['action'].replace('_', ' ')}, from {origin} to {target}."
         self._console.sessions.tell(request, said)
-        return RedirectResponse("/operate", _SEE_OTHER)
+        return RedirectResponse("/operate", SEE_OTHER)
 
-    async def _done(
+    async def done(
         self,
         request: Request,
         action: Callable[[Fields], Response],

@@ -16,6 +16,7 @@ from starlette.responses import FileResponse, Response
 
 from serving.console import evidence, recordings, svg
 from serving.console.pages.base import Console
+from serving.console.signals import in_words
 from serving.payload import log as payload_log
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
@@ -44,7 +45,13 @@ class DataPages:
         """Show the page; its plots follow."""
         folder = recordings.telemetry(self._console.home)
         manifest = jsonfile.read(folder / "manifest.json") if folder else None
-        return self._console.page("data.html.j2", manifest=manifest, checks=self._checks())
+        table = recordings.table(self._console.home)
+        return self._console.page(
+            "data.html.j2",
+            manifest=manifest,
+            checks=self._checks(),
+            worn=int((table[schema.LABEL] == 1).sum()) if manifest else 0,
+        )
 
     def _checks(self) -> dict[str, Any] | None:
         folder = self._validation()
@@ -68,10 +75,22 @@ class DataPages:
         frame, worn = self._frame(kind)
         if frame is None:
             return self._console.page("fault.html.j2", sentence="There are no recordings yet.")
-        columns = self._console.kept.get(
-            ("distributions", kind, self._key()), lambda: _distributions(frame, worn)
-        )
+        columns = self._shown(kind, frame, worn)
         return self._console.page("distributions.html.j2", columns=columns, kind=kind)
+
+    def clearest(self, _request: Request) -> Response:
+        """Show the recorded column that differs most between worn and unworn tools."""
+        frame, worn = self._frame(_COLUMNS)
+        if frame is None:
+            return self._console.page("fault.html.j2", sentence="There are no recordings yet.")
+        columns = self._shown(_COLUMNS, frame, worn)
+        column = max(columns, key=lambda item: float(item["distance"]))
+        said = in_words(column["name"])
+        return self._console.page("clearest.html.j2", column=column, said=said)
+
+    def _shown(self, kind: str, frame: pd.DataFrame, worn: np.ndarray) -> list[dict[str, Any]]:
+        key = ("distributions", kind, self._key())
+        return self._console.kept.get(key, lambda: _distributions(frame, worn))
 
     def correlations(self, _request: Request) -> Response:
         """Show the clustered correlation matrix."""
@@ -166,12 +185,17 @@ def _distributions(frame: pd.DataFrame, worn: np.ndarray) -> list[dict[str, Any]
                 ),
                 "worn": _figures(two[0]),
                 "unworn": _figures(two[1]),
+                "distance": _distance(*two),
             }
         )
     return found
 
 
 _TWO = (schema.WORN, schema.UNWORN)
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> float:
+    return float(ks_2samp(one, other).statistic) if len(one) and len(other) else 0.0
 
 
 def _against(name: str, reference: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
@@ -186,7 +210,7 @@ def _against(name: str, reference: np.ndarray, asked: np.ndarray) -> dict[str, A
         ),
         "reference": _figures(reference),
         "asked": _figures(asked),
-        "distance": float(ks_2samp(reference, asked).statistic) if len(asked) else 0.0,
+        "distance": _distance(reference, asked),
     }
 
 

@@ -3,157 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from markupsafe import Markup
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.console import evidence, recordings, svg, uploads
+from serving.console import evidence, recordings, uploads
 from serving.console.few import Few, TooManyError, busy
+from serving.console.look import Look, look, result
 from serving.console.pages.base import Console
-from serving.console.parts import PartDownError, ServedModel
-from serving.console.recordings import MOST_BYTES, Recording
+from serving.console.pages.sheet import sheet
+from serving.console.pages.why import shown
+from serving.console.parts import PartDownError
+from serving.console.reasons import sentences, telling
+from serving.console.recordings import MOST_BYTES
+from toolwear.common import words
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
-from toolwear.model.abstention import NOT_SURE
+from toolwear.explain.registry import SHAP
 from toolwear.release import champion as pointer
-from toolwear.scoring.logic import majority
+from toolwear.scoring.known import known_contract
 
 _UPLOADS = (2, 2)  # at once, and waiting for a place
-_MOST_STRETCHES = 12
 _NAME = 80  # characters of a file's name that are shown
-_SIGNALS = (
-    ("S1_OutputPower", "spindle power", "kW"),
-    ("S1_CurrentFeedback", "spindle current", "A"),
-    ("X1_ActualVelocity", "table speed along X", "mm/s"),
-    ("Z1_ActualPosition", "depth (Z position)", "mm"),
-)
 
 
-@dataclass(frozen=True, eq=False)
-class Look:
-    """What the served model says along a recording.
-
-    Attributes:
-        recording: the recording.
-        served: the model.
-        answers: one of ANSWERS for each row; "not sure" where the model has no features.
-        worn: P(worn), NaN where it has none.
-        reasons: why not sure.
-    """
-
-    recording: Recording
-    served: ServedModel
-    answers: np.ndarray
-    worn: np.ndarray
-    reasons: list[str]
-
-
-def look(console: Console, recording: Recording) -> Look:
-    """Ask the served model about every row of a recording that has features."""
-    served = console.parts.served()
-    features = recording.features(served)
-    complete = np.isfinite(features).all(axis=1)
-    if not complete.any():
-        raise ToolwearError(
-            f"No row ends a window of {served.spec.window} cutting rows, which the model needs; "
-            "send a longer part of the run."
-        )
-    answers = np.full(len(features), NOT_SURE, dtype="<U16")
-    worn = np.full(len(features), np.nan)
-    reasons = ["This row ends no full window of cutting rows."] * len(features)
-    found = console.parts.verdicts(served, features[complete])
-    places = np.flatnonzero(complete)
-    answers[places], worn[places] = found.answers, found.worn
-    for place, reason in zip(places, found.reasons, strict=True):
-        reasons[place] = reason
-    return Look(recording, served, answers, worn, reasons)
-
-
-def result(seen: Look, run_id: str | None) -> dict[str, Any]:
-    """Return what the template shows of a look."""
-    recording, seconds = seen.recording, seen.recording.seconds
-    layers = recording.frame[schema.PHASE].isin(schema.ACTIVE_PHASES).to_numpy()
-    judged = layers if layers.any() else np.ones(len(layers), dtype=bool)
-    shares = {
-        answer: float((seen.answers[judged] == answer).mean()) for answer in (*_ORDER, NOT_SURE)
-    }
-    return {
-        "name": recording.name if run_id is None else recording.name.capitalize(),
-        "settings": recording.settings,
-        "warnings": recording.warnings,
-        "run_id": run_id,
-        "condition": recording.condition,
-        "restored": recording.restored,
-        "rows": len(seconds),
-        "judged": int(judged.sum()),
-        "only_layers": bool(layers.any()),
-        "verdict": majority(shares, NOT_SURE),
-        "shares": shares,
-        "served": seen.served,
-        "strip": svg.verdicts(seconds, seen.answers, f"Verdicts along {recording.name}"),
-        "probability": _probability(seen, seconds),
-        "signals": [_signal(recording, seconds, *signal) for signal in _SIGNALS],
-        "stretches": _stretches(seen),
-        "more_stretches": max(0, len(svg.stretches(seen.answers)) - _MOST_STRETCHES),
-    }
-
-
-_ORDER = (schema.WORN, schema.UNWORN)
-
-
-def _probability(seen: Look, seconds: np.ndarray) -> Markup:
-    box = svg.Box(
-        f"Probability of wear along {seen.recording.name}",
-        "seconds since the start",
-        "P(worn)",
-        height=150,
-        y_range=(0.0, 1.0),
-    )
-    return svg.lines(box, [svg.Line("P(worn)", seconds, seen.worn)], [(0.5, "even")])
-
-
-def _signal(
-    recording: Recording, seconds: np.ndarray, column: str, name: str, unit: str
-) -> dict[str, Any]:
-    values = recording.frame[column].to_numpy(dtype=np.float64)
-    box = svg.Box(f"{name} along {recording.name}", "seconds", unit, 460, 130)
-    return {
-        "name": name,
-        "column": column,
-        "plot": svg.lines(box, [svg.Line(name, seconds, values, "c1")]),
-        "unit": unit,
-        "low": float(values.min()),
-        "mean": float(values.mean()),
-        "high": float(values.max()),
-    }
-
-
-def _stretches(seen: Look) -> list[dict[str, Any]]:
-    """Return the longest stretches of one answer, in the order of time."""
-    all_of_them = svg.stretches(seen.answers)
-    longest = sorted(all_of_them, key=lambda s: s[1] - s[2])[:_MOST_STRETCHES]
-    found = []
-    for answer, first, last in sorted(longest, key=lambda s: s[1]):
-        middle = (first + last) // 2
-        known = np.isfinite(seen.worn[first : last + 1])
-        found.append(
-            {
-                "answer": answer,
-                "from": first * schema.SAMPLE_PERIOD_SECONDS,
-                "to": (last + 1) * schema.SAMPLE_PERIOD_SECONDS,
-                "row": middle,
-                "worn": float(seen.worn[first : last + 1][known].mean()) if known.any() else None,
-                "reason": seen.reasons[middle],
-            }
-        )
-    return found
+_Show = Callable[[Look, dict[str, str]], Response]
 
 
 class HomePages:
@@ -183,7 +61,8 @@ class HomePages:
             seen = look(self._console, recording)
         except PartDownError as error:
             return self._console.page("down.html.j2", sentence=str(error))
-        page = self._console.page("result.html.j2", result=result(seen, run_id))
+        why = {"place": telling(seen)}
+        page = self._console.page("result.html.j2", result={**result(seen, run_id), "why": why})
         page.background = BackgroundTask(self._ahead, run_id)
         return page
 
@@ -192,15 +71,22 @@ class HomePages:
 
         Who has signed in has places of their own, which others cannot take.
         """
+        return await self._placed(request, self._result)
+
+    async def upload_sheet(self, request: Request) -> Response:
+        """Judge an uploaded file, and answer with the sheet for the machinist."""
+        return await self._placed(request, lambda seen, _typed: sheet(self._console, seen, None))
+
+    async def _placed(self, request: Request, show: _Show) -> Response:
         signed_in = self._console.sessions.of(request) is not None
         try:
             async with (self._of_operators if signed_in else self._of_all).place():
-                return await self._judged(request)
+                return await self._judged(request, show)
         except TooManyError:
             sentence = "Too many files are being sent at the moment; send it again in a moment."
             return busy(await run_in_threadpool(self._page, fault=sentence, status=503))
 
-    async def _judged(self, request: Request) -> Response:
+    async def _judged(self, request: Request, show: _Show) -> Response:
         try:
             form = await uploads.read(request)
         except ToolwearError as error:
@@ -216,12 +102,29 @@ class HomePages:
             )
         finally:
             await form.close()
-        return await run_in_threadpool(self._page, result=result(seen, None), typed=typed)
+        return await run_in_threadpool(show, seen, typed)
+
+    def _result(self, seen: Look, typed: dict[str, str]) -> Response:
+        """Show what the served model says of an uploaded file, and why at the row that tells most.
+
+        The file is not kept, so neither is its explanation.
+        """
+        place, down = telling(seen), ""
+        told: list[str] = []
+        explained = None
+        try:
+            shap = self._console.parts.explain(SHAP, seen.features[place.row])
+            told = sentences(self._console, seen.served, shap)
+            explained = shown(SHAP, shap)
+        except PartDownError as error:
+            down = str(error)
+        why = {"place": place, "told": told, "shown": explained, "down": down}
+        return self._page(result={**result(seen, None), "why": why}, typed=typed)
 
     def _judge(self, file: UploadFile, fields: dict[str, str]) -> Look:
         name = (file.filename or "").replace("\\", "/").rpartition("/")[2][:_NAME] or "the file"
         feed, clamp = (fields.get(setting, "") for setting in schema.SETTING_COLUMNS)
-        dataset = recordings.dataset(self._console.home)
+        dataset = known_contract(self._console.home)
         return look(self._console, recordings.uploaded(file.file, name, feed, clamp, dataset))
 
     def _page(
@@ -270,13 +173,30 @@ class HomePages:
             return {"open": None, "stopped": error.stopped}
 
     def _drift(self) -> dict[str, Any]:
-        """Return the kinds with an alarm and how many were judged; None if nobody tells."""
+        """Return alarms, how many kinds were judged, and worn tools; None if nobody tells."""
         try:
             state = self._console.parts.drift()
         except PartDownError:
-            return {"alarms": None}
+            return {"alarms": None, "worn": []}
         judged = sum(kind["result"] is not None for kind in state["kinds"].values())
-        return {"alarms": state["alarms"], "judged": judged, "kinds": len(state["kinds"])}
+        machines = state.get("machines", {})
+        worn = [
+            {
+                "machine": name,
+                "share": one["share"],
+                **one["worn"],
+                "warning": words.warning(one["worn"]["use"]),
+            }
+            for name, one in machines.items()
+            if one["worn"] is not None
+        ]
+        return {
+            "alarms": state["alarms"],
+            "judged": judged,
+            "kinds": len(state["kinds"]),
+            "worn": worn,
+            "watched": len(machines),
+        }
 
 
 _SERVERS = ("predictor", "transformer", "explainer")

@@ -12,12 +12,13 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.console import evidence, svg
+from serving.console import evidence, pictures, svg
 from serving.console.pages.base import Console
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.tables import read_frame
 from toolwear.dataset import schema
+from toolwear.evaluation.headline import headline
 from toolwear.evaluation.names import model_name
 from toolwear.model.package import CARD_FILE
 from toolwear.release import champion as pointer
@@ -41,6 +42,7 @@ class ModelPages:
         summary = run.summary if run else None
         if run is None or summary is None:
             return self._console.page("model.html.j2", run=None)
+        first = headline(summary)
         known = summary["protocols"][schema.KNOWN_RUNS]
         evaluation = self._evaluation(run)
         search = _search(evidence.artifact(home, run, "automl", "automl"))
@@ -48,6 +50,8 @@ class ModelPages:
             "model.html.j2",
             run=run,
             summary=summary,
+            first=first,
+            questions=pictures.questions(first.figures),
             figures=_FIGURES,
             rows=[(model_name(name), known[name]) for name in _COMPARED if name in known],
             protocols=_protocols(summary["protocols"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from typing import Any
 
@@ -14,10 +15,11 @@ from serving.console import evidence, svg
 from serving.console.pages.base import Console
 from serving.console.parts import PartDownError
 from toolwear.common.fingerprint import ROOT
-from toolwear.release import audit_log
+from toolwear.release import audit_log, room
 
 _SPANS = {"15m": 900, "1h": 3600, "6h": 21600, "24h": 86400}
 _POINTS = 120
+_ROOM_SECONDS = 60
 _STYLES = ("c0", "c1", "c2", "c3")
 # Title, unit, label that tells the lines apart, query; {w} is the window of the rates.
 _PLOTS = (
@@ -86,6 +88,18 @@ class MonitoringPages:
         if page is None:
             return self._console.page("missing.html.j2", 404)
         return HTMLResponse(page)
+
+    def room(self, _request: Request) -> Response:
+        """Show what there is of what there may be on the disk, as it was within the last minute."""
+        home = self._console.home
+        key = ("room", int(time.time()) // _ROOM_SECONDS)
+        found = self._console.kept.get(key, lambda: [one.bytes for one in room.used(home)])
+        used = [
+            room.Used(kind, count, room.budget(kind))
+            for kind, count in zip(room.Kind, found, strict=True)
+        ]
+        free = shutil.disk_usage(home.root).free
+        return self._console.page("room.html.j2", used=used, size=room.size, free=free)
 
     def plots(self, request: Request) -> Response:
         """Show the plots of a span."""

@@ -15,11 +15,12 @@ from starlette.responses import HTMLResponse, Response
 from serving.console import recordings, svg
 from serving.console.pages.base import FOLDER, Console
 from serving.console.parts import PartDownError, ServedModel
+from serving.console.reasons import sentences
 from toolwear.dataset import schema
 from toolwear.explain.findings import agreement
 from toolwear.explain.methods.subject import Envelope
 from toolwear.explain.quality import quality_sentence
-from toolwear.explain.registry import METHODS
+from toolwear.explain.registry import METHODS, SHAP
 
 LOCAL = tuple(name for name, method in METHODS.items() if not method.whole)
 WHOLE = tuple(name for name, method in METHODS.items() if method.whole)
@@ -82,7 +83,8 @@ class WhyPages:
             rows=rows,
             fault=fault,
             down=down,
-            local=LOCAL,
+            first=SHAP,
+            local=[name for name in LOCAL if name != SHAP],
             whole=WHOLE,
         )
 
@@ -167,12 +169,11 @@ class WhyPages:
         if name == "agreement":
             return self._agreement(point)
         found = self._explanation(name, point)
-        return {
-            "name": name,
-            "title": _TITLES[name],
-            "quality": quality_sentence(name, found["quality"]),
-            **_SHOWS[name](found),
-        }
+        if name != SHAP or point is None:
+            return shown(name, found)
+        leans = schema.CLASSES[int(found["data"]["rows"][0]["prediction"] > 0.5)]
+        told = sentences(self._console, point.served, found)
+        return {**shown(name, found), "leans": leans, "told": told}
 
     def _agreement(self, point: Point | None) -> dict[str, Any]:
         shap, lime, anchor = (self._explanation(name, point) for name in ("shap", "lime", "anchor"))
@@ -198,6 +199,16 @@ class WhyPages:
             "sentences": sentences,
             "table": None,
         }
+
+
+def shown(name: str, found: Envelope) -> dict[str, Any]:
+    """Return what the template shows of a method's answer."""
+    return {
+        "name": name,
+        "title": _TITLES[name],
+        "quality": quality_sentence(name, found["quality"]),
+        **_SHOWS[name](found),
+    }
 
 
 _TITLES = {

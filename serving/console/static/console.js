@@ -51,3 +51,7 @@ document.querySelectorAll("[data-again]").forEach((group) => {
     else if (!document.hidden) group.querySelectorAll("[data-part]").forEach(fill);
   }, Number(group.dataset.again) * 1000);
 });
+document.querySelectorAll("[data-print]").forEach((button) => {
+  button.hidden = false;
+  button.addEventListener("click", () => window.print());
+});

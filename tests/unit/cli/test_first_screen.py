@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from components.report.captions import caption
-from components.report.headline import Figure, headline
 from toolwear.cli.plain import plain_console
 from toolwear.cli.summary import print_run
 from toolwear.common import jsonfile, words
 from toolwear.common.causes import Cause
 from toolwear.dataset.schema import AUTO_SKLEARN, KNOWN_RUNS, NESTED, NEW_RUN, SETTINGS_ONLY
+from toolwear.evaluation.headline import Figure, headline
 from toolwear.explain.quality import quality_sentence
 from toolwear.release.decisions import KNOWN_RUNS_ONLY, NEW_RUNS, Outcome
 from toolwear.release.outcomes import Promotion

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from tools.bench import graph, measure, predict, scale, tables
+from tools.bench import graph, measure, predict, scale, score, tables
 from tools.bench.__main__ import SECTIONS, arguments
 from toolwear.common.errors import ToolwearError
 
@@ -173,6 +173,18 @@ def test_predictions_are_compared_by_rows_of_a_call() -> None:
     text = printed(tables.predict, found)
     assert "2.0 x" in text
     assert "agree within 1.0e-09" in text
+
+
+@pytest.mark.parametrize(("ours", "word"), [(80.0, "; reached)"), (79.0, "; NOT reached)")])
+def test_scoring_is_compared_with_the_plain_script_at_the_largest(ours: float, word: str) -> None:
+    def used(speed: float) -> dict[str, float]:
+        return {"rows": 1000, "rows_per_second": speed, "cpu": 1.0, "peak_mib": 300.0}
+
+    ratio = {"rows_per_second": ours / 100, "peak_mib": 1.0}
+    one = {"copies": 100, "toolwear": used(ours), "plain": used(100.0), "ratio": ratio}
+    text = printed(tables.score, {"target": score.TARGET, "scales": [one]})
+    assert word in text
+    assert f"{ours / 100:.2f}" in text
 
 
 def test_a_ratio_to_nothing_is_no_number() -> None:

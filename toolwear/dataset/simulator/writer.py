@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from toolwear.common import jsonfile
+from toolwear.common.disk import mendable, whole
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.dataset import schema
 from toolwear.dataset.contract import SIMULATED_FILE
-from toolwear.dataset.disk import mendable
 from toolwear.dataset.simulator.design import PlannedRun, design
 from toolwear.dataset.simulator.faults import Faults
 from toolwear.dataset.simulator.physics import RunPhysics
@@ -84,7 +84,10 @@ def _write_run(run: PlannedRun, settings: SimulatorSettings, output: Path) -> It
     physics, faults = RunPhysics(run, piece, settings), Faults(run, settings)
     path = output / schema.RUN_FILE_PATTERN.format(number=run.number)
     options = pacsv.WriteOptions(quoting_style="none", batch_size=4096)
-    with pacsv.CSVWriter(path, _SCHEMA, write_options=options) as writer:
+    with (
+        whole(path) as partial,
+        pacsv.CSVWriter(partial, _SCHEMA, write_options=options) as writer,
+    ):
         for first in range(0, run.rows, _BLOCK_ROWS):
             columns, phases = physics.rows(min(_BLOCK_ROWS, run.rows - first))
             faults.apply(columns)

@@ -93,7 +93,7 @@ class Cluster:
         self._apply(_SERVICES, manifest)
 
     def apply_route(self, manifest: Manifest) -> None:
-        """Make the route what the manifest says: both rules change in one step."""
+        """Make the route what the manifest says: its rules change in one step."""
         self._apply(_ROUTES, manifest)
 
     def delete_service(self, colour: str) -> None:

@@ -1,0 +1,110 @@
+"""The graph that scores: what a cluster would be asked to run, and a run of it here."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from kfp import components, local
+
+from components.score.step import FILE, score
+from pipelines.settings import CODE_DIGEST, SCORING, SEAL_SECRET, STEP_LABEL, STORE_SECRET
+from tests.object_store import client, credentials, object_store
+from tests.serving.stack import Place, make_place
+from toolwear.cli.graph import Graph, compile_graph, graph_digest
+from toolwear.common.errors import ToolwearError
+from toolwear.common.fingerprint import ROOT
+from toolwear.workspace.home import Home
+
+RUNS = ("01", "06")
+
+
+@pytest.fixture(scope="module")
+def place(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return make_place(tmp_path_factory.mktemp("home"), features)
+
+
+@pytest.fixture(scope="module")
+def recordings(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of two recordings with their table, and one that is cut off."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for name in ("train.csv", *(f"experiment_{run}.csv" for run in RUNS)):
+        shutil.copy(real_data / name, folder)
+    whole = (real_data / "experiment_07.csv").read_bytes()
+    (folder / "experiment_07.csv").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def test_the_compiled_graph_has_its_place_on_a_cluster(tmp_path: Path) -> None:
+    path = tmp_path / "scoring.yaml"
+    assert compile_graph(Graph.SCORING, path) == graph_digest(path)
+    spec, platform = yaml.safe_load_all(path.read_text())
+    inputs = spec["root"]["inputDefinitions"]["parameters"]
+    assert set(inputs) == {"data", "settings", "dataset"}
+    assert all(one["description"] for one in inputs.values())
+    (task,) = spec["root"]["dag"]["tasks"].values()
+    assert task["taskInfo"]["name"] == SCORING["score"].says
+    assert not task["cachingOptions"].get("enableCache", False)
+    (executor,) = spec["deploymentSpec"]["executors"].values()
+    container = executor["container"]
+    assert container["image"] == "toolwear/pipeline:dev"
+    assert {"resourceCpuLimit", "resourceMemoryLimit"} <= set(container["resources"])
+    assert [entry["name"] for entry in container["env"]] == [CODE_DIGEST]
+    (pod,) = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    assert pod["podMetadata"]["labels"] == {STEP_LABEL: "score"}
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert {one["secretName"] for one in pod["secretAsEnv"]} == {STORE_SECRET, SEAL_SECRET}
+    names = {path.name for path in (ROOT / "components" / "score").glob("*.py")}
+    assert {"__init__.py", "component.py", "step.py"} <= names
+
+
+def test_a_folder_is_scored_by_the_graph(
+    place: Place, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOOLWEAR_HOME", str(place.home))
+    compile_graph(Graph.SCORING, tmp_path / "scoring.yaml")
+    local.init(
+        local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(tmp_path / "artifacts"),
+        enable_caching=False,
+    )
+    graph = components.load_component_from_file(str(tmp_path / "scoring.yaml"))
+    graph(data=str(recordings))
+    (file,) = (tmp_path / "artifacts").rglob(FILE)
+    check(pd.read_parquet(file), place)
+
+
+def test_a_bucket_is_scored_and_what_can_t_be_read_is_told(
+    place: Place, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "store").mkdir()
+    with object_store(tmp_path / "store", "shift") as url:
+        for name, value in credentials(url).items():
+            monkeypatch.setenv(name, value)
+        for file in recordings.iterdir():
+            client(url).upload_file(str(file), "shift", f"night/{file.name}")
+        asked: dict[str, Any] = {"settings": "", "dataset": "", "home": Home.at(place.home)}
+        counts = score(data="s3://shift/night", output=tmp_path / "found", **asked)
+        assert counts == {"recordings": 3, "faulty": 1}
+        check(pd.read_parquet(tmp_path / "found" / FILE), place)
+        with pytest.raises(ToolwearError, match="holds no recordings"):
+            score(data="s3://shift/day", output=tmp_path / "none", **asked)
+        with pytest.raises(ToolwearError, match="s3://other/night can't be read"):
+            score(data="s3://other/night", output=tmp_path / "none", **asked)
+
+
+def check(found: pd.DataFrame, place: Place) -> None:
+    rows = found.set_index("recording")
+    assert list(rows.index) == [f"experiment_{run}.csv" for run in (*RUNS, "07")]
+    whole = rows.iloc[:2]
+    assert whole["package"].tolist() == [place.packages[0].digest] * 2
+    assert whole["feedrate"].tolist() == [6.0, 6.0]
+    assert (whole[["worn", "unworn", "not_sure"]].sum(axis=1) - 1).abs().max() < 1e-5
+    assert whole["fault"].isna().all()
+    faulty = rows.loc["experiment_07.csv"]
+    assert "experiment_07.csv" in faulty["fault"]
+    assert faulty.drop("fault").isna().all()
