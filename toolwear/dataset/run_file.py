@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -70,7 +71,7 @@ def read_batches(path: Path, dataset: DataSet, notes: FileNotes) -> Iterator[pa.
     """
     starts = Starts(dataset.recordings.phases_in_order)
     for batch, others in read_with(path, dataset, notes, ID_WORDS | TIME_WORDS):
-        starts.look(batch.column(schema.PHASE).to_pylist(), others)
+        starts.look(batch.column(schema.PHASE), others)
         yield batch
     notes.several, notes.id_column = starts.sign, starts.id_column
 
@@ -121,7 +122,8 @@ def _as_asked(table: pa.Table, dataset: DataSet) -> pa.RecordBatch:
     found = []
     for name in schema.NUMERIC_COLUMNS:
         column = table.column(name).combine_chunks()
-        column = pc.if_else(pc.is_nan(column), None, column)
+        if len(column) and np.isnan(column.to_numpy(zero_copy_only=False).min()):
+            column = pc.if_else(pc.is_nan(column), None, column)
         if name in dataset.columns.scale:
             column = pc.multiply(column, dataset.columns.scale[name])
         if name in dataset.columns.offset:

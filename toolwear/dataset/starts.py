@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,7 +48,7 @@ class Starts:
     _ids: dict[str, dict[str, None]] = field(default_factory=dict)
     _clocks: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def look(self, phases: Sequence[str | None], others: Mapping[str, pa.Array]) -> None:
+    def look(self, phases: pa.Array, others: Mapping[str, pa.Array]) -> None:
         """Look at the next rows: their phases, and further columns as text."""
         if self.phases_in_order and not self._sign:
             self._phases(phases)
@@ -77,10 +77,14 @@ class Starts:
         """The column that may tell recordings apart; empty if there is none."""
         return next((name for name, values in self._ids.items() if len(values) > 1), "")
 
-    def _phases(self, phases: Sequence[str | None]) -> None:
+    def _phases(self, column: pa.Array) -> None:
+        # A phase lasts for many rows: one look at each stretch is enough.
+        stretches = pc.run_end_encode(column)
+        phases = stretches.values.to_pylist()
         at = phase_restart(phases, self._furthest)
         if at is not None:
-            row, before, after = at
+            stretch, before, after = at
+            row = stretches.run_ends[stretch - 1].as_py() if stretch else 0
             self._sign = (
                 f"its phases start again at row {self._rows + row + 1} ({after} after {before})"
             )

@@ -91,7 +91,7 @@ def text_format(path: Path, stated: Format, known: Collection[str]) -> TextForma
         raise ToolwearError(
             f"{path.name} is not {encoding} text, which dataset.toml says; mend [format] encoding."
         ) from None
-    lines = re.split(r"\r\n|\r|\n", text)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if len(head) == _HEAD_BYTES and len(lines) > 1:
         lines.pop()  # it may be cut
     at, declared = _header_at(lines)
@@ -136,9 +136,11 @@ def _separator(header: str, known: Collection[str]) -> str:
 
 
 def _decimal(path: Path, rows: list[list[str]]) -> str:
-    cells = [cell.strip() for row in rows for cell in row]
+    if any(_DOT.fullmatch(cell.strip()) for row in rows for cell in row):
+        return "."
+    cells = (cell.strip() for row in rows for cell in row)
     with_comma = [cell for cell in cells if _COMMA.fullmatch(cell)]
-    if not with_comma or any(_DOT.fullmatch(cell) for cell in cells):
+    if not with_comma:
         return "."
     if all(_GROUP.fullmatch(cell) for cell in with_comma):
         raise ToolwearError(

@@ -41,7 +41,7 @@ _BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _BLOCK = 1 << 20
-_CONTROL = frozenset(map(chr, range(32))) - set("\t\n\r\f\x1a")
+_CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x1a"))
 
 
 def compression_of(path: Path) -> str:
@@ -112,10 +112,11 @@ def encoding_of(path: Path, head: bytes) -> str:
             return name
     for name in ("utf-8", "cp1252"):
         try:
-            text = decoded(head, name)
+            decoded(head, name)
         except UnicodeDecodeError:
             continue
-        if not _CONTROL.intersection(text):
+        # Both have these characters as bytes of their own.
+        if len(head.translate(None, _CONTROL)) == len(head):
             return name
     raise ToolwearError(f"{path.name} is not text; export it again as CSV or Parquet.")
 

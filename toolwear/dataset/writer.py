@@ -35,6 +35,20 @@ def run_start(number: int) -> datetime:
     return FIRST_DAY + timedelta(days=number)
 
 
+def keyed(number: int, first_row: int, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return rows of a run, the first of which stands at `first_row` in its file, as telemetry."""
+    count = batch.num_rows
+    rows = np.arange(first_row, first_row + count)
+    times = round(run_start(number).timestamp() * 1_000_000) + rows * _PERIOD_MICROSECONDS
+    columns = [
+        pa.repeat(schema.run_id(number), count),
+        pa.array(rows),
+        pa.array(times).cast(TELEMETRY.field(schema.EVENT_TIME).type),
+        *batch.columns,
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=TELEMETRY)
+
+
 class PartWriter:
     """Writes batches of runs to `part-NNNNN.parquet`; use as a context manager.
 
@@ -63,17 +77,8 @@ class PartWriter:
 
     def write(self, number: int, first_row: int, batch: pa.RecordBatch) -> None:
         """Append rows of a run, the first of which stands at `first_row` in its file."""
-        count = batch.num_rows
-        rows = np.arange(first_row, first_row + count)
-        times = round(run_start(number).timestamp() * 1_000_000) + rows * _PERIOD_MICROSECONDS
-        columns = [
-            pa.repeat(schema.run_id(number), count),
-            pa.array(rows),
-            pa.array(times).cast(TELEMETRY.field(schema.EVENT_TIME).type),
-            *batch.columns,
-        ]
-        self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=TELEMETRY))
-        self._rows_waiting += count
+        self._waiting.append(keyed(number, first_row, batch))
+        self._rows_waiting += batch.num_rows
         if self._rows_waiting >= ROW_GROUP_ROWS:
             self._flush()
 

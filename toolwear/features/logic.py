@@ -58,8 +58,25 @@ def samples(
         stride: distance in cutting rows of the windows that are marked as samples.
         counted: which rows are cutting, and which are judged.
     """
-    tail: pd.DataFrame | None = None
     cut_before = 0
+    for rows, found in features(chunks, run, window, counted):
+        ordinal = cut_before + found[schema.IS_CUTTING].cumsum().to_numpy() - 1
+        cut_before = int(ordinal[-1]) + 1
+        yield _with_keys(rows, found, ordinal, window, stride)
+
+
+def features(
+    chunks: Iterable[pd.DataFrame], run: Run, window: int, counted: Rows
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Yield each chunk's rows, and their features, which rows are cutting and which are judged.
+
+    Args:
+        chunks: rows in time order with the columns of the telemetry that features need.
+        run: the run that they are of.
+        window: cutting rows in a trailing window.
+        counted: which rows are cutting, and which are judged.
+    """
+    tail: pd.DataFrame | None = None
     for chunk in chunks:
         rows = chunk.copy(deep=False)
         rows[schema.FEEDRATE] = run.feedrate
@@ -70,10 +87,8 @@ def samples(
         found = compute(with_tail, window, counted.cutting)
         tail = _tail(with_tail, found[schema.IS_CUTTING].to_numpy(), window)
         found = found.iloc[len(found) - len(rows) :].set_axis(rows.index)
-        ordinal = cut_before + found[schema.IS_CUTTING].cumsum().to_numpy() - 1
-        cut_before = int(ordinal[-1]) + 1
         found[schema.IS_ACTIVE] = rows[schema.PHASE].isin(counted.judged)
-        yield _with_keys(rows, found, ordinal, window, stride)
+        yield rows, found
 
 
 def _with_keys(

@@ -47,12 +47,13 @@ def recording(
     cutting: Sequence[str],
     restore_order: bool,
     scratch: Path,
+    long: int = LONG_RUN_ROWS,
 ) -> Iterator[Recording]:
-    """Open a run's rows, in memory or, from `LONG_RUN_ROWS` on, in a folder below `scratch`."""
-    if run.rows < LONG_RUN_ROWS:
+    """Open a run's rows, in memory or, from `long` rows on, in a folder below `scratch`."""
+    if run.rows < long:
         yield _InMemory(pd.concat(pieces, ignore_index=True), cutting, restore_order)
         return
-    report(f"run {run.run_id}: {run.rows:,} rows are sorted on disk")
+    report(f"run {run.run_id}: {run.rows:,} rows and more are sorted on disk")
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         yield _OnDisk(pieces, cutting, restore_order, Path(folder))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -14,12 +15,12 @@ import pyarrow as pa
 from toolwear.dataset import schema
 from toolwear.dataset.contract import Rows
 from toolwear.dataset.limits import limit_columns
-from toolwear.dataset.writer import PartWriter
+from toolwear.dataset.writer import keyed
 from toolwear.features.compute import is_cutting
 from toolwear.features.contradictions import Readings
-from toolwear.features.logic import Run, samples
+from toolwear.features.logic import Run, features
 from toolwear.features.recording import recording
-from toolwear.features.telemetry import read_rows
+from toolwear.features.telemetry import BATCH_ROWS, COLUMNS
 from toolwear.model.abstention import ANSWERS, NOT_SURE, VERDICTS
 from toolwear.model.judged import Judged
 from toolwear.model.package import Package
@@ -112,45 +113,52 @@ class Scorer:
             batches: its rows with the columns of `schema.RAW_COLUMNS`, in stored order.
             settings: by the names of `schema.SETTING_COLUMNS`, in mm/s and bar.
             scratch: an empty folder for what does not fit into memory.
-            sink: told keys and features of rows in stored order, their answers, and P(worn).
+            sink: told row numbers and features of rows in stored order, their answers, and P(worn).
         """
-        count, warning = self._store(batches, settings, scratch)
-        cutting = self._rows.cutting
-        tally = _Tally()
-        for run_id, pieces in read_rows(scratch, cutting):
-            feedrate, clamp = (settings[name] for name in schema.SETTING_COLUMNS)
-            run = Run(run_id, count, feedrate, clamp, worn=0)  # nobody knows, and nobody asks
-            with recording(run, pieces, cutting, True, scratch) as rows:
-                restored = rows.plan.restored
-                # What was restored in memory can be put back into stored order as a whole only.
-                whole = restored and sink is not None
-                frames = rows.time_order() if whole else _cut(rows.time_order())
-                found = samples(frames, run, self._window, self._window, self._rows)
-                for frame in rows.stored_order(found) if sink is not None else found:
-                    values = frame[list(self._model.features)].to_numpy(dtype=np.float64)
-                    answers, worn = self._model.judge(values)
-                    tally.add(frame[schema.IS_ACTIVE].to_numpy(), answers, worn)
-                    if sink is not None:
-                        sink(frame, answers, worn)
-        return tally.score(count, restored=restored, warnings=(warning,) if warning else ())
+        cutting, tally, readings = self._rows.cutting, _Tally(), Readings()
+        frames = self._frames(batches, readings)
+        head, begun = [], 0
+        # A recording that one frame of a long one could hold is never written to the disk.
+        while begun < BATCH_ROWS and (frame := next(frames, None)) is not None:
+            head.append(frame)
+            begun += len(frame)
+        feedrate, clamp = (settings[name] for name in schema.SETTING_COLUMNS)
+        # Nobody knows whether it is worn, and nobody asks.
+        run = Run(schema.run_id(_NUMBER), begun, feedrate, clamp, worn=0)
+        with recording(run, chain(head, frames), cutting, True, scratch, BATCH_ROWS) as rows:
+            del head
+            # What was restored in memory can be put back into stored order as a whole only.
+            whole = rows.plan.restored and sink is not None
+            ordered = rows.time_order() if whole else _cut(rows.time_order())
+            found = self._features(ordered, run)
+            for frame in rows.stored_order(found) if sink is not None else found:
+                values = frame[list(self._model.features)].to_numpy(dtype=np.float64)
+                answers, worn = self._model.judge(values)
+                tally.add(frame[schema.IS_ACTIVE].to_numpy(), answers, worn)
+                if sink is not None:
+                    sink(frame, answers, worn)
+        warning = readings.contradiction(settings[schema.FEEDRATE])
+        return tally.score(restored=rows.plan.restored, warnings=(warning,) if warning else ())
 
-    def _store(
-        self, batches: Iterable[pa.RecordBatch], settings: Mapping[str, float], folder: Path
-    ) -> tuple[int, str]:
-        """Write the rows as telemetry; return their number and what contradicts the settings."""
-        rows, readings = 0, Readings()
-        wanted = [schema.CURRENT_FEEDRATE, *limit_columns(self._rows.cutting)]
-        with PartWriter(folder) as writer:
-            for batch in batches:
-                writer.write(_NUMBER, rows, batch)
-                rows += batch.num_rows
-                frame = batch.select(list(dict.fromkeys(wanted))).to_pandas()
-                readings.add(
-                    frame[schema.CURRENT_FEEDRATE].to_numpy(),
-                    is_cutting(frame, self._rows.cutting),
-                )
-            writer.end_run()
-        return rows, readings.contradiction(settings[schema.FEEDRATE])
+    def _frames(
+        self, batches: Iterable[pa.RecordBatch], readings: Readings
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the rows as telemetry, what features need of it, and look at what they say."""
+        limits = limit_columns(self._rows.cutting)
+        wanted = [name for name in dict.fromkeys((*COLUMNS, *limits)) if name != schema.RUN_ID]
+        count = 0
+        for batch in batches:
+            frame = keyed(_NUMBER, count, batch).select(wanted).to_pandas()
+            count += len(frame)
+            readings.add(
+                frame[schema.CURRENT_FEEDRATE].to_numpy(), is_cutting(frame, self._rows.cutting)
+            )
+            yield frame
+
+    def _features(self, frames: Iterable[pd.DataFrame], run: Run) -> Iterator[pd.DataFrame]:
+        for rows, found in features(frames, run, self._window, self._rows):
+            found[schema.ROW] = rows[schema.ROW]
+            yield found
 
 
 def _cut(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -174,7 +182,8 @@ class _Tally:
             self.answers[place] += np.bincount(found.codes[rows], minlength=len(ANSWERS))
             self.reasons[place] += (unsure & rows).sum(axis=1)
 
-    def score(self, rows: int, *, restored: bool, warnings: tuple[str, ...]) -> Score:
+    def score(self, *, restored: bool, warnings: tuple[str, ...]) -> Score:
+        rows = int(self.answers[0].sum())
         place = int(self.answers[1].any())
         judged = int(self.answers[place].sum())
         shares = {

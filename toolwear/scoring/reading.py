@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -42,15 +43,17 @@ def usable(path: Path, dataset: DataSet, name: str) -> Iterator[pa.RecordBatch]:
 
 def _check_complete(batch: pa.RecordBatch, name: str, row: int) -> None:
     for column, values in zip(batch.schema.names, batch.columns, strict=True):
+        is_number = column in schema.NUMERIC_COLUMNS
+        if not values.null_count and (not is_number or np.isfinite(values.to_numpy()).all()):
+            continue
         gone = pc.is_null(values)
-        if column in schema.NUMERIC_COLUMNS:
+        if is_number:
             gone = pc.or_(gone, pc.invert(pc.is_finite(values.fill_null(0.0))))
         place = pc.index(gone, True).as_py()
-        if place >= 0:
-            raise ToolwearError(
-                f"{name} has no usable value in row {row + place + 1}, column {column}; "
-                "export it again with every cell filled."
-            )
+        raise ToolwearError(
+            f"{name} has no usable value in row {row + place + 1}, column {column}; "
+            "export it again with every cell filled."
+        )
 
 
 def _check_phases(batch: pa.RecordBatch, name: str, row: int) -> None:
