@@ -11,15 +11,17 @@ from pipelines.weight import lighten
     name="toolwear-scoring",
     description="Tells of recordings whether their tool is worn, by the champion.",
 )
-def scoring(data: str, settings: str = "", dataset: str = "") -> None:
+def scoring(data: str, settings: str = "", dataset: str = "", target: str = "") -> None:
     """Score recordings.
 
     Args:
         data: Folder of recordings, or s3://bucket/prefix.
         settings: Of all of them, as feedrate=6,clamp_pressure=4; empty to take their table's.
         dataset: Contract that reads them; empty for the dataset.toml beside them, else the last's.
+        target: Folder or s3://bucket/prefix that gets verdicts.parquet, too; empty for none.
     """
-    apply(score(data=data, settings=settings, dataset=dataset), "score")
+    task = score(data=data, settings=settings, dataset=dataset, target=target)
+    apply(task, "score")
 
 
 lighten(scoring.pipeline_spec)

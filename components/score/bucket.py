@@ -1,23 +1,18 @@
-"""Recordings in a bucket, brought to this disk."""
+"""Recordings in a bucket, brought to this disk, and verdicts, sent to one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.dataset.sources import may_be_read
+from toolwear.run.scoring import place_in
 
-_SCHEME = "s3"
 _SECONDS, _ATTEMPTS = 10, 3
-
-
-def is_bucket(address: str) -> bool:
-    """Tell whether recordings are to be read from a bucket."""
-    return urlsplit(address).scheme == _SCHEME
 
 
 def bring(address: str, folder: Path) -> None:
@@ -32,20 +27,40 @@ def bring(address: str, folder: Path) -> None:
     Raises:
         ToolwearError: the store refuses or does not answer.
     """
+    bucket, prefix = place_in(address)
+    with _store(address, "read") as store:
+        for name in _names(store, bucket, prefix):
+            report(f"{address}: {name}")
+            store.download_file(bucket, prefix + name, str(folder / name))
+
+
+def send(file: Path, address: str) -> None:
+    """Copy a file right below a prefix, whole or not at all; what has its name is replaced.
+
+    Args:
+        file: to copy.
+        address: s3://bucket/prefix.
+
+    Raises:
+        ToolwearError: the store refuses or does not answer.
+    """
+    bucket, prefix = place_in(address)
+    with _store(address, "written to") as store:
+        store.upload_file(str(file), bucket, prefix + file.name)
+
+
+@contextmanager
+def _store(address: str, done: str) -> Iterator[Any]:
+    """Give a client, whose faults become a sentence on an address that can't be `done`."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
-    parts = urlsplit(address)
-    prefix = f"{parts.path.strip('/')}/".lstrip("/")
     try:
-        store = _client()
-        for name in _names(store, parts.netloc, prefix):
-            report(f"{address}: {name}")
-            store.download_file(parts.netloc, prefix + name, str(folder / name))
+        yield _client()
     except (Boto3Error, BotoCoreError, ClientError, ValueError) as error:
         # ValueError: an endpoint that is no address, or a bucket without a name.
         raise ToolwearError(
-            f"{address} can't be read ({error}); see to the address, AWS_ENDPOINT_URL and the "
+            f"{address} can't be {done} ({error}); see to the address, AWS_ENDPOINT_URL and the "
             "credentials."
         ) from None
 

@@ -13,6 +13,7 @@ def score(
     data: str,
     settings: str,
     dataset: str,
+    target: str,
     verdicts: Output[Dataset],
     home: str = "",
 ) -> NamedTuple("Outputs", [("recordings", int), ("faulty", int)]):  # type: ignore[valid-type]
@@ -22,6 +23,7 @@ def score(
         data: folder of recordings, or s3://bucket/prefix.
         settings: of all of them, such as feedrate=6,clamp_pressure=4; empty: as in their table.
         dataset: contract that reads them; empty: that beside them, else that of the last training.
+        target: folder or s3://bucket/prefix that gets verdicts.parquet, too; empty for none.
         verdicts: one row a recording, as Parquet; what could not be scored has a fault instead.
         home: folder of the system's state; by default $TOOLWEAR_HOME.
     """
@@ -38,6 +40,7 @@ def score(
         data=data,
         settings=settings,
         dataset=dataset,
+        target=target,
         home=Home.at(home),
         output=Path(verdicts.path),
     )

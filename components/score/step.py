@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.score.bucket import bring, is_bucket
+from components.score.bucket import bring, send
+from toolwear.common.disk import mendable, whole
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.dataset import schema
 from toolwear.model.abstention import VERDICTS
 from toolwear.release.scored import ChampionScorer
+from toolwear.run.scoring import VERDICTS as FILE
+from toolwear.run.scoring import is_bucket
 from toolwear.scoring.known import known_contract
 from toolwear.scoring.sources import settings_of, sources
 from toolwear.workspace.home import Home
 
-FILE = "verdicts.parquet"
 SCHEMA = pa.schema(
     [
         ("recording", pa.string()),
@@ -37,7 +40,9 @@ SCHEMA = pa.schema(
 )
 
 
-def score(data: str, settings: str, dataset: str, home: Home, output: Path) -> dict[str, int]:
+def score(
+    data: str, settings: str, dataset: str, target: str, home: Home, output: Path
+) -> dict[str, int]:
     """Write `verdicts.parquet` and return how many recordings there are, and how many are faulty.
 
     Args:
@@ -45,13 +50,20 @@ def score(data: str, settings: str, dataset: str, home: Home, output: Path) -> d
         settings: of all of them, such as `feedrate=6,clamp_pressure=4`; empty: as in their table.
         dataset: name or path of the contract that reads them; empty: the folder's own, else that
             of the last training.
+        target: folder or s3://bucket/prefix that gets the same file, in place of one that is there;
+            empty for none.
         home: with the champion.
         output: folder to make. Columns are those of docs/scoring.md and `fault`, the sentence on
             what could not be scored; then the others are null.
 
     Raises:
-        ToolwearError: there is no champion, nothing to score, or all of it is faulty.
+        ToolwearError: there is no champion, nothing to score, all of it is faulty, or the target
+            can't be written to.
     """
+    _check_apart(data, target)
+    if target and not is_bucket(target):
+        with mendable(Path(target)):  # before hours of work, not after them
+            Path(target).mkdir(parents=True, exist_ok=True)
     given, known = settings_of(settings), known_contract(home)
     scorer = ChampionScorer(home, known)
     found: list[dict[str, Any]] = []
@@ -62,17 +74,40 @@ def score(data: str, settings: str, dataset: str, home: Home, output: Path) -> d
         if is_bucket(data):
             bring(data, brought)
         place = brought if is_bucket(data) else Path(data)
-        for source in sources([str(place)], dataset, known, given, divided):
+        every = list(sources([str(place)], dataset, known, given, divided))
+        for number, source in enumerate(every, 1):
             name = Path(source.name).name
             try:
                 record = scorer.score(source) | {"fault": None}
             except ToolwearError as error:
                 record = {"fault": str(error)}
             found.append(record | {"recording": name})
-            report(f"{name}: {record['fault'] or record['verdict']}")
+            report(f"{number} of {len(every)}: {name}: {record['fault'] or record['verdict']}")
     faults = [record["fault"] for record in found if record["fault"]]
     if len(faults) == len(found):
         raise ToolwearError(f"No recording of {data} could be scored: {faults[0]}")
     output.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(found, schema=SCHEMA), output / FILE)
+    if target:
+        _hand_on(output / FILE, target)
     return {"recordings": len(found), "faulty": len(faults)}
+
+
+def _check_apart(data: str, target: str) -> None:
+    places = [
+        one.rstrip("/") if is_bucket(one) else str(Path(one).resolve()) for one in (data, target)
+    ]
+    if target and places[0] == places[1]:
+        raise ToolwearError(
+            f"The verdicts can't go to {target}, where the recordings are, as they would be taken "
+            "for one of them; name another folder or prefix."
+        )
+
+
+def _hand_on(file: Path, target: str) -> None:
+    report(f"writing {target}")
+    if is_bucket(target):
+        send(file, target)
+        return
+    with mendable(Path(target)), whole(Path(target) / FILE) as partial:
+        shutil.copyfile(file, partial)

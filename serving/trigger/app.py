@@ -23,10 +23,11 @@ from serving.http.gate import Gate
 from serving.trigger import alerts, asked, metrics
 from serving.trigger.backend import BackendDownError
 from serving.trigger.dispatcher import Dispatcher
+from serving.trigger.jobs import PATH, Jobs, no_such_job
 from serving.trigger.openapi import described
 from serving.trigger.operations import Operations, why_of
 from serving.trigger.signature import by_of, signed
-from serving.trigger.store import TooManyError
+from serving.trigger.store import Store, TooManyError
 from toolwear.common.states import State
 from toolwear.workspace.tokens import Scope
 
@@ -36,15 +37,18 @@ _log = logging.getLogger("toolwear.trigger")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def application(dispatcher: Dispatcher, operations: Operations, gate: Gate) -> Starlette:
+def application(
+    dispatcher: Dispatcher, operations: Operations, gate: Gate, jobs: Jobs
+) -> Starlette:
     """Return the application.
 
     Args:
         dispatcher: keeps the causes.
         operations: on the champion.
         gate: knows the tokens of those who may change anything.
+        jobs: that score.
     """
-    face = _Face(dispatcher, operations, gate)
+    face = _Face(dispatcher, operations, gate, jobs)
 
     app = Starlette(
         routes=[
@@ -57,6 +61,10 @@ def application(dispatcher: Dispatcher, operations: Operations, gate: Gate) -> S
             Route("/runs", _answered(face.runs), methods=["GET"]),
             Route("/runs/{id}", _answered(face.run), methods=["GET"]),
             Route("/runs/{id}/cancel", face.operators(face.cancel), methods=["POST"]),
+            Route(PATH, face.operators(face.score), methods=["POST"]),
+            Route(f"{PATH}/{{id}}", _answered(face.job), methods=["GET"]),
+            Route(f"{PATH}/{{id}}/verdicts", _answered(face.verdicts), methods=["GET"]),
+            Route(f"{PATH}/{{id}}/cancel", face.operators(face.cancel_job), methods=["POST"]),
             Route("/metrics", face.metrics, methods=["GET"]),
             Route("/healthz", face.healthz, methods=["GET"]),
             *routes(described()),
@@ -70,10 +78,13 @@ def application(dispatcher: Dispatcher, operations: Operations, gate: Gate) -> S
 class _Face:
     """The endpoints."""
 
-    def __init__(self, dispatcher: Dispatcher, operations: Operations, gate: Gate) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, operations: Operations, gate: Gate, jobs: Jobs
+    ) -> None:
         self._dispatcher = dispatcher
         self._operations = operations
         self._gate = gate
+        self._jobs = jobs
 
     def operators(self, handler: Handler) -> Handler:
         """Return the handler for operators."""
@@ -155,16 +166,26 @@ class _Face:
 
     async def cancel(self, request: Request) -> Response:
         """Want a run no more, whether it waits or is at work."""
-        body = json_object(await read_body(request))
-        why, number = signed(why_of(body), by_of(body)), _number(request)
-        state = await asyncio.to_thread(self._dispatcher.store.cancel, number, why)
-        if state is None:
-            raise _no_such_run()
-        if state not in (State.CANCELLED, State.RUNNING):
-            raise Refusal(
-                "request", f"The run has ended ({state}); there is nothing to cancel.", 409
-            )
-        return _json({"id": str(number), "status": state}, 202)
+        return await _cancelled(request, self._dispatcher.store, "run", _no_such_run())
+
+    async def score(self, request: Request) -> Response:
+        """Take a job that scores a folder or a bucket."""
+        body, key = json_object(await read_body(request)), request.headers.get(IDEMPOTENCY_KEY)
+        accepted = await asyncio.to_thread(self._jobs.accept, body, key)
+        told = {"id": str(accepted.id), "status": accepted.state}
+        return _json(told, 202, {"location": f"{PATH}/{accepted.id}"})
+
+    async def job(self, request: Request) -> Response:
+        """Tell of a job, how far it is, and where its verdicts are."""
+        return _json(await asyncio.to_thread(self._jobs.told, _number(request)))
+
+    async def verdicts(self, request: Request) -> Response:
+        """Send the verdicts of a job."""
+        return await asyncio.to_thread(self._jobs.verdicts, _number(request))
+
+    async def cancel_job(self, request: Request) -> Response:
+        """Want a job no more, whether it waits or is at work."""
+        return await _cancelled(request, self._jobs.dispatcher.store, "job", no_such_job())
 
     async def metrics(self, request: Request) -> Response:
         """Tell Prometheus."""
@@ -184,8 +205,8 @@ class _Face:
         return encoder(REGISTRY)
 
     async def healthz(self, _request: Request) -> Response:
-        """Tell whether causes are given their runs."""
-        if not self._dispatcher.alive:
+        """Tell whether causes and jobs are given their runs."""
+        if not (self._dispatcher.alive and self._jobs.dispatcher.alive):
             return _json({"error": "The dispatcher has ended; the log says why."}, 503)
         return _json({"status": "ok"})
 
@@ -206,6 +227,19 @@ def _answered(handler: Handler) -> Handler:
             return _json({"error": "The trigger failed at this request; its log says why."}, 500)
 
     return answered
+
+
+async def _cancelled(request: Request, store: Store, what: str, unknown: Refusal) -> Response:
+    body = json_object(await read_body(request))
+    why, number = signed(why_of(body), by_of(body)), _number(request)
+    state = await asyncio.to_thread(store.cancel, number, why)
+    if state is None:
+        raise unknown
+    if state not in (State.CANCELLED, State.RUNNING):
+        raise Refusal(
+            "request", f"The {what} has ended ({state}); there is nothing to cancel.", 409
+        )
+    return _json({"id": str(number), "status": state}, 202)
 
 
 def _moved(move: dict[str, Any]) -> Response:

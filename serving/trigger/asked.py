@@ -42,16 +42,25 @@ def read(body: dict[str, Any], key: str | None) -> Request:
     detail = body.get("detail", "")
     if type(detail) is not str or len(detail) > _DETAIL:
         raise Refusal("request", f'"detail" has to be a text of at most {_DETAIL} characters.')
-    if key is not None and not 0 < len(key) <= _KEY:
-        raise Refusal(
-            "request", f"The header {IDEMPOTENCY_KEY} has to have 1 to {_KEY} characters."
-        )
     return Request(
         Cause(word),
         signed(one_line(detail), by_of(body)),
-        f"asked:{key or secrets.token_hex(16)}",
+        key_of(key),
         _parameters(body.get("parameters", {})),
     )
+
+
+def key_of(header: str | None) -> str:
+    """Return what names a request: the header of an idempotency key, else nothing of before.
+
+    Raises:
+        Refusal: the key is too long or empty.
+    """
+    if header is not None and not 0 < len(header) <= _KEY:
+        raise Refusal(
+            "request", f"The header {IDEMPOTENCY_KEY} has to have 1 to {_KEY} characters."
+        )
+    return f"asked:{header or secrets.token_hex(16)}"
 
 
 def _parameters(given: Any) -> dict[str, Any]:

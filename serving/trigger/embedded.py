@@ -78,8 +78,6 @@ class Embedded:
         if lacking:
             self._refused[run.name] = lacking
             return
-        values = {**(self._values(run.parameters) or {}), "cause": run.text}
-        options = [f"--set={key}={value}" for key, value in values.items()]
         self._launchers.append(
             subprocess.Popen(
                 [
@@ -89,8 +87,7 @@ class Embedded:
                     str(self._folder(run.name)),
                     *self._command,
                     f"--home={self._home.root}",
-                    f"--name={run.name}",
-                    *options,
+                    *self._options(run),
                 ],
                 cwd=ROOT,
                 env={**_environment(), "PYTHONPATH": str(ROOT)},
@@ -145,6 +142,11 @@ class Embedded:
             and _arguments(folder).get("data_digest") == digest
             for folder in run_folder.folders(self._home.root)
         )
+
+    def _options(self, run: Run) -> list[str]:
+        """Return what the command is told of a run."""
+        values = {**(self._values(run.parameters) or {}), "cause": run.text}
+        return [f"--name={run.name}", *(f"--set={key}={value}" for key, value in values.items())]
 
     def _values(self, own: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return a run's parameters as far as they are known; None if its data are not."""

@@ -17,6 +17,7 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.states import ENDED, State
 from toolwear.run.config import RunParameters
 from toolwear.run.kubeflow import (
+    PIPELINE,
     SUCCEEDED,
     Kubeflow,
     KubeflowDownError,
@@ -53,6 +54,7 @@ class KfpRuns:
     """
 
     poll_seconds = 1.0
+    pipeline = PIPELINE
 
     def __init__(self, host: str, token: str, settings: Mapping[str, Any]) -> None:
         self._host = host
@@ -75,8 +77,7 @@ class KfpRuns:
     def start(self, run: Run) -> None:
         """Start a run; a second start of one name does nothing."""
         with self._asking() as kubeflow:
-            version = kubeflow.version()
-            values = {**self._given(kubeflow), **run.parameters, "cause": run.text}
+            version, values = kubeflow.version(), self._values(kubeflow, run)
             try:
                 self._ids[run.name] = kubeflow.start(run.name, version, values)
             except RefusedError as error:
@@ -152,6 +153,10 @@ class KfpRuns:
         """Return False: what a run has read is in its lineage, not in Kubeflow's list."""
         return False
 
+    def _values(self, kubeflow: Kubeflow, run: Run) -> dict[str, Any]:
+        """Return what a run is started with."""
+        return {**self._given(kubeflow), **run.parameters, "cause": run.text}
+
     def _given(self, kubeflow: Kubeflow) -> dict[str, Any]:
         """Return what a run is given that says nothing of its own: the site's recordings, say."""
         succeeded = [run for run in kubeflow.runs() if run.state == SUCCEEDED]
@@ -179,7 +184,7 @@ class KfpRuns:
     def _asking(self) -> Iterator[Kubeflow]:
         try:
             if self._client is None:
-                self._client = Kubeflow(self._host, self._token)
+                self._client = Kubeflow(self._host, self._token, pipeline=self.pipeline)
             yield self._client
         except (KubeflowDownError, ToolwearError) as error:
             # No version yet, or another token: a person mends that, and the causes wait.

@@ -6,9 +6,11 @@ from typing import Any
 
 from serving.common.described import document, operation
 from serving.trigger.alerts import VERSION
+from serving.trigger.jobs import PARQUET, PATH
 from serving.trigger.operations import ALLOW, REFUSE
 from toolwear.common.causes import Cause
 from toolwear.run.config import RunParameters
+from toolwear.run.scoring import ScoringParameters
 from toolwear.workspace.tokens import Scope
 
 _TEXT = {"type": "string"}
@@ -97,6 +99,7 @@ def described() -> dict[str, Any]:
                     token=Scope.OPERATE,
                 )
             },
+            **_scoring(said),
             "/healthz": {
                 "get": operation(
                     "Tell whether requests are given their runs",
@@ -105,6 +108,45 @@ def described() -> dict[str, Any]:
             },
         },
     )
+
+
+def _scoring(said: dict[str, Any]) -> dict[str, Any]:
+    own = ScoringParameters.model_json_schema()
+    own["properties"]["by"] = _TEXT
+    return {
+        PATH: {
+            "post": operation(
+                "Score the recordings of a folder or a bucket, in a job",
+                {202: "It is taken: its id.", **_REFUSED, 409: "There is no such folder."},
+                body=own,
+                example={"data": "s3://mill/night", "target": "s3://mill/verdicts/night"},
+                token=Scope.OPERATE,
+            )
+        },
+        f"{PATH}/{{id}}": {
+            "get": operation("A job, how far it is, and its verdicts", {200: "It.", **_NONE})
+        },
+        f"{PATH}/{{id}}/verdicts": {
+            "get": operation(
+                "The verdicts of a job, one row a recording",
+                {
+                    200: "They, as Parquet.",
+                    404: "There is no such job, or its verdicts are at its target alone.",
+                    409: "The job has not succeeded; the sentence says how it is.",
+                },
+                kind=PARQUET,
+            )
+        },
+        f"{PATH}/{{id}}/cancel": {
+            "post": operation(
+                "Cancel a job, whether it waits or is running",
+                {202: "It is taken.", **_REFUSED, **_NONE, 409: "The job has ended."},
+                body=_record(said),
+                example={"why": "wrong folder", "by": "Ada Lovelace"},
+                token=Scope.OPERATE,
+            )
+        },
+    }
 
 
 def _record(properties: dict[str, Any]) -> dict[str, Any]:

@@ -19,9 +19,11 @@ from serving.trigger.backend import Backend
 from serving.trigger.bucket import LATEST, BucketWatch, is_bucket
 from serving.trigger.dispatcher import Dispatcher
 from serving.trigger.embedded import TOOLWEAR_RUN, Embedded
+from serving.trigger.jobs import Jobs
 from serving.trigger.libraries import import_for_threads
 from serving.trigger.operations import Operations
 from serving.trigger.schedule import Clock, Recurring, Schedule, check
+from serving.trigger.scoring import Scoring, ScoringHere, ScoringOnKfp, queue
 from serving.trigger.store import Store
 from serving.trigger.watch import FolderWatch, Watch
 from toolwear.common.causes import Cause
@@ -109,17 +111,22 @@ def serve(options: Options) -> None:
             bucket=bool(options.watch) and is_bucket(options.watch),
         )
         operations = Operations(options.home, options.mlflow_uri, options.model_name, served)
-        dispatcher = _dispatcher(options, settings, store)
-        app = application(dispatcher, operations, Gate(tokens))
+        jobs_store = Store(queue(options.home))
+        dispatcher, jobs = _dispatcher(options, settings, store), _jobs(options, jobs_store)
+        app = application(dispatcher, operations, Gate(tokens), jobs)
         server = http_server(app, options.host, options.http_port, access_log=options.access_log)
         here = f"http://{LOOPBACK}:{options.http_port}"
         with announced(options.home, {"trigger": here} if options.host == LOOPBACK else {}):
-            dispatcher.start(lambda: setattr(server, "should_exit", True))
+            both = (dispatcher, jobs.dispatcher)
+            for one in both:
+                one.start(lambda: setattr(server, "should_exit", True))
             operations.warm()
             server.run()
-            dispatcher.stop()
+            for one in both:
+                one.stop()
         store.close()
-        if dispatcher.failed:
+        jobs_store.close()
+        if any(one.failed for one in both):
             sys.exit(EXIT_FAILURE)
 
 
@@ -184,6 +191,25 @@ def _dispatcher(options: Options, settings: dict[str, Any], store: Store) -> Dis
         limits.alert_gap_seconds,
         lambda cause: _was_refused(options.home, cause),
     )
+
+
+def _jobs(options: Options, store: Store) -> Jobs:
+    limits = thresholds().trigger
+    backend: Scoring = ScoringHere(options.home)
+    if options.kfp_host:
+        backend = ScoringOnKfp(options.home, options.kfp_host, options.kfp_token)
+    dispatcher = Dispatcher(
+        store,
+        backend,
+        Schedule("", store, time.time()),
+        (),
+        dict.fromkeys(Cause, 0.0),
+        limits.retries,
+        limits.waiting,
+        limits.alert_gap_seconds,
+        lambda _: False,
+    )
+    return Jobs(dispatcher, backend, options.home)
 
 
 def _was_refused(home: Home, cause: str) -> bool:

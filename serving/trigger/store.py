@@ -459,6 +459,7 @@ def _told(row: sqlite3.Row, attempts: list[dict[str, Any]]) -> dict[str, Any]:
         "text": text_of(Cause(row["cause"]), row["detail"], row["id"]),
         "status": row["state"],
         "at": row["at"],
+        "parameters": json.loads(row["parameters"]),
         "merged_into": None if merged is None else str(merged),
         "attempts": attempts,
     }

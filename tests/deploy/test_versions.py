@@ -334,7 +334,7 @@ async def test_over_http_a_move_that_takes_long_is_told_of_later(
     site.api.fate = lambda name, digest: NEVER
     operations = Operations(site.home, "", NAME, site.served, answer_seconds=0.2)
     tokens = Tokens(site.home)
-    app = application(cast(Any, None), operations, Gate(tokens))
+    app = application(cast(Any, None), operations, Gate(tokens), cast(Any, None))
     headers = {"authorization": f"Bearer {tokens.own(Scope.OPERATE)}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(

@@ -44,7 +44,7 @@ def test_the_compiled_graph_has_its_place_on_a_cluster(tmp_path: Path) -> None:
     assert compile_graph(Graph.SCORING, path) == graph_digest(path)
     spec, platform = yaml.safe_load_all(path.read_text())
     inputs = spec["root"]["inputDefinitions"]["parameters"]
-    assert set(inputs) == {"data", "settings", "dataset"}
+    assert set(inputs) == {"data", "settings", "dataset", "target"}
     assert all(one["description"] for one in inputs.values())
     (task,) = spec["root"]["dag"]["tasks"].values()
     assert task["taskInfo"]["name"] == SCORING["score"].says
@@ -73,9 +73,12 @@ def test_a_folder_is_scored_by_the_graph(
         enable_caching=False,
     )
     graph = components.load_component_from_file(str(tmp_path / "scoring.yaml"))
-    graph(data=str(recordings))
+    target = tmp_path / "shift" / "verdicts"
+    graph(data=str(recordings), target=str(target))
     (file,) = (tmp_path / "artifacts").rglob(FILE)
     check(pd.read_parquet(file), place)
+    assert [path.name for path in target.iterdir()] == [FILE]
+    assert (target / FILE).read_bytes() == file.read_bytes()
 
 
 def test_a_bucket_is_scored_and_what_can_t_be_read_is_told(
@@ -88,13 +91,24 @@ def test_a_bucket_is_scored_and_what_can_t_be_read_is_told(
         for file in recordings.iterdir():
             client(url).upload_file(str(file), "shift", f"night/{file.name}")
         asked: dict[str, Any] = {"settings": "", "dataset": "", "home": Home.at(place.home)}
+        asked["target"] = "s3://shift/verdicts/night/"
         counts = score(data="s3://shift/night", output=tmp_path / "found", **asked)
         assert counts == {"recordings": 3, "faulty": 1}
         check(pd.read_parquet(tmp_path / "found" / FILE), place)
+        sent = client(url).get_object(Bucket="shift", Key=f"verdicts/night/{FILE}")["Body"].read()
+        assert sent == (tmp_path / "found" / FILE).read_bytes()
         with pytest.raises(ToolwearError, match="holds no recordings"):
             score(data="s3://shift/day", output=tmp_path / "none", **asked)
         with pytest.raises(ToolwearError, match="s3://other/night can't be read"):
             score(data="s3://other/night", output=tmp_path / "none", **asked)
+        for target, sentence in (
+            ("s3://other/verdicts", "s3://other/verdicts can't be written to"),
+            ("s3://shift/night/", "where the recordings are"),
+            (f"{recordings}/train.csv", "can't be used: a part of its path is a file"),
+        ):
+            asked |= {"target": target, "output": tmp_path / target[-4:].strip("/")}
+            with pytest.raises(ToolwearError, match=sentence):
+                score(data="s3://shift/night", **asked)
 
 
 def check(found: pd.DataFrame, place: Place) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from toolwear.cli.graph import Graph
 from toolwear.cli.options import (
     KUBEFLOW,
     ConfigOption,
     DataOption,
+    GraphOption,
     KfpHostOption,
     NamespaceOption,
     SetOption,
@@ -17,6 +20,9 @@ from toolwear.cli.options import (
     console,
     parameters_of,
 )
+from toolwear.common.errors import ToolwearError
+from toolwear.run import scoring
+from toolwear.run.config import parsed
 from toolwear.run.run_name import new_run_name
 
 app = typer.Typer(
@@ -30,6 +36,7 @@ app = typer.Typer(
 def upload(
     host: KfpHostOption = "",
     namespace: NamespaceOption = KUBEFLOW,
+    graph: GraphOption = Graph.TRAINING,
     version: VersionOption = "",
 ) -> None:
     """Upload the pipeline as a version named by the commit.
@@ -38,7 +45,7 @@ def upload(
     """
     from toolwear.cli import kubeflow
 
-    kubeflow.upload(kubeflow.Server(host, namespace), version, console)
+    kubeflow.upload(kubeflow.Server(host, namespace, graph), version, console)
 
 
 @app.command()
@@ -46,6 +53,7 @@ def schedule(
     cron: Annotated[str, typer.Argument(help="Five fields, in UTC, such as '0 3 * * *'.")],
     host: KfpHostOption = "",
     namespace: NamespaceOption = KUBEFLOW,
+    graph: GraphOption = Graph.TRAINING,
     version: VersionOption = "",
     name: Annotated[str, typer.Option("--name", help="One schedule a name.")] = "toolwear",
     data: DataOption = None,
@@ -59,11 +67,11 @@ def schedule(
     from toolwear.cli import kubeflow
 
     kubeflow.schedule(
-        kubeflow.Server(host, namespace),
+        kubeflow.Server(host, namespace, graph),
         version,
         name,
         cron,
-        parameters_of(config, data, ["cause=schedule", *(settings or [])]),
+        _parameters(graph, config, data, settings, cause="schedule"),
         console,
     )
 
@@ -72,6 +80,7 @@ def schedule(
 def unschedule(
     host: KfpHostOption = "",
     namespace: NamespaceOption = KUBEFLOW,
+    graph: GraphOption = Graph.TRAINING,
     name: Annotated[str, typer.Option("--name", help="One schedule a name.")] = "toolwear",
 ) -> None:
     """Take the schedule of a name away.
@@ -80,13 +89,14 @@ def unschedule(
     """
     from toolwear.cli import kubeflow
 
-    kubeflow.unschedule(kubeflow.Server(host, namespace), name, console)
+    kubeflow.unschedule(kubeflow.Server(host, namespace, graph), name, console)
 
 
 @app.command()
 def run(
     host: KfpHostOption = "",
     namespace: NamespaceOption = KUBEFLOW,
+    graph: GraphOption = Graph.TRAINING,
     version: VersionOption = "",
     name: Annotated[
         str, typer.Option("--name", help="A run of this name that is there is waited for.")
@@ -106,10 +116,10 @@ def run(
     from toolwear.cli import kubeflow
 
     kubeflow.run(
-        kubeflow.Server(host, namespace),
+        kubeflow.Server(host, namespace, graph),
         version,
         name or new_run_name(),
-        parameters_of(config, data, settings, fast=fast),
+        _parameters(graph, config, data, settings, fast=fast),
         wait,
         console,
     )
@@ -120,6 +130,7 @@ def terminate(
     name: Annotated[str, typer.Argument(help="Of the run, or its id.")],
     host: KfpHostOption = "",
     namespace: NamespaceOption = KUBEFLOW,
+    graph: GraphOption = Graph.TRAINING,
     wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for its end.")] = (
         300.0
     ),
@@ -130,4 +141,22 @@ def terminate(
     """
     from toolwear.cli import kubeflow
 
-    kubeflow.terminate(kubeflow.Server(host, namespace), name, wait, console)
+    kubeflow.terminate(kubeflow.Server(host, namespace, graph), name, wait, console)
+
+
+def _parameters(
+    graph: Graph,
+    config: Path | None,
+    data: str | None,
+    settings: list[str] | None,
+    *,
+    cause: str = "",
+    fast: bool = False,
+) -> dict[str, Any]:
+    """Return what a run of the graph is started with."""
+    if graph is Graph.TRAINING:
+        given = [f"cause={cause}"] if cause else []
+        return parameters_of(config, data, [*given, *(settings or [])], fast=fast).model_dump()
+    if fast or config:
+        raise ToolwearError("--fast and --config are of runs that train; leave them out.")
+    return scoring.asked({"data": data or "", **parsed(settings or [])}).model_dump()

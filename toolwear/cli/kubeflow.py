@@ -6,21 +6,22 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from toolwear.cli.graph import compile_training
+from toolwear.cli.graph import Graph, compile_graph
 from toolwear.cli.provenance import UNKNOWN, commit
 from toolwear.common.errors import EXIT_FAILURE, ToolwearError
 from toolwear.common.person import who
-from toolwear.run.config import RunParameters
 from toolwear.run.kubeflow import (
     HOST_VARIABLE,
     PIPELINE,
+    SCORING,
     SUCCEEDED,
     TOKEN_VARIABLE,
     Kubeflow,
@@ -31,21 +32,23 @@ from toolwear.run.kubeflow import (
 )
 
 _DIRTY = "-dirty"
+_PIPELINES = {Graph.TRAINING: PIPELINE, Graph.SCORING: SCORING}
 _KUBERNETES_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where Kubeflow Pipelines is: address of its API, namespace of the profile."""
+    """Where Kubeflow Pipelines is: address of its API, the profile's namespace, the graph meant."""
 
     host: str
     namespace: str
+    graph: Graph = Graph.TRAINING
 
 
 def upload(server: Server, version: str, console: Console) -> None:
     """Upload the pipeline as a version, by default named by the commit, unless it is there."""
     with _connected(server, console) as kubeflow:
-        _uploaded(kubeflow, version, console)
+        _uploaded(kubeflow, server.graph, version, console)
 
 
 def schedule(
@@ -53,13 +56,13 @@ def schedule(
     version: str,
     name: str,
     cron: str,
-    parameters: RunParameters,
+    parameters: Mapping[str, Any],
     console: Console,
 ) -> None:
     """Upload the version and let it run by a cron expression in UTC, as the only one of a name."""
     with _connected(server, console) as kubeflow:
-        uploaded = _uploaded(kubeflow, version, console)
-        changed = kubeflow.schedule(name, cron, uploaded, parameters.model_dump())
+        uploaded = _uploaded(kubeflow, server.graph, version, console)
+        changed = kubeflow.schedule(name, cron, uploaded, parameters)
         console.print(f"schedule {name}: {cron} UTC, {'set' if changed else 'was so already'}")
 
 
@@ -73,7 +76,7 @@ def run(
     server: Server,
     version: str,
     name: str,
-    parameters: RunParameters,
+    parameters: Mapping[str, Any],
     seconds: float,
     console: Console,
 ) -> None:
@@ -91,9 +94,9 @@ def run(
         SystemExit: the run failed, was cancelled or skipped, or goes on when the time is up.
     """
     with _connected(server, console) as kubeflow:
-        uploaded = _uploaded(kubeflow, version, console)
-        values = {**parameters.model_dump(), "person": who()}
-        run_id = kubeflow.start(name, uploaded, values)
+        uploaded = _uploaded(kubeflow, server.graph, version, console)
+        person = {"person": who()} if server.graph is Graph.TRAINING else {}
+        run_id = kubeflow.start(name, uploaded, {**parameters, **person})
         console.print(f"run {name}: {kubeflow.host}/#/runs/details/{run_id}", soft_wrap=True)
         if not seconds:
             return
@@ -140,12 +143,12 @@ def terminate(server: Server, name: str, seconds: float, console: Console) -> No
             sys.exit(EXIT_FAILURE)
 
 
-def _uploaded(kubeflow: Kubeflow, version: str, console: Console) -> Version:
+def _uploaded(kubeflow: Kubeflow, graph: Graph, version: str, console: Console) -> Version:
     """Return the version on the server."""
     name = version or _clean_commit()
     with tempfile.TemporaryDirectory() as folder:
-        package = Path(folder) / "training.yaml"
-        digest = compile_training(package)
+        package = Path(folder) / f"{graph}.yaml"
+        digest = compile_graph(graph, package)
         uploaded = kubeflow.upload(package, name, Origin(commit(), digest))
     what = "uploaded" if uploaded.made else "was there already"
     console.print(f"version {name}: {what}, graph {digest[:12]}")
@@ -160,7 +163,8 @@ def _connected(server: Server, console: Console) -> Iterator[Kubeflow]:
         )
     try:
         # The token comes by the environment alone: everybody can read a command line.
-        yield Kubeflow(server.host, os.environ.get(TOKEN_VARIABLE, ""), server.namespace)
+        token = os.environ.get(TOKEN_VARIABLE, "")
+        yield Kubeflow(server.host, token, server.namespace, _PIPELINES[server.graph])
     except KubeflowDownError as error:
         console.print(f"{error}; try again.", soft_wrap=True)
         sys.exit(EXIT_FAILURE)

@@ -21,6 +21,7 @@ from toolwear.cli.options import (
     DataOption,
     DatasetOption,
     ExistingHomeOption,
+    GraphOption,
     HomeOption,
     JsonOption,
     KfpHostOption,
@@ -132,9 +133,7 @@ def compile_pipeline(
     ] = False,
     version: VersionOption = "",
     namespace: NamespaceOption = KUBEFLOW,
-    graph: Annotated[
-        Graph, typer.Option("--graph", help="The one that trains, or the one that scores.")
-    ] = Graph.TRAINING,
+    graph: GraphOption = Graph.TRAINING,
 ) -> None:
     """Compile the pipeline to the file that Kubeflow Pipelines takes.
 
@@ -208,7 +207,16 @@ def score(
         typer.Option("--rows", help="Write the answer to each row to this .csv or .parquet file."),
     ] = None,
     url: Annotated[
-        str, typer.Option("--url", help="Ask the service at this address, not the champion here.")
+        str,
+        typer.Option(
+            "--url", help="Ask the service here, not the champion; of a job: the trigger."
+        ),
+    ] = "",
+    job: Annotated[
+        bool, typer.Option("--job", help="Have the trigger do it, of one folder or s3://bucket/...")
+    ] = False,
+    target: Annotated[
+        str, typer.Option("--target", help="Folder, or s3://bucket/..., for the job's verdicts.")
     ] = "",
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
@@ -219,6 +227,16 @@ def score(
 
     Example: `toolwear score night_shift/ --settings feedrate=6,clamp_pressure=4`
     """
+    if job or target:
+        from toolwear.cli.trigger import score as score_by_job
+
+        if len(paths) != 1 or not job or as_json or table or rows:
+            raise ToolwearError(
+                "A job takes one folder or s3://bucket/prefix, --settings, --dataset and --target: "
+                "toolwear score --job night_shift."
+            )
+        score_by_job(url, home, paths[0], settings, dataset or "", target, console)
+        return
     from toolwear.cli.score import score as score_recordings
 
     score_recordings(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from toolwear.cli.graph import Graph
 from toolwear.cli.plain import plain_console
 from toolwear.common.errors import ToolwearError
 from toolwear.common.person import NAME_VARIABLE, checked
@@ -101,11 +102,12 @@ PersonOption = Annotated[
 ]
 WhyOption = Annotated[str, typer.Option("--why", help="Reason, kept in the audit log.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+TRIGGER_VARIABLE = "TRIGGER_URL"
 TriggerOption = Annotated[
     str,
     typer.Option(
         "--url",
-        envvar="TRIGGER_URL",
+        envvar=TRIGGER_VARIABLE,
         help="Address of the trigger; by default that of the home's own servers.",
     ),
 ]
@@ -129,6 +131,9 @@ KUBEFLOW = "kubeflow"
 KfpHostOption = Annotated[
     str,
     typer.Option("--kfp-host", envvar=HOST_VARIABLE, help="Address of Kubeflow Pipelines' API."),
+]
+GraphOption = Annotated[
+    Graph, typer.Option("--graph", help="The one that trains, or the one that scores.")
 ]
 VersionOption = Annotated[
     str, typer.Option("--version", help="Name of the pipeline's version; by default the commit.")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 from rich.console import Console
 
+from toolwear.cli.options import TRIGGER_VARIABLE
 from toolwear.common.errors import EXIT_FAILURE, ToolwearError
 from toolwear.common.loopback import by_proxy
 from toolwear.common.person import name_of_user
 from toolwear.common.states import ENDED, State
+from toolwear.dataset.contract import named
 from toolwear.run.kubeflow import TOKEN_VARIABLE
+from toolwear.run.scoring import is_bucket
 from toolwear.workspace.home import Home
 from toolwear.workspace.servers import address
 from toolwear.workspace.tokens import Scope, Tokens
@@ -25,6 +28,7 @@ _START = "toolwear trigger, or toolwear serve"
 _SECONDS = 10.0
 _POLL_SECONDS = 0.5
 _AWAY_SECONDS = 60.0  # runs go on without their trigger
+_SCORING = "/v1/scoring"
 _UNDER_WAY = (State.WAITING, State.RUNNING)
 
 
@@ -81,12 +85,55 @@ def ask(
     url = address(Home.at(home), "trigger", url, _START)
     own = dict(parameters)
     if own.get("data"):
-        own["data"] = str(Path(own["data"]).resolve())  # the trigger has another working folder
+        own["data"] = _whole(own["data"])
     body = {"detail": why, "parameters": own, "by": name_of_user()}
     told = _answer("POST", url, "/retrain", json=body, headers=_authorized(home))
     console.print(f"retrain request {told['id']} is {told['status']}: {url}/runs/{told['id']}")
     if wait:
         _follow(url, told["id"], console)
+
+
+def score(
+    url: str, home: Path, data: str, settings: str, dataset: str, target: str, console: Console
+) -> None:
+    """Have a trigger score a folder or a bucket; tell how far it is, and where the verdicts are.
+
+    Args:
+        url: of the trigger; empty for $TRIGGER_URL, else that of the home.
+        home: has the operator's token, if the environment has none.
+        data: folder of recordings, or s3://bucket/prefix.
+        settings: of all of them, such as `feedrate=6,clamp_pressure=4`; empty: as in their table.
+        dataset: name or path of the contract that reads them; empty: as `ScoringParameters`.
+        target: folder or s3://bucket/prefix that gets the verdicts, too; empty for none.
+        console: for what the user is told.
+
+    Raises:
+        ToolwearError: no trigger is at work or answers, or it refuses.
+        SystemExit: the job did not succeed.
+    """
+    url = address(Home.at(home), "trigger", url or os.environ.get(TRIGGER_VARIABLE, ""), _START)
+    body = {
+        "data": _whole(data),
+        "settings": settings,
+        "dataset": named(dataset).content if dataset else "",
+        "target": _whole(target),
+        "by": name_of_user(),
+    }
+    told = _answer("POST", url, _SCORING, json=body, headers=_authorized(home))
+    path = f"{_SCORING}/{told['id']}"
+    console.print(f"scoring job {told['id']} is {told['status']}: {url}{path}", soft_wrap=True)
+    said = ""
+    for job in _looks(url, path):
+        done, of, last = (job["progress"][name] for name in ("done", "of", "last"))
+        line = f"{done} of {of}: {last}" if of else last
+        if line != said:
+            console.print(line, soft_wrap=True)
+        said = line
+    _end("job", job, console)
+    if job["counts"]:
+        console.print("{recordings} recordings, {faulty} of them faulty".format(**job["counts"]))
+    places = [f"{url}{job['verdicts']}" if job["verdicts"] else "", body["target"]]
+    console.print(f"verdicts: {', '.join(place for place in places if place)}", soft_wrap=True)
 
 
 def cancel(url: str, home: Path, cause: str, why: str, console: Console) -> None:
@@ -125,23 +172,19 @@ def cancel_run(url: str, home: Path, name: str, why: str, console: Console) -> N
     )
 
 
+def _whole(place: str) -> str:
+    """Return a folder's path from the root: the trigger has another working folder."""
+    return place if not place or is_bucket(place) else str(Path(place).resolve())
+
+
 def _authorized(home: Path) -> dict[str, str]:
     return {"authorization": f"Bearer {Tokens(Home.at(home)).own(Scope.OPERATE)}"}
 
 
 def _follow(url: str, cause: str, console: Console) -> None:
-    """Tell what a run does until it has ended; a trigger that is started again is waited for."""
+    """Tell what a run does until it has ended."""
     seen: list[str] = []
-    answered = time.monotonic()
-    while True:
-        try:
-            run = _answer("GET", url, f"/runs/{cause}")
-        except _AwayError:
-            if time.monotonic() - answered > _AWAY_SECONDS:
-                raise
-            time.sleep(_POLL_SECONDS)
-            continue
-        answered = time.monotonic()
+    for run in _looks(url, f"/runs/{cause}"):
         lines = [f"attempt {a['attempt']}: {a['name']}" for a in run["attempts"]]
         steps = [step for step in run["steps"] if step["state"] not in _UNDER_WAY]
         name = run["attempts"][-1]["name"] if run["attempts"] else ""
@@ -150,12 +193,30 @@ def _follow(url: str, cause: str, console: Console) -> None:
             if line not in seen:
                 console.print(line)
         seen += lines
-        if run["status"] in ENDED:
-            break
+    _end("run", run, console)
+
+
+def _looks(url: str, path: str) -> Iterator[dict[str, Any]]:
+    """Yield what a trigger tells until it is an end; one that is started again is waited for."""
+    answered = time.monotonic()
+    while True:
+        try:
+            told = _answer("GET", url, path)
+        except _AwayError:
+            if time.monotonic() - answered > _AWAY_SECONDS:
+                raise
+        else:
+            answered = time.monotonic()
+            yield told
+            if told["status"] in ENDED:
+                return
         time.sleep(_POLL_SECONDS)
-    reason = run["attempts"][-1]["reason"] if run["attempts"] else ""
-    console.print(f"run {run['status']} {reason}".rstrip())
-    if run["status"] != State.SUCCEEDED:
+
+
+def _end(what: str, told: Mapping[str, Any], console: Console) -> None:
+    reason = told["attempts"][-1]["reason"] if told["attempts"] else ""
+    console.print(f"{what} {told['status']} {reason}".rstrip(), soft_wrap=True)
+    if told["status"] != State.SUCCEEDED:
         sys.exit(EXIT_FAILURE)
 
 

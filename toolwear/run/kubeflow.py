@@ -24,7 +24,9 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.loopback import by_proxy
 
 PIPELINE = "toolwear-training"
-EXPERIMENT = "toolwear"
+SCORING = "toolwear-scoring"
+# Of runs, by their pipeline: those that train must not be mixed up with those that score.
+_EXPERIMENTS = {PIPELINE: "toolwear", SCORING: SCORING}
 HOST_VARIABLE, TOKEN_VARIABLE = "KFP_HOST", "KFP_TOKEN"
 SUCCEEDED = "SUCCEEDED"
 # The others are PENDING, RUNNING, CANCELING, PAUSED and RUNTIME_STATE_UNSPECIFIED.
@@ -136,15 +138,24 @@ class Kubeflow:
         host: address, such as http://ml-pipeline.kubeflow:8888.
         token: sent as a bearer token, if not empty.
         namespace: of the profile, where there are several users.
+        pipeline: whose versions, schedules and runs are meant.
 
     Raises:
         KubeflowDownError: it does not answer.
         ToolwearError: it does not accept the token.
     """
 
-    def __init__(self, host: str, token: str = "", namespace: str = "kubeflow") -> None:
+    _lock = threading.RLock()  # one for all: see `_asking`
+
+    def __init__(
+        self,
+        host: str,
+        token: str = "",
+        namespace: str = "kubeflow",
+        pipeline: str = PIPELINE,
+    ) -> None:
         self.host = host.rstrip("/")
-        self._lock = threading.RLock()
+        self._pipeline_name = pipeline
         _probe(self.host, token)
         from kfp import Client  # takes seconds
 
@@ -181,7 +192,7 @@ class Kubeflow:
         there = Origin.of(found.description)
         if there.graph_digest != origin.graph_digest:
             raise ToolwearError(
-                f"Version {version} of {PIPELINE} is on {self.host} with another graph; "
+                f"Version {version} of {self._pipeline_name} is on {self.host} with another graph; "
                 "give another name with --version."
             )
         return Version(pipeline_id, found.pipeline_version_id, made=False, origin=there)
@@ -203,9 +214,10 @@ class Kubeflow:
                 ).pipeline_versions
                 found = newest[0] if newest else None
         if pipeline_id is None or found is None:
+            graph = " --graph scoring" if self._pipeline_name == SCORING else ""
             raise ToolwearError(
-                f"There is no version {name} of {PIPELINE} on {self.host}; "
-                "upload it first: toolwear kfp upload."
+                f"There is no version {name} of {self._pipeline_name} on {self.host}; "
+                f"upload it first: toolwear kfp upload{graph}."
             )
         origin = Origin.of(found.description)
         return Version(pipeline_id, found.pipeline_version_id, made=False, origin=origin)
@@ -222,7 +234,7 @@ class Kubeflow:
             ToolwearError: the expression is none.
         """
         six = _six_fields(cron)
-        values = {**parameters, **version.origin.lineage}
+        values = self._told(version, parameters)
         wanted = (six, version.version_id, _plain(values))
         with self._asking():
             experiment = self._experiment()
@@ -261,7 +273,7 @@ class Kubeflow:
             made = self._client.run_pipeline(
                 experiment_id=self._experiment(),
                 job_name=name,
-                params={**parameters, **version.origin.lineage},
+                params=self._told(version, parameters),
                 pipeline_id=version.pipeline_id,
                 version_id=version.version_id,
             )
@@ -324,9 +336,14 @@ class Kubeflow:
         with self._asking():
             self._client.terminate_run(run_id)
 
+    def _told(self, version: Version, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a run is started with: one that trains has a lineage to write."""
+        lineage = version.origin.lineage if self._pipeline_name == PIPELINE else {}
+        return {**parameters, **lineage}
+
     def _pipeline(self) -> str | None:
         found = self._client.list_pipelines(
-            page_size=_PAGE, namespace=self._namespace, filter=_named(PIPELINE)
+            page_size=_PAGE, namespace=self._namespace, filter=_named(self._pipeline_name)
         ).pipelines
         return str(found[0].pipeline_id) if found else None
 
@@ -334,7 +351,8 @@ class Kubeflow:
         """Make the pipeline without a version: the client's upload would make one of no commit."""
         from kfp_server_api import V2beta1Pipeline
 
-        wanted = V2beta1Pipeline(name=PIPELINE, display_name=PIPELINE, namespace=self._namespace)
+        name = self._pipeline_name
+        wanted = V2beta1Pipeline(name=name, display_name=name, namespace=self._namespace)
         made = self._client._pipelines_api.pipeline_service_create_pipeline(pipeline=wanted)
         return str(made.pipeline_id)
 
@@ -345,7 +363,8 @@ class Kubeflow:
         return found[0] if found else None
 
     def _experiment(self) -> str:
-        made = self._client.create_experiment(EXPERIMENT, namespace=self._namespace)
+        name = _EXPERIMENTS[self._pipeline_name]
+        made = self._client.create_experiment(name, namespace=self._namespace)
         return str(made.experiment_id)
 
     def _recurring(self, name: str, experiment: str) -> list[Any]:

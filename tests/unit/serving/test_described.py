@@ -20,7 +20,7 @@ from toolwear.common.thresholds import thresholds
 
 NOTHING = cast("Any", None)
 SERVERS = [
-    (lambda: trigger(NOTHING, NOTHING, NOTHING), of_trigger.described),
+    (lambda: trigger(NOTHING, NOTHING, NOTHING, NOTHING), of_trigger.described),
     (lambda: monitor(NOTHING, thresholds().monitor), of_monitor.described),
 ]
 

@@ -1,0 +1,162 @@
+"""`/v1/scoring`: jobs that score the recordings of a folder or a bucket."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from starlette.responses import FileResponse
+
+from serving.common.refusal import Refusal
+from serving.trigger.asked import key_of
+from serving.trigger.backend import BackendDownError
+from serving.trigger.dispatcher import Dispatcher
+from serving.trigger.scoring import Progress, Scoring, verdicts
+from serving.trigger.signature import by_of, signed
+from serving.trigger.store import Accepted, Request
+from toolwear.common.causes import Cause
+from toolwear.common.errors import ToolwearError
+from toolwear.common.files import see_regular
+from toolwear.common.states import State
+from toolwear.common.thresholds import thresholds
+from toolwear.dataset.contract import named
+from toolwear.run.scoring import VERDICTS, asked
+from toolwear.scoring.sources import settings_of
+from toolwear.workspace.home import Home
+
+PATH = "/v1/scoring"
+PARQUET = "application/vnd.apache.parquet"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_DETAIL = 150  # characters
+_FAULT = "fault"  # column of the verdicts that is null where there is none
+
+
+class Jobs:
+    """The jobs of a home.
+
+    Args:
+        dispatcher: gives each its run.
+        backend: does them.
+        home: the system's folder.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, backend: Scoring, home: Home) -> None:
+        self.dispatcher = dispatcher
+        self._backend = backend
+        self._home = home
+
+    def accept(self, body: dict[str, Any], key: str | None) -> Accepted:
+        """Keep a job, once however often it is told with one key.
+
+        Args:
+            body: the parameters of `ScoringParameters`, and "by".
+            key: the header of that name.
+
+        Raises:
+            Refusal: something in it is not right, or a folder is not there.
+            TooManyError: too many are waiting already.
+        """
+        by = by_of(body)
+        wanted = _parameters({name: body[name] for name in body if name != "by"})
+        lacking = self._backend.lacks(wanted)
+        if lacking:
+            raise Refusal("request", lacking, 409)
+        request = Request(
+            Cause.ON_DEMAND, signed(wanted["data"][:_DETAIL], by), key_of(key), wanted
+        )
+        # Not the dispatcher's own way to accept, which counts what is to start a training run.
+        return self.dispatcher.store.accept(request, time.time(), thresholds().trigger.waiting)
+
+    def told(self, number: int) -> dict[str, Any]:
+        """Return what there is to say of a job.
+
+        Raises:
+            Refusal: there is none of this number.
+        """
+        found = self._found(number)
+        name = found["attempts"][-1]["name"] if found["attempts"] else ""
+        progress, note = Progress(), ""
+        try:
+            if name:
+                progress = self._backend.progress(name)
+        except BackendDownError as error:
+            note = str(error)
+        done = found["status"] == State.SUCCEEDED
+        here = done and self._file(name).exists()
+        return {
+            "id": found["id"],
+            "status": found["status"],
+            "detail": found["detail"],
+            "at": found["at"],
+            "parameters": found["parameters"],
+            "attempts": found["attempts"],
+            "progress": asdict(progress),
+            "counts": _counts(self._file(name)) if here else None,
+            "verdicts": f"{PATH}/{found['id']}/verdicts" if here else None,
+            "note": note,
+        }
+
+    def verdicts(self, number: int) -> FileResponse:
+        """Return the verdicts of a job.
+
+        Raises:
+            Refusal: there is no such job, it has none, or they are elsewhere.
+        """
+        found = self._found(number)
+        if found["status"] != State.SUCCEEDED:
+            reason = found["attempts"][-1]["reason"] if found["attempts"] else ""
+            told = f"The job has no verdicts; it is {found['status']}"
+            raise Refusal("request", f"{told}: {reason}" if reason else f"{told}.", 409)
+        file = self._file(found["attempts"][-1]["name"])
+        if not file.exists():
+            place = found["parameters"]["target"]
+            raise Refusal("request", f"The verdicts are not here but in {place}.", 404)
+        name = f"verdicts-{number}.parquet"
+        return FileResponse(see_regular(file), media_type=PARQUET, filename=name)
+
+    def _found(self, number: int) -> dict[str, Any]:
+        found = self.dispatcher.store.causes(1, number)
+        if not found:
+            raise no_such_job()
+        return found[0]
+
+    def _file(self, name: str) -> Path:
+        return verdicts(self._home, name) / VERDICTS
+
+
+def no_such_job() -> Refusal:
+    """Return how to refuse a number that no job has."""
+    return Refusal("request", "There is no scoring job of this id here.", 404)
+
+
+def _parameters(given: dict[str, Any]) -> dict[str, str]:
+    try:
+        found: dict[str, str] = asked(given).model_dump()
+        settings_of(found["settings"])
+        if found["dataset"]:
+            found["dataset"] = _contract(found["dataset"])
+    except ToolwearError as error:
+        raise Refusal("request", str(error)) from None
+    return found
+
+
+def _contract(given: str) -> str:
+    """Return a contract's content; never that of a file, which a name with a slash would be."""
+    if not given.startswith("{") and not _NAME.fullmatch(given):
+        raise ToolwearError(
+            "The parameter 'dataset' has to be a data set's name, or a contract as JSON."
+        )
+    return named(given).content
+
+
+def _counts(file: Path) -> dict[str, int]:
+    """Return how many recordings there are, and how many of them could not be scored."""
+    about = pq.ParquetFile(see_regular(file)).metadata
+    column = about.schema.names.index(_FAULT)
+    groups = [about.row_group(number) for number in range(about.num_row_groups)]
+    whole = sum(group.column(column).statistics.null_count for group in groups)
+    return {"recordings": about.num_rows, "faulty": about.num_rows - whole}

@@ -1,0 +1,168 @@
+"""Scoring jobs: from a request to verdicts, over a real trigger and with real recordings."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from tests.kubeflow.stub import serving
+from tests.serving.stack import make_place
+from tests.trigger.service import HTTP, TOKENS, Service, wait_for
+from toolwear.cli.graph import Graph, compile_graph
+from toolwear.cli.main import app
+from toolwear.common.states import ENDED
+from toolwear.run import kubeflow as client
+from toolwear.run.kubeflow import Origin
+from toolwear.run.scoring import VERDICTS
+
+PATH = "/v1/scoring"
+
+
+@pytest.fixture
+def recordings(real_data: Path, tmp_path: Path) -> Path:
+    """Return a folder of two recordings with their table, and one that is cut off."""
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for name in ("train.csv", "experiment_01.csv", "experiment_06.csv"):
+        shutil.copy(real_data / name, folder)
+    whole = (real_data / "experiment_07.csv").read_bytes()
+    (folder / "experiment_07.csv").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def ask(service: Service, body: dict[str, Any], **headers: str) -> str:
+    answer = service.post(PATH, body, **headers)
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["location"] == f"{PATH}/{answer.json()['id']}"
+    return str(answer.json()["id"])
+
+
+def job(service: Service, number: str) -> dict[str, Any]:
+    found: dict[str, Any] = HTTP.get(f"{service.url}{PATH}/{number}").json()
+    return found
+
+
+def ended(service: Service, number: str) -> dict[str, Any]:
+    wait_for(lambda: job(service, number)["status"] in ENDED)
+    return job(service, number)
+
+
+def test_a_folder_is_scored_by_a_job_once_whatever_is_killed(
+    service_of: Callable[..., Service], features: Path, recordings: Path, tmp_path: Path
+) -> None:
+    place = make_place(tmp_path / "home", features)
+    service, target = service_of(), tmp_path / "verdicts"
+    target.mkdir()
+    body = {"data": str(recordings), "target": str(target), "by": "Ada"}
+    number = ask(service, body, **{"idempotency-key": "night 1"})
+    assert ask(service, body, **{"idempotency-key": "night 1"}) == number
+    assert "no verdicts" in HTTP.get(f"{service.url}{PATH}/{number}/verdicts").json()["error"]
+    second = ask(service, {"data": str(recordings)})
+    assert service.post(f"{PATH}/{second}/cancel", {"why": "once will do"}).status_code == 202
+    wait_for(lambda: job(service, number)["attempts"])
+    service.kill()  # the job goes on
+    service.start()
+    wait_for(lambda: steps_of(recordings))
+    for process in steps_of(recordings):
+        process.kill()
+
+    found = ended(service, number)
+    assert (found["status"], found["note"]) == ("succeeded", "")
+    assert found["detail"] == f"{recordings} (Ada)"
+    assert [one["state"] for one in found["attempts"]] == ["killed", "succeeded"]
+    assert found["counts"] == {"recordings": 3, "faulty": 1}
+    assert (found["progress"]["done"], found["progress"]["of"]) == (3, 3)
+    assert "experiment_07.csv line 284 is cut off" in found["progress"]["last"]
+    sent = HTTP.get(service.url + found["verdicts"])
+    assert sent.headers["content-type"] == "application/vnd.apache.parquet"
+    assert sent.content == (target / VERDICTS).read_bytes()
+    rows = pd.read_parquet(io.BytesIO(sent.content))
+    assert rows["package"].dropna().tolist() == [place.packages[0].digest] * 2
+    assert (job(service, second)["status"], service.runs()) == ("cancelled", [])
+
+    failed = ended(service, ask(service, {"data": str(target.parent)}))
+    assert (failed["status"], failed["counts"]) == ("failed", None)
+    assert "holds no recordings" in failed["attempts"][0]["reason"]
+
+    words = ["score", "--job", "--url", service.url, "--home", str(service.home), str(recordings)]
+    done = CliRunner().invoke(app, words, env=TOKENS)
+    assert done.exit_code == 0, done.output
+    for line in ("3 of 3: experiment_07.csv", "job succeeded", "3 recordings, 1 of them faulty"):
+        assert line in done.output
+    assert f"verdicts: {service.url}{PATH}/4/verdicts" in done.output
+
+
+def steps_of(folder: Path) -> list[psutil.Process]:
+    """Return the processes that score a folder, beside who watches them."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if f"--data={folder}" in (process.info["cmdline"] or ())
+        and "serving.trigger.launch" not in process.info["cmdline"]
+    ]
+
+
+def test_what_a_job_may_not_is_told(service_of: Callable[..., Service], tmp_path: Path) -> None:
+    service = service_of()
+    (tmp_path / "secret.toml").write_text("password = 1")
+    here = str(tmp_path)
+    for body, status, sentence in (
+        ({}, 400, "'data' is wrong: field required"),
+        ({"data": "recordings"}, 400, "whole path, from the root, or s3://bucket"),
+        ({"data": "s3:///night"}, 400, "whole path, from the root, or s3://bucket"),
+        ({"data": f"{here}/*.toml"}, 409, "there is no such folder"),
+        ({"data": f"{here}/secret.toml"}, 409, "there is no such folder"),
+        ({"data": here, "target": f"{here}/none"}, 409, "there is no such folder"),
+        ({"data": here, "dataset": f"{here}/secret.toml"}, 400, "a data set's name, or a contract"),
+        ({"data": here, "settings": "feedrate=6"}, 400, "lacks clamp_pressure"),
+        ({"data": here, "home": "/"}, 400, "'home' is wrong: extra inputs are not permitted"),
+        ({"data": here, "by": 3}, 400, '"by" has to be a name'),
+    ):
+        answer = service.post(PATH, body)
+        assert (answer.status_code, sentence in answer.json()["error"]) == (status, True), body
+    assert HTTP.post(service.url + PATH, json={"data": here}).status_code == 401
+    assert HTTP.get(f"{service.url}{PATH}/1").status_code == 404
+    failed = ended(service, ask(service, {"data": here}))
+    assert "no champion" in failed["attempts"][0]["reason"]
+
+
+def test_on_kubeflow_a_job_is_a_run_of_the_scoring_graph(
+    service_of: Callable[..., Service], tmp_path: Path
+) -> None:
+    graph = tmp_path / "scoring.yaml"
+    origin = Origin("c0ffee", compile_graph(Graph.SCORING, graph))
+    with serving() as stub:
+        client.Kubeflow(stub.url, pipeline=client.SCORING).upload(graph, "v1", origin)
+        service = service_of(f"--kfp_host={stub.url}", settings=())
+        number = ask(service, {"data": "s3://mill/night", "target": "s3://mill/verdicts"})
+        found = ended(service, number)
+        assert found["progress"] == {
+            "done": None,
+            "of": None,
+            "last": "Read the recordings: succeeded",
+        }
+        assert (found["status"], found["verdicts"], found["counts"]) == ("succeeded", None, None)
+        answer = HTTP.get(f"{service.url}{PATH}/{number}/verdicts")
+        assert (answer.status_code, "s3://mill/verdicts" in answer.text) == (404, True)
+        own = ended(service, ask(service, {"data": "s3://mill/night"}))
+        first, second = (run["runtime_config"]["parameters"] for run in stub.runs)
+        given = {"data": "s3://mill/night", "settings": "", "dataset": ""}
+        assert first == {**given, "target": "s3://mill/verdicts"}
+        # A folder of the home's volume, from which the trigger hands them out.
+        name = own["attempts"][0]["name"]
+        kept = service.home / "trigger" / "scoring" / "runs" / name / "verdicts"
+        assert second == {**given, "target": str(kept)}
+        assert {run["experiment_id"] for run in stub.runs} == {
+            one["experiment_id"]
+            for one in stub.experiments
+            if one["display_name"] == "toolwear-scoring"
+        }
+        assert service.runs() == []  # none that trains
