@@ -17,8 +17,7 @@ from toolwear.common.steps import report
 from toolwear.dataset import schema
 from toolwear.model.abstention import VERDICTS
 from toolwear.release.scored import ChampionScorer
-from toolwear.run.scoring import VERDICTS as FILE
-from toolwear.run.scoring import is_bucket
+from toolwear.run.scoring import VERDICTS_FILE, is_bucket
 from toolwear.scoring.known import known_contract
 from toolwear.scoring.sources import settings_of, sources
 from toolwear.workspace.home import Home
@@ -87,9 +86,9 @@ def score(
     if len(faults) == len(found):
         raise ToolwearError(f"No recording of {data} could be scored: {faults[0]}")
     output.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(found, schema=SCHEMA), output / FILE)
+    pq.write_table(pa.Table.from_pylist(found, schema=SCHEMA), output / VERDICTS_FILE)
     if target:
-        _hand_on(output / FILE, target)
+        _hand_on(output / VERDICTS_FILE, target)
     return {"recordings": len(found), "faulty": len(faults)}
 
 
@@ -109,5 +108,5 @@ def _hand_on(file: Path, target: str) -> None:
     if is_bucket(target):
         send(file, target)
         return
-    with mendable(Path(target)), whole(Path(target) / FILE) as partial:
+    with mendable(Path(target)), whole(Path(target) / VERDICTS_FILE) as partial:
         shutil.copyfile(file, partial)

@@ -24,7 +24,7 @@ from toolwear.common.files import see_regular
 from toolwear.common.states import State
 from toolwear.common.thresholds import thresholds
 from toolwear.dataset.contract import named
-from toolwear.run.scoring import VERDICTS, asked
+from toolwear.run.scoring import VERDICTS_FILE, asked
 from toolwear.scoring.sources import settings_of
 from toolwear.workspace.home import Home
 
@@ -125,7 +125,7 @@ class Jobs:
         return found[0]
 
     def _file(self, name: str) -> Path:
-        return verdicts(self._home, name) / VERDICTS
+        return verdicts(self._home, name) / VERDICTS_FILE
 
 
 def no_such_job() -> Refusal:

@@ -24,7 +24,7 @@ from toolwear.run.scoring import is_bucket
 from toolwear.workspace.home import Home
 
 _SCORE = (sys.executable, "-m", "components.score")
-_LINE = re.compile(r"^  (\d+) of (\d+): (.*)$", re.MULTILINE)  # as the step reports a recording
+_LINE = re.compile(r"^  (?:(\d+) of (\d+): )?(.*)$", re.MULTILINE)  # as the step reports
 _LOG_BYTES = 64 << 10  # of its end, in which the newest lines are
 
 
@@ -85,10 +85,12 @@ class ScoringHere(Embedded):
     def progress(self, name: str) -> Progress:
         """Tell what the log says."""
         try:
-            told = _LINE.findall(read_end(self._folder(name) / launch.LOG, _LOG_BYTES))
+            lines = _LINE.findall(read_end(self._folder(name) / launch.LOG, _LOG_BYTES))
         except FileNotFoundError:
-            told = []
-        return Progress(int(told[-1][0]), int(told[-1][1]), told[-1][2]) if told else Progress()
+            return Progress()
+        done, of, _ = next((line for line in reversed(lines) if line[0]), (0, None, ""))
+        last = lines[-1][2] if lines else ""
+        return Progress(int(done), int(of), last) if of else Progress(last=last)
 
     def _options(self, run: Run) -> list[str]:
         given = [f"--{name}={value}" for name, value in run.parameters.items()]

@@ -54,6 +54,29 @@ def test_a_version_is_uploaded_once_and_tells_where_it_is_from(
     assert len(kubeflow.versions) == 1
 
 
+def test_the_graph_that_scores_has_versions_schedules_and_runs_of_its_own(
+    kubeflow: Kubeflow, kfp: Command
+) -> None:
+    own = ("--graph=scoring", "--version=v1", "--data=s3://mill/night", "--set=target=s3://mill/v")
+    done = kfp("run", *own), kfp("schedule", "0 6 * * *", *own), kfp("schedule", "0 6 * * *", *own)
+    assert [one.exit_code for one in done] == [0, 0, 0], done
+    assert "was so already" in done[2].output
+    (pipeline,), (run,), (recurring,) = kubeflow.pipelines, kubeflow.runs, kubeflow.recurring
+    (experiment,) = kubeflow.experiments
+    assert pipeline["name"] == experiment["display_name"] == "toolwear-scoring"
+    asked = {"data": "s3://mill/night", "settings": "", "dataset": "", "target": "s3://mill/v"}
+    assert run["runtime_config"]["parameters"] == asked
+    assert recurring["runtime_config"]["parameters"] == asked
+    assert "taken away" in kfp("unschedule", "--graph=scoring").output
+    for wrong, sentence in (
+        (("--data=night",), "whole path, from the root"),
+        (("--data=/night", "--set=seed=3"), "'seed' is wrong"),
+        (("--data=/night", "--fast"), "of runs that train"),
+    ):
+        refused = kfp("run", "--graph=scoring", "--version=v1", *wrong)
+        assert sentence in str(refused.exception)
+
+
 def test_a_version_is_named_by_the_commit_and_never_by_unsaved_changes(
     kubeflow: Kubeflow, kfp: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,13 +11,14 @@ import pytest
 import yaml
 from kfp import components, local
 
-from components.score.step import FILE, score
+from components.score.step import score
 from pipelines.settings import CODE_DIGEST, SCORING, SEAL_SECRET, STEP_LABEL, STORE_SECRET
 from tests.object_store import client, credentials, object_store
 from tests.serving.stack import Place, make_place
 from toolwear.cli.graph import Graph, compile_graph, graph_digest
 from toolwear.common.errors import ToolwearError
 from toolwear.common.fingerprint import ROOT
+from toolwear.run.scoring import VERDICTS_FILE as FILE
 from toolwear.workspace.home import Home
 
 RUNS = ("01", "06")

@@ -21,7 +21,7 @@ from toolwear.cli.main import app
 from toolwear.common.states import ENDED
 from toolwear.run import kubeflow as client
 from toolwear.run.kubeflow import Origin
-from toolwear.run.scoring import VERDICTS
+from toolwear.run.scoring import VERDICTS_FILE
 
 PATH = "/v1/scoring"
 
@@ -79,11 +79,10 @@ def test_a_folder_is_scored_by_a_job_once_whatever_is_killed(
     assert found["detail"] == f"{recordings} (Ada)"
     assert [one["state"] for one in found["attempts"]] == ["killed", "succeeded"]
     assert found["counts"] == {"recordings": 3, "faulty": 1}
-    assert (found["progress"]["done"], found["progress"]["of"]) == (3, 3)
-    assert "experiment_07.csv line 284 is cut off" in found["progress"]["last"]
+    assert found["progress"] == {"done": 3, "of": 3, "last": f"writing {target}"}
     sent = HTTP.get(service.url + found["verdicts"])
     assert sent.headers["content-type"] == "application/vnd.apache.parquet"
-    assert sent.content == (target / VERDICTS).read_bytes()
+    assert sent.content == (target / VERDICTS_FILE).read_bytes()
     rows = pd.read_parquet(io.BytesIO(sent.content))
     assert rows["package"].dropna().tolist() == [place.packages[0].digest] * 2
     assert (job(service, second)["status"], service.runs()) == ("cancelled", [])
@@ -95,7 +94,11 @@ def test_a_folder_is_scored_by_a_job_once_whatever_is_killed(
     words = ["score", "--job", "--url", service.url, "--home", str(service.home), str(recordings)]
     done = CliRunner().invoke(app, words, env=TOKENS)
     assert done.exit_code == 0, done.output
-    for line in ("3 of 3: experiment_07.csv", "job succeeded", "3 recordings, 1 of them faulty"):
+    for line in (
+        "3 of 3: experiment_07.csv: experiment_07.csv line 284 is cut off",
+        "job succeeded",
+        "3 recordings, 1 of them faulty",
+    ):
         assert line in done.output
     assert f"verdicts: {service.url}{PATH}/4/verdicts" in done.output
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from toolwear.common.errors import ToolwearError
 
-VERDICTS = "verdicts.parquet"
+VERDICTS_FILE = "verdicts.parquet"
 _BUCKET = "s3://"
 _ADDRESS, _TEXT = 1024, 65_536  # characters
 
