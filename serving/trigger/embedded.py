@@ -78,25 +78,28 @@ class Embedded:
         if lacking:
             self._refused[run.name] = lacking
             return
-        self._launchers.append(
-            subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "serving.trigger.launch",
-                    str(self._folder(run.name)),
-                    *self._command,
-                    f"--home={self._home.root}",
-                    *self._options(run),
-                ],
-                cwd=ROOT,
-                env={**_environment(), "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
+        try:
+            self._launchers.append(
+                subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-m",
+                        "serving.trigger.launch",
+                        str(self._folder(run.name)),
+                        *self._command,
+                        f"--home={self._home.root}",
+                        *self._options(run),
+                    ],
+                    cwd=ROOT,
+                    env={**_environment(), "PYTHONPATH": str(ROOT)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
             )
-        )
+        except OSError as error:  # what was asked is too long for a command, say
+            self._refused[run.name] = f"It could not be started: {error.strerror}."
 
     def cancel(self, run: Run, why: str) -> None:
         """Record in the run's folder who wants its end and why, and have the launcher end it."""

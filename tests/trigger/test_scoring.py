@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.trigger.service import HTTP, TOKENS, Service, wait_for
 from toolwear.cli.graph import Graph, compile_graph
 from toolwear.cli.main import app
 from toolwear.common.states import ENDED
+from toolwear.dataset.contract import default
 from toolwear.run import kubeflow as client
 from toolwear.run.kubeflow import Origin
 from toolwear.run.scoring import VERDICTS_FILE
@@ -51,7 +53,7 @@ def job(service: Service, number: str) -> dict[str, Any]:
 
 
 def ended(service: Service, number: str) -> dict[str, Any]:
-    wait_for(lambda: job(service, number)["status"] in ENDED)
+    wait_for(lambda: job(service, number)["status"] in ENDED, 120)
     return job(service, number)
 
 
@@ -67,12 +69,11 @@ def test_a_folder_is_scored_by_a_job_once_whatever_is_killed(
     assert "no verdicts" in HTTP.get(f"{service.url}{PATH}/{number}/verdicts").json()["error"]
     second = ask(service, {"data": str(recordings)})
     assert service.post(f"{PATH}/{second}/cancel", {"why": "once will do"}).status_code == 202
-    wait_for(lambda: job(service, number)["attempts"])
-    service.kill()  # the job goes on
-    service.start()
     wait_for(lambda: steps_of(recordings))
-    for process in steps_of(recordings):
+    service.kill()
+    for process in steps_of(recordings):  # the job had gone on without its trigger
         process.kill()
+    service.start()
 
     found = ended(service, number)
     assert (found["status"], found["note"]) == ("succeeded", "")
@@ -133,6 +134,12 @@ def test_what_a_job_may_not_is_told(service_of: Callable[..., Service], tmp_path
         assert (answer.status_code, sentence in answer.json()["error"]) == (status, True), body
     assert HTTP.post(service.url + PATH, json={"data": here}).status_code == 401
     assert HTTP.get(f"{service.url}{PATH}/1").status_code == 404
+    long = default().model_dump(mode="json")
+    long["dataset"]["citation"] = "\U0001f527" * 12_000  # too long for a command line
+    failed = ended(
+        service, ask(service, {"data": here, "dataset": json.dumps(long, ensure_ascii=False)})
+    )
+    assert failed["attempts"][0]["reason"] == "It could not be started: Argument list too long."
     failed = ended(service, ask(service, {"data": here}))
     assert "no champion" in failed["attempts"][0]["reason"]
 

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -87,6 +87,8 @@ class Recordings(_Table):
     def _one_way(self) -> Self:
         if bool(self.file) == bool(self.files):
             raise ValueError("say either 'files' or 'file', not both")
+        if self.file != PurePath(self.file).name:
+            raise ValueError("'file' has to be a name without a folder")
         if self.file and not self.id:
             raise ValueError("say in 'id' which column of 'file' has the number of the recording")
         if self.id and not self.file:

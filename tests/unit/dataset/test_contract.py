@@ -60,6 +60,7 @@ def test_the_schema_accepts_the_mills_contract() -> None:
         ("[format]\nxyz = ';'", "the keys are separator, decimal, encoding, compression."),
         ("[format]\nencoding = 'utf9'", "'utf9' is no encoding"),
         ("[recordings]\nfile = 'a.csv'", "say in 'id' which column"),
+        ("[recordings]\nfile = '../a.csv'\nid = 'n'", "has to be a name without a folder"),
         ("[recordings]\nfiles = 'run.csv'", "has to hold {id} once"),
         ("[columns.rename]\nX1_ActualPositon = 'a'", "did you mean 'X1_ActualPosition'?"),
         (
