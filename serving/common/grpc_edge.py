@@ -8,7 +8,8 @@ called at once, reads the one message in its own time, and is the same to every 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -48,6 +49,8 @@ OPTIONS = (
     ("grpc.so_reuseport", 0),
     NO_PROBE,
 )
+HTTP_STATUS = "http-status"  # in the metadata behind a refusal
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 Method = Callable[[Any, Any], Awaitable[Any]]
 
 
@@ -92,7 +95,9 @@ class GrpcEdge:
             finally:
                 release(held)
             metrics.REFUSALS.labels(self._server, refusal.kind).inc()
-            return await context.abort(status_of(refusal.kind), refusal.reason)
+            return await context.abort(
+                status_of(refusal.kind), refusal.reason, behind(refusal.status, refusal.headers)
+            )
 
         # Answers are messages; requests are bytes until they are counted.
         return grpc.stream_unary_rpc_method_handler(
@@ -120,6 +125,14 @@ class GrpcEdge:
             return await answer(message, context)
         finally:
             self._open.remove(client)
+
+
+def behind(status: int, headers: Mapping[str, str] = NO_HEADERS) -> tuple[tuple[str, str], ...]:
+    """Return the metadata behind a refusal: the status and the headers that HTTP would have.
+
+    gRPC's few statuses do not tell what has to be mended from what may be asked again.
+    """
+    return ((HTTP_STATUS, str(status)), *headers.items())
 
 
 def status_of(kind: str) -> grpc.StatusCode:

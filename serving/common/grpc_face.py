@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -13,7 +14,7 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from serving.common import metrics
-from serving.common.grpc_edge import OPTIONS, GrpcEdge, status_of
+from serving.common.grpc_edge import OPTIONS, GrpcEdge, behind, status_of
 from serving.common.refusal import Refusal
 
 FEATURES_PARAMETER = "features"  # of requests and metadata: which features the rows hold
@@ -26,11 +27,23 @@ _log = logging.getLogger("toolwear.serving")
 
 
 class GrpcFace(InferenceServicer):
-    """KServe's service without the calls that would change which models are loaded."""
+    """KServe's service without the calls that would change which models are loaded.
 
-    def __init__(self, dataplane: DataPlane, server: str) -> None:
+    Args:
+        dataplane: of the models.
+        server: its name in the metrics.
+        failures: HTTP's status and a sentence for exceptions that mean that another part is down.
+    """
+
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        server: str,
+        failures: Mapping[type[Exception], tuple[int, str]],
+    ) -> None:
         super().__init__(dataplane, ModelRepositoryExtension(dataplane.model_registry))
         self._server = server
+        self._failures = failures
 
     async def RepositoryModelLoad(self, _request: Any, context: Any) -> Any:  # noqa: N802
         """Refuse."""
@@ -64,25 +77,44 @@ class GrpcFace(InferenceServicer):
         """Answer an inference request; faulty ones get INVALID_ARGUMENT and one sentence."""
         try:
             response = await super().ModelInfer(request, context)
-        except (Refusal, InvalidInput) as error:
-            kind = error.kind if isinstance(error, Refusal) else "request"
-            metrics.REFUSALS.labels(self._server, kind).inc()
-            code, sentence = status_of(kind), error.reason
+        except Refusal as error:
+            metrics.REFUSALS.labels(self._server, error.kind).inc()
+            end = status_of(error.kind), error.reason, behind(error.status, error.headers)
+        except InvalidInput as error:
+            metrics.REFUSALS.labels(self._server, "request").inc()
+            end = status_of("request"), error.reason, behind(400)
         except ModelNotFound:
-            code, sentence = grpc.StatusCode.NOT_FOUND, NO_SUCH_MODEL
+            end = grpc.StatusCode.NOT_FOUND, NO_SUCH_MODEL, behind(404)
         except Exception as error:  # noqa: BLE001 - the last resort: an answer for everything
-            metrics.FAILURES.labels(self._server).inc()
-            _log.error("request failed", exc_info=error)
-            code, sentence = grpc.StatusCode.INTERNAL, "The server failed; its log says why."
+            end = self._failed(error)
         else:
-            metrics.REQUESTS.labels(self._server, "grpc_infer", "OK").inc()
+            self._count(grpc.StatusCode.OK)
             return response
+        self._count(end[0])
+        return await context.abort(*end)  # raises
+
+    def _failed(self, error: Exception) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
+        metrics.FAILURES.labels(self._server).inc()
+        for kind, (status, sentence) in self._failures.items():
+            if isinstance(error, kind):
+                _log.warning("%s: %s", sentence, error)
+                code = "DEADLINE_EXCEEDED" if status == 504 else "UNAVAILABLE"
+                return grpc.StatusCode[code], sentence, behind(status)
+        _log.error("request failed", exc_info=error)
+        return grpc.StatusCode.INTERNAL, "The server failed; its log says why.", behind(500)
+
+    def _count(self, code: grpc.StatusCode) -> None:
         metrics.REQUESTS.labels(self._server, "grpc_infer", code.name).inc()
-        return await context.abort(code, sentence)  # raises
 
 
-async def start_grpc(dataplane: DataPlane, server: str, host: str, port: int) -> grpc.aio.Server:
-    """Start to serve and return the server.
+async def start_grpc(
+    dataplane: DataPlane,
+    server: str,
+    host: str,
+    port: int,
+    failures: Mapping[type[Exception], tuple[int, str]],
+) -> grpc.aio.Server:
+    """Start to serve and return the server; see `GrpcFace`.
 
     Raises:
         RuntimeError: the port is taken.
@@ -90,7 +122,7 @@ async def start_grpc(dataplane: DataPlane, server: str, host: str, port: int) ->
     running = grpc.aio.server(options=OPTIONS)
     edge = GrpcEdge(server, WATCHED)
     running.add_registered_method_handlers(
-        SERVICE.full_name, edge.handlers(SERVICE, GrpcFace(dataplane, server))
+        SERVICE.full_name, edge.handlers(SERVICE, GrpcFace(dataplane, server, failures))
     )
     running.add_insecure_port(f"{host}:{port}")
     await running.start()

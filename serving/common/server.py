@@ -120,7 +120,9 @@ def _with_grpc(dataplane: DataPlane, serving: Serving):  # type: ignore[no-untyp
             if serving.grpc_port is None:
                 yield
                 return
-            running = await start_grpc(dataplane, serving.server, serving.host, serving.grpc_port)
+            running = await start_grpc(
+                dataplane, serving.server, serving.host, serving.grpc_port, serving.failures
+            )
             yield
             await running.stop(GRACE_SECONDS)
 

@@ -137,7 +137,7 @@ def running(home: Path, folder: Path) -> Iterator[Stack]:
     """Start `toolwear serve` and end it and what was started beside it."""
     reserved = socket.socket()
     reserved.bind(("127.0.0.1", 0))
-    port, prometheus_port = free_ports((*_OFFSETS, 2)), reserved.getsockname()[1]
+    port, prometheus_port = free_ports((*_OFFSETS, 2, 8)), reserved.getsockname()[1]
     output = folder / "serve.log"
     with output.open("w") as stream:
         server = subprocess.Popen(

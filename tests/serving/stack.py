@@ -187,12 +187,13 @@ class Stack:
     place: Place
     predictor: Server
     transformer: Server
+    grpc: str  # where the transformer takes it
 
 
 @contextmanager
 def running(place: Place, logs: Path, *transformer_options: str) -> Iterator[Stack]:
     """Start predictor and transformer, and stop them orderly."""
-    grpc_port = free_port()
+    grpc_port, asked = free_port(), free_port()
     predictor = Server(
         "serving.predictor",
         logs / "predictor.log",
@@ -206,13 +207,15 @@ def running(place: Place, logs: Path, *transformer_options: str) -> Iterator[Sta
             str(place.home),
             "--predictor_host",
             f"127.0.0.1:{grpc_port}",
+            "--grpc_port",
+            str(asked),
             *transformer_options,
         ],
     )
     try:
         predictor.start(ready=False)
         transformer.start()
-        yield Stack(place, predictor, transformer)
+        yield Stack(place, predictor, transformer, f"127.0.0.1:{asked}")
         assert transformer.stop() == 0, transformer.log.read_text()
         assert predictor.stop() == 0, predictor.log.read_text()
     finally:

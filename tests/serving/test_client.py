@@ -5,16 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 import pandas as pd
 import pytest
+from kserve import ModelRepository
+from kserve.protocol.dataplane import DataPlane
 
+from serving.common.grpc_face import start_grpc
+from serving.common.outages import SENTENCES, PredictorDownError
 from serving.common.rows import RAW_ROW
 from serving.payload.log import of_request
+from tests.ports import free_port
 from tests.serving.stack import Place, Stack, real_package, running, wait_for
 from toolwear.client import AsyncClient, Client, RequestRefusedError, ServiceDownError
 from toolwear.common.request_limits import ROWS
@@ -156,3 +162,76 @@ def test_what_stays_away_is_told_with_the_time_to_wait(stack: Stack) -> None:
         with pytest.raises(ServiceDownError, match="does not answer") as away:
             nobody.metadata()
     assert (away.value.status, away.value.retry_after) == (0, None)
+
+
+async def test_grpc_brings_the_answers_and_refusals_of_http(
+    stack: Stack, table: pd.DataFrame
+) -> None:
+    few = table[:ROWS]
+    with Client(stack.transformer.url) as client:
+        plain = client.predict_rows(few, recording="line-4")
+    with Client(stack.transformer.url, grpc=stack.grpc, most_rows=400) as client:
+        cut = client.predict_rows(few, request_id="by-grpc", recording="line-4")
+        again = [client.predict_rows(few[:200], idempotency_key="once") for _ in range(2)]
+    async with AsyncClient(stack.transformer.url, grpc=stack.grpc) as later:
+        awaited = await later.predict_rows(records(few), recording="line-4")
+        with pytest.raises(RequestRefusedError) as refused:
+            await later.predict_rows(few[:200], recording="no recording")
+    assert any(one.verdict != "not_sure" for one in plain.predictions)
+    assert cut.predictions == awaited.predictions == plain.predictions
+    assert len(cut.parts) > 2
+    assert cut.receipt.request_id == "by-grpc"
+    assert again[0] == again[1]
+    ours, theirs = asdict(awaited.receipt), asdict(plain.receipt)
+    for own in ("id", "answered_at"):
+        assert ours.pop(own) != theirs.pop(own)
+    assert ours == theirs
+    assert refused.value.status == 400
+    assert "x-recording-id" in refused.value.sentence
+    wait_for(lambda: len(of_request(stack.place.home, "by-grpc")) == len(cut.parts))
+
+
+def test_grpc_and_http_refuse_the_same_rows_in_the_same_words(
+    stack: Stack, table: pd.DataFrame
+) -> None:
+    rows = records(table[:200])
+    rows[10] = {**rows[10], schema.PHASE: "lunch"}
+    said = []
+    for grpc in ("", stack.grpc):
+        with (
+            Client(stack.transformer.url, grpc=grpc) as client,
+            pytest.raises(RequestRefusedError, match="is not a phase") as refused,
+        ):
+            client.predict_rows(rows)
+        said.append((refused.value.status, refused.value.sentence))
+    assert said[0] == said[1]
+    with Client(stack.transformer.url, grpc=stack.grpc) as client:
+        for faulty, sentence in (
+            ([*rows[:9], {"feedrate": 6.0}], "Row 9 of this request has other columns"),
+            ([{**rows[0], "feedrate": True}], '"feedrate" has to be numbers, or texts'),
+            ([{**rows[0], "feedrate": 10**400}], '"feedrate" has a number too large'),
+        ):
+            with pytest.raises(RequestRefusedError, match=sentence):
+                client.predict_rows(faulty)
+
+
+class Away(DataPlane):
+    """A transformer whose predictor is away."""
+
+    async def infer(self, *_: object, **__: object) -> NoReturn:
+        raise PredictorDownError("it was killed")
+
+
+async def test_grpc_tells_who_is_away() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    async with AsyncClient(NOBODY, grpc=address, retries=0) as client:
+        with pytest.raises(ServiceDownError, match="does not answer") as nobody:
+            await client.predict_rows([{"feedrate": 6.0}])
+    assert nobody.value.status == 0
+    host, port = address.split(":")
+    server = await start_grpc(Away(ModelRepository()), "test", host, int(port), SENTENCES)
+    async with AsyncClient(NOBODY, grpc=address, retries=0) as client:
+        with pytest.raises(ServiceDownError) as down:
+            await client.predict_rows([{"feedrate": 6.0}])
+    await server.stop(None)
+    assert (down.value.status, down.value.sentence) == SENTENCES[PredictorDownError]

@@ -37,10 +37,7 @@ from toolwear.workspace.tokens import Scope, Tokens
 
 DOCUMENT = (ROOT / "docs" / "serving.md").read_text()
 DEAD_PROXY = f"http://127.0.0.1:{free_port()}"
-TAKEN = [
-    own - ports.TRANSFORMER
-    for own in (*range(8080, 8084), ports.MONITOR, ports.TRIGGER, ports.CONSOLE, ports.FRONT)
-]
+TAKEN = [own - ports.TRANSFORMER for own in range(ports.TRANSFORMER, ports.TRANSFORMER_GRPC + 1)]
 EXAMPLES = re.findall(r"```(bash|python)\n(.*?)```", DOCUMENT, re.DOTALL)
 
 

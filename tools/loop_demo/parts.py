@@ -33,7 +33,7 @@ BUDGETS: Mapping[str, Any] = {
 }
 SCRAPE_SECONDS = 2
 _HOST = "127.0.0.1"
-_PORTS = tuple(range(8))  # that `toolwear serve` takes from the first one on
+_PORTS = tuple(range(9))  # that `toolwear serve` takes from the first one on
 _READY_SECONDS = 300.0
 _END_SECONDS = 60.0
 _TELL_SECONDS = 10.0

@@ -59,7 +59,7 @@ def serve(
     for may in Scope:
         tokens.own(may)
     servers = _servers(home, port, champion.name, settings, trigger, candidate)
-    _check_ports([*(server.port for server in servers), _grpc_port(port)])
+    _check_ports([*(server.port for server in servers), *_grpc_ports(port)])
     stopping: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -92,8 +92,10 @@ def serve(
     console.print("stopped")
 
 
-def _grpc_port(port: int) -> int:
-    return ports.PREDICTOR_GRPC + port - ports.TRANSFORMER
+def _grpc_ports(port: int) -> tuple[int, int]:
+    """Return the gRPC ports of predictor and transformer."""
+    shift = port - ports.TRANSFORMER
+    return ports.PREDICTOR_GRPC + shift, ports.TRANSFORMER_GRPC + shift
 
 
 def _servers(
@@ -107,11 +109,15 @@ def _servers(
     logs = home / "serving"
     logs.mkdir(parents=True, exist_ok=True)
     shift = port - ports.TRANSFORMER
-    grpc_port = _grpc_port(port)
+    behind, asked = _grpc_ports(port)
     at_home = ["--home", str(home)]
+    to_predictor = ["--predictor_host", f"{HOST}:{behind}"]
     options = {
-        "predictor": (ports.PREDICTOR, [*at_home, "--grpc_port", str(grpc_port)]),
-        "transformer": (ports.TRANSFORMER, [*at_home, "--predictor_host", f"{HOST}:{grpc_port}"]),
+        "predictor": (ports.PREDICTOR, [*at_home, "--grpc_port", str(behind)]),
+        "transformer": (
+            ports.TRANSFORMER,
+            [*at_home, *to_predictor, "--grpc_port", str(asked)],
+        ),
         "explainer": (ports.EXPLAINER, at_home),
     }
     urls = [f"--{name}_url=http://{HOST}:{own + shift}" for name, (own, _) in options.items()]
@@ -121,8 +127,8 @@ def _servers(
         options[TRIGGER] = (ports.TRIGGER, [*at_home, *_of_runs(settings)])
     options[CONSOLE] = (ports.CONSOLE, [*at_home, *urls, *beside])
     options[MONITOR] = (ports.MONITOR, at_home)
-    behind = [url for url in urls if not url.startswith("--predictor")]
-    options[FRONT] = (ports.FRONT, [*at_home, *behind, *candidate.addresses])
+    divided = [url for url in urls if not url.startswith("--predictor")]
+    options[FRONT] = (ports.FRONT, [*at_home, *divided, *candidate.addresses])
     servers = []
     for name, (own, more) in options.items():
         log = logs / f"{name}-{own + shift}.log"

@@ -11,16 +11,19 @@ from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Concatenate, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Concatenate, Self
 
 import httpx
 
 from toolwear.client.questions import Questions
-from toolwear.client.sending import UNANSWERED, Pause, Steps
+from toolwear.client.sending import UNANSWERED, Pause, Send, Steps
 from toolwear.common.loopback import by_proxy
 from toolwear.common.ports import EXPLAINER, TRANSFORMER
 from toolwear.common.request_limits import ROWS
 from toolwear.workspace.tokens import VARIABLES, Scope
+
+if TYPE_CHECKING:
+    from toolwear.client.grpc_calls import Calls
 
 _HOST = "http://127.0.0.1"
 _SECONDS = 30.0
@@ -42,6 +45,11 @@ class _Settings:
             says, if the service cannot answer now. Predictions carry a key then, so that they
             are recorded once; labels are not repeated.
         most_rows: of one request; fewer are answered sooner.
+        grpc: host and port where the transformer takes gRPC, or grpcs://host:port for TLS: by it
+            `predict_rows` then asks, by KServe's V2 protocol. It needs `toolwear[full]`.
+
+    Raises:
+        ImportError: gRPC is asked for, and what it needs is not installed.
     """
 
     def __init__(
@@ -54,6 +62,7 @@ class _Settings:
         label_token: str = "",
         retries: int = _RETRIES,
         most_rows: int = ROWS,
+        grpc: str = "",
     ) -> None:
         token = (label_token or os.environ.get(VARIABLES[Scope.LABEL], "")).strip()
         self._questions = Questions(
@@ -66,9 +75,21 @@ class _Settings:
         )
         proxy = by_proxy(url) or by_proxy(explainer_url)
         self._connect({"timeout": seconds, "headers": dict(headers or {}), "trust_env": proxy})
+        self._calls = self._calling(grpc, model, seconds, headers or {}) if grpc else None
 
     def _connect(self, options: Mapping[str, Any]) -> None:
         raise NotImplementedError
+
+    def _calling(
+        self, address: str, model: str, seconds: float, headers: Mapping[str, str]
+    ) -> Calls:
+        try:
+            from toolwear.client.grpc_calls import Calls
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"gRPC needs {error.name}, which is not here; install toolwear[full]."
+            ) from error
+        return Calls(address, model, seconds, headers, isinstance(self, AsyncClient))
 
 
 def _at_once[**P, T](
@@ -136,6 +157,14 @@ class Client(_Settings):
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+        if self._calls is not None:
+            self._calls.channel.close()
+
+    def _sent(self, send: Send) -> httpx.Response:
+        if send.rows is not None and self._calls is not None:
+            return self._calls.infer(send.rows, send.headers)
+        with _opened(send.content) as content:
+            return self._http.request(send.method, send.url, content=content, **send.options)
 
     def _work[T](self, steps: Steps[T]) -> T:
         try:
@@ -146,10 +175,7 @@ class Client(_Settings):
                     step = steps.send(None)
                     continue
                 try:
-                    with _opened(step.content) as content:
-                        response = self._http.request(
-                            step.method, step.url, content=content, **step.options
-                        )
+                    response = self._sent(step)
                 except UNANSWERED as error:
                     step = steps.throw(error)
                 else:
@@ -187,6 +213,15 @@ class AsyncClient(_Settings):
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+        if self._calls is not None:
+            await self._calls.channel.close()
+
+    async def _sent(self, send: Send) -> httpx.Response:
+        if send.rows is not None and self._calls is not None:
+            return await self._calls.infer_later(send.rows, send.headers)
+        with _opened(send.content) as content:
+            parts = _parts(content) if isinstance(content, io.IOBase) else content
+            return await self._http.request(send.method, send.url, content=parts, **send.options)
 
     async def _work[T](self, steps: Steps[T]) -> T:
         try:
@@ -197,11 +232,7 @@ class AsyncClient(_Settings):
                     step = steps.send(None)
                     continue
                 try:
-                    with _opened(step.content) as content:
-                        parts = _parts(content) if isinstance(content, io.IOBase) else content
-                        response = await self._http.request(
-                            step.method, step.url, content=parts, **step.options
-                        )
+                    response = await self._sent(step)
                 except UNANSWERED as error:
                     step = steps.throw(error)
                 else:

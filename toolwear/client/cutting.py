@@ -68,6 +68,11 @@ class Piece:
         return body_of([line.text for line in (*self.before, *self.own)])
 
     @property
+    def rows(self) -> tuple[Row, ...]:
+        """All its rows, as they were given."""
+        return tuple(line.row for line in (*self.before, *self.own))
+
+    @property
     def places(self) -> tuple[int, ...]:
         """Of all its rows."""
         return tuple(line.place for line in (*self.before, *self.own))

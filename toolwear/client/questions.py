@@ -88,7 +88,7 @@ class Questions:
         named = {"x-request-id": request_id, "x-recording-id": recording}
         key = self._key(idempotency_key)
         if over is None:
-            return (yield from self._predict(first.body, {**named, "idempotency-key": key}))
+            return (yield from self._rows(first, {**named, "idempotency-key": key}))
         known = yield from self.metadata()
         history = _history(known)
         predictions: list[Prediction] = []
@@ -241,7 +241,7 @@ class Questions:
 
     def _piece(self, piece: Piece, headers: Mapping[str, str | None]) -> Steps[Answer]:
         try:
-            return (yield from self._predict(piece.body, headers))
+            return (yield from self._rows(piece, headers))
         except RequestRefusedError as error:
             places = piece.places
             raise RequestRefusedError(
@@ -251,10 +251,15 @@ class Questions:
                 error.retry_after,
             ) from error
 
-    def _predict(self, body: bytes, given: Mapping[str, str | None]) -> Steps[Answer]:
+    def _rows(self, piece: Piece, given: Mapping[str, str | None]) -> Steps[Answer]:
+        return (yield from self._predict(piece.body, given, piece.rows))
+
+    def _predict(
+        self, body: bytes, given: Mapping[str, str | None], rows: Sequence[Row] | None = None
+    ) -> Steps[Answer]:
         headers = {name: value for name, value in given.items() if value is not None}
         url = f"{self.url}/v1/models/{self.model}:predict"
-        found = yield from answered(Send("POST", url, body, headers), self.retries)
+        found = yield from answered(Send("POST", url, body, headers, rows=rows), self.retries)
         return read(lambda: Answer.of(found))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 
+from toolwear.client.cutting import Row
 from toolwear.client.errors import (
     RequestRefusedError,
     ServiceDownError,
@@ -36,6 +37,7 @@ class Send:
         content: the body, JSON; or a file whose bytes it is, of any type.
         headers: beside the caller's own.
         seconds: how long the answer may take; None for the caller's own limit.
+        rows: that it asks about, if they are telemetry: these go by gRPC where there is an address.
     """
 
     method: str
@@ -43,6 +45,7 @@ class Send:
     content: bytes | Path | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
+    rows: Sequence[Row] | None = None
 
     @property
     def options(self) -> dict[str, Any]:

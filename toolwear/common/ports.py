@@ -10,6 +10,7 @@ MONITOR = 8084
 TRIGGER = 8085
 CONSOLE = 8086
 FRONT = 8087  # divides the traffic between champion and candidate
+TRANSFORMER_GRPC = 8088
 MLFLOW_UI = 5000  # as MLflow itself has it
 PROMETHEUS = 9090
 ALERTMANAGER = 9093

@@ -45,6 +45,10 @@ async def ask():
 
 
 asyncio.run(ask())
+try:
+    Client(grpc="127.0.0.1:1")
+except ImportError as error:
+    print(error)
 """
 COMMAND = """
 sys.argv = ["toolwear", "status"]
@@ -85,7 +89,8 @@ def bare(code: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.process
 def test_the_client_works() -> None:
     done = bare(CLIENT)
-    assert (done.stdout, done.stderr) == ("False\nFalse\n", "")
+    needs = "gRPC needs grpc, which is not here; install toolwear[full]."
+    assert (done.stdout, done.stderr) == (f"False\nFalse\n{needs}\n", "")
 
 
 @pytest.mark.process
