@@ -162,6 +162,7 @@ def _routes(console: Console) -> list[Route | Mount]:
         "/parts/why/{method}": explained(why.part),
         "/runs": runs.runs,
         "/compare": compare.compare,
+        "/parts/compared": computed(compare.compared),
         "/parts/over-runs": compare.over_runs,
         "/runs/{name}": runs.run,
         "/runs/{name}/steps/{step}": computed(runs.step),

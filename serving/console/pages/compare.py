@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.console import evidence, svg
+from serving.console import curves, evidence, svg
 from serving.console.evidence import Run
 from serving.console.pages.base import Console
 from toolwear.common import words
+from toolwear.dataset import schema
 from toolwear.run.comparison import FIGURES, Figure, text
 
 _MOST = 8  # runs in one table
+# Colour and dashes of the lines: no two runs have both in common, and neighbours have neither.
+_STYLES = tuple(f"c{n % 4} d{(n + n // 4) % 4}" for n in range(_MOST))
 _FEW = "Choose two or more runs."
 # A digest says that something differs, and its first digits say so as well.
 _DIGESTS = {"commit": 10, "data_digest": 12, "graph_digest": 12}
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What the curves of a run's auto-sklearn model are drawn from; see `curves.Held`."""
+
+    held: tuple[np.ndarray, np.ndarray, Mapping[str, Any] | None]
+    search: Mapping[str, Any]
 
 
 class ComparePages:
@@ -30,19 +44,58 @@ class ComparePages:
 
     def compare(self, request: Request) -> Response:
         """Show the chosen runs in one table: decision, figures, and what they were asked."""
-        asked = list(dict.fromkeys(request.query_params.getlist("run")))
-        fault = _FEW if len(asked) < 2 else ""
-        if len(asked) > _MOST:
-            fault = f"At most {_MOST} runs have room beside each other; choose fewer."
-        known = {run.name: run for run in evidence.runs(self._console.home)}
-        if not fault and not set(asked) <= set(known):
-            fault = "One of these runs is not here any more; choose again."
-        if fault:
-            return self._console.page("compare.html.j2", 400, fault=fault, names=[], groups=[])
-        chosen = sorted((known[name] for name in asked), key=lambda run: run.name)
+        chosen = self._chosen(request)
+        if isinstance(chosen, str):
+            return self._console.page("compare.html.j2", 400, fault=chosen, names=[], groups=[])
+        names = [run.name for run in chosen]
+        part = "/parts/compared?" + urlencode([("run", name) for name in names])
         return self._console.page(
-            "compare.html.j2", fault="", names=[run.name for run in chosen], groups=_groups(chosen)
+            "compare.html.j2", fault="", names=names, groups=_groups(chosen), curves=part
         )
+
+    def compared(self, request: Request) -> Response:
+        """Show the curves of the chosen runs, one over the other."""
+        chosen = self._chosen(request)
+        if isinstance(chosen, str):
+            return self._console.page("fault.html.j2", sentence=chosen)
+        drawn = [
+            (run.name, style, found)
+            for run, style in zip(chosen, _STYLES, strict=False)
+            if (found := self._console.kept.get(("compared", run.name), partial(self._of, run)))
+        ]
+        held = [curves.Held(name, style, *found.held) for name, style, found in drawn]
+        searched = [(name, style, found.search) for name, style, found in drawn]
+        return self._console.page(
+            "compared.html.j2",
+            held=held,
+            plots=curves.figures(held),
+            search=curves.progress(searched),
+            tried=[found.search["counts"]["evaluations"] for _, _, found in drawn],
+            without=sorted({run.name for run in chosen} - {name for name, _, _ in drawn}),
+        )
+
+    def _chosen(self, request: Request) -> list[Run] | str:
+        """Return the runs asked for, the oldest first, or in a sentence what is wrong with them."""
+        asked = list(dict.fromkeys(request.query_params.getlist("run")))
+        if len(asked) < 2:
+            return _FEW
+        if len(asked) > _MOST:
+            return f"At most {_MOST} runs have room beside each other; choose fewer."
+        known = {run.name: run for run in evidence.runs(self._console.home)}
+        if not set(asked) <= set(known):
+            return "One of these runs is not here any more; choose again."
+        return sorted((known[name] for name in asked), key=lambda run: run.name)
+
+    def _of(self, run: Run) -> _Drawn | None:
+        """Return what the curves of a run are drawn from; None if it is not there (any more)."""
+        home = self._console.home
+        evaluation, rows = curves.evaluation(home, run), curves.predictions(home, run)
+        search = curves.search(home, run)
+        if evaluation is None or rows is None or search is None:
+            return None
+        rows = rows[rows["model"] == schema.AUTO_SKLEARN]
+        calibration = evaluation["calibration"][schema.KNOWN_RUNS].get(schema.AUTO_SKLEARN)
+        return _Drawn((rows["y"].to_numpy(), rows["p"].to_numpy(), calibration), search)
 
     def over_runs(self, request: Request) -> Response:
         """Show one figure over all runs that have it."""

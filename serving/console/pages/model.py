@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from sklearn.metrics import precision_recall_curve, roc_curve
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.console import evidence, pictures, svg
+from serving.console import curves, evidence, pictures, svg
 from serving.console.pages.base import Console
-from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
-from toolwear.common.tables import read_frame
 from toolwear.dataset import schema
 from toolwear.evaluation.headline import headline
 from toolwear.evaluation.names import model_name
@@ -26,7 +22,6 @@ from toolwear.release import champion as pointer
 _COMPARED = (schema.AUTO_SKLEARN, schema.RANDOM_FOREST, schema.DECISION_TREE)
 _STYLES = dict(zip(_COMPARED, ("c0", "c1", "c2"), strict=True))
 _FIGURES = ("accuracy", "precision", "recall", "f1", "mcc")
-_SIDE = 340  # of a square plot
 
 
 class ModelPages:
@@ -44,8 +39,7 @@ class ModelPages:
             return self._console.page("model.html.j2", run=None)
         first = headline(summary)
         known = summary["protocols"][schema.KNOWN_RUNS]
-        evaluation = self._evaluation(run)
-        search = _search(evidence.artifact(home, run, "automl", "automl"))
+        evaluation = curves.evaluation(home, run)
         return self._console.page(
             "model.html.j2",
             run=run,
@@ -58,15 +52,16 @@ class ModelPages:
             left_out=summary["left_out"],
             per_run=_per_run(evaluation) if evaluation else [],
             slices=evaluation["slices"].get(schema.AUTO_SKLEARN, {}) if evaluation else {},
-            search=search,
+            search=curves.search(home, run),
             card=self._card(),
         )
 
     def curves(self, _request: Request) -> Response:
         """Show confusion matrices, ROC, precision-recall, calibration and coverage."""
-        run = evidence.of_champion(self._console.home)
-        evaluation = self._evaluation(run) if run else None
-        predictions = self._predictions(run) if run else None
+        home = self._console.home
+        run = evidence.of_champion(home)
+        evaluation = curves.evaluation(home, run) if run else None
+        predictions = curves.predictions(home, run) if run else None
         if run is None or evaluation is None or predictions is None:
             return self._console.page(
                 "fault.html.j2", sentence="The evaluation of this run is not here any more."
@@ -75,27 +70,6 @@ class ModelPages:
             ("curves", run.name), lambda: _curves(predictions, evaluation)
         )
         return self._console.page("curves.html.j2", **plots)
-
-    def _evaluation(self, run: evidence.Run) -> dict[str, Any] | None:
-        folder = evidence.artifact(self._console.home, run, "evaluate", "evaluation")
-        return jsonfile.read(folder / "metrics.json") if folder else None
-
-    def _predictions(self, run: evidence.Run) -> pd.DataFrame | None:
-        """Return the held-back rows of the known runs: model, y, p."""
-        folders = [
-            evidence.artifact(self._console.home, run, step, name)
-            for step, name in (("train", "models"), ("automl", "automl"))
-        ]
-        known = [
-            ("protocol", "==", schema.KNOWN_RUNS),
-            ("feature_set", "==", schema.PUBLISHED),
-        ]
-        frames = [
-            read_frame(folder / "predictions.parquet", filters=known)
-            for folder in folders
-            if folder is not None
-        ]
-        return pd.concat(frames, ignore_index=True) if len(frames) == len(folders) else None
 
     def _card(self) -> str:
         try:
@@ -132,28 +106,27 @@ def _per_run(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _search(folder: Path | None) -> dict[str, Any] | None:
-    if folder is None:
-        return None
-    search: dict[str, Any] = jsonfile.read(folder / "search.json")
-    return search
-
-
 def _curves(predictions: pd.DataFrame, evaluation: dict[str, Any]) -> dict[str, Any]:
     held = {
         name: part for name, part in predictions.groupby("model", sort=False) if name in _COMPARED
     }
     ordered = {name: held[name] for name in _COMPARED if name in held}
+    calibration = evaluation["calibration"][schema.KNOWN_RUNS]
+    drawn = [
+        curves.Held(
+            model_name(name),
+            _STYLES[name],
+            part["y"].to_numpy(),
+            part["p"].to_numpy(),
+            calibration.get(name),
+        )
+        for name, part in ordered.items()
+    ]
     return {
         "confusion": [_confusion(name, part) for name, part in ordered.items()],
         "legend": [(model_name(name), _STYLES[name]) for name in ordered],
-        "roc": _roc(ordered),
-        "precision_recall": _precision_recall(ordered),
-        "calibration": _calibration(evaluation["calibration"][schema.KNOWN_RUNS]),
-        "ece": [
-            (model_name(name), evaluation["calibration"][schema.KNOWN_RUNS][name]["ece"])
-            for name in ordered
-        ],
+        **curves.figures(drawn),
+        "ece": [(one.name, one.calibration["ece"]) for one in drawn if one.calibration],
         "coverage": _coverage(evaluation["coverage"]),
         "not_sure": evaluation["coverage"]["statements"],
     }
@@ -170,33 +143,6 @@ def _confusion(name: str, part: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _roc(held: dict[str, pd.DataFrame]) -> Markup:
-    drawn = []
-    for name, part in held.items():
-        false, true, _ = roc_curve(part["y"], part["p"])
-        drawn.append(svg.Line(model_name(name), false, true, _STYLES[name]))
-    return svg.lines(_square("ROC", "false positive rate", "true positive rate"), drawn)
-
-
-def _precision_recall(held: dict[str, pd.DataFrame]) -> Markup:
-    drawn = []
-    for name, part in held.items():
-        precision, recall, _ = precision_recall_curve(part["y"], part["p"])
-        drawn.append(svg.Line(model_name(name), recall[::-1], precision[::-1], _STYLES[name]))
-    return svg.lines(_square("Precision and recall", "recall", "precision"), drawn)
-
-
-def _calibration(calibration: dict[str, Any]) -> Markup:
-    drawn = [svg.Line("perfect", np.array([0.0, 1.0]), np.array([0.0, 1.0]), "faint")]
-    for name in _COMPARED:
-        if name in calibration:
-            bins = calibration[name]["bins"]
-            said = np.array([item["mean_p"] for item in bins])
-            was = np.array([item["worn_share"] for item in bins])
-            drawn.append(svg.Line(model_name(name), said, was, _STYLES[name]))
-    return svg.lines(_square("Calibration", "predicted P(worn)", "observed share worn"), drawn)
-
-
 def _coverage(coverage: dict[str, Any]) -> Markup:
     curve = sorted(coverage["coverage_curve"], key=lambda item: item["coverage"])
     curve = [item for item in curve if item["accuracy"] is not None]
@@ -204,8 +150,8 @@ def _coverage(coverage: dict[str, Any]) -> Markup:
         "Accuracy against coverage",
         "coverage (share of rows answered)",
         "accuracy",
-        _SIDE,
-        _SIDE - 40,
+        curves.SIDE,
+        curves.SIDE - 40,
     )
     low, high = np.array([item["interval"] for item in curve]).T
     line = svg.Line(
@@ -217,7 +163,3 @@ def _coverage(coverage: dict[str, Any]) -> Markup:
         high,
     )
     return svg.lines(box, [line])
-
-
-def _square(title: str, x: str, y: str) -> svg.Box:
-    return svg.Box(title, x, y, _SIDE, _SIDE - 40, (0.0, 1.0), (0.0, 1.0))
