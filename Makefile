@@ -15,14 +15,16 @@ DEV := .venv/.dev
 AUTOML := .venv-automl/.installed
 BENCH := .venv-bench/.installed
 INSTALL = $(UV) pip install --quiet --require-hashes --no-deps
+# A container needs no environment here.
+HERE = $(if $(filter container,$(IN)),,$(1))
 
 .PHONY: help
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 .PHONY: run
-run: $(MAIN) $(AUTOML) ## Train, judge, explain, register and check a model (FAST=1: small, DATA=folder, ARGS=...)
-	@$(BIN)/toolwear run $(if $(FAST),--fast) $(if $(DATA),--data "$(DATA)") $(ARGS)
+run: $(call HERE,$(MAIN) $(AUTOML)) ## Train, judge, explain, register and check a model (FAST=1: small, DATA=folder, IN=container, ARGS=...)
+	@$(or $(call HERE,$(BIN)/toolwear),tools/container/run.sh) run $(if $(FAST),--fast) $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .PHONY: serve
 serve: $(MAIN) ## Serve the champion on loopback until Ctrl-C (ARGS="--port 9000")

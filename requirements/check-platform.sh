@@ -8,8 +8,8 @@ case $system-$machine in
   Linux-x86_64 | Linux-aarch64 | Linux-arm64) ;;
   *)
     echo "toolwear runs on Linux on x86_64 or aarch64 (Windows: in WSL2), and this is $system on" \
-      "$machine, for which auto-sklearn and others have no packages; use such a machine, or a" \
-      "virtual one." >&2
+      "$machine, for which auto-sklearn and others have no packages; \`make run IN=container\` does" \
+      "the same with Docker or Podman." >&2
     exit 2 ;;
 esac
 if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then

@@ -66,6 +66,7 @@ def test_a_machine_that_is_not_fit_is_told_so(
     assert done.returncode == 2
     sentence, end = done.stderr.splitlines()
     assert sentence.startswith(said.format(folder=tmp_path))
+    assert sentence.startswith(_ELSEWHERE) is ("`make run IN=container`" in sentence)
     assert end.startswith("make: ***")
     assert done.stdout == ""
     assert not (tmp_path / ".tools").exists()
