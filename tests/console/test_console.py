@@ -63,6 +63,7 @@ def older_run(stack: Stack) -> str:
         shutil.copy(run / "summary.json", folder)
         arguments = json.loads((run / "arguments.json").read_text())
         (folder / "arguments.json").write_text(json.dumps({**arguments, "seed": 41}))
+        (folder / "artifacts").symlink_to(run / "artifacts")
     return folder.name
 
 

@@ -205,12 +205,13 @@ def test_grpc_and_http_refuse_the_same_rows_in_the_same_words(
             client.predict_rows(rows)
         said.append((refused.value.status, refused.value.sentence))
     assert said[0] == said[1]
+    cases: list[tuple[list[dict[str, float | str]], str]] = [
+        ([*rows[:9], {"feedrate": 6.0}], "Row 9 of this request has other columns"),
+        ([{**rows[0], "feedrate": True}], '"feedrate" has to be numbers, or texts'),
+        ([{**rows[0], "feedrate": 10**400}], '"feedrate" has a number too large'),
+    ]
     with Client(stack.transformer.url, grpc=stack.grpc) as client:
-        for faulty, sentence in (
-            ([*rows[:9], {"feedrate": 6.0}], "Row 9 of this request has other columns"),
-            ([{**rows[0], "feedrate": True}], '"feedrate" has to be numbers, or texts'),
-            ([{**rows[0], "feedrate": 10**400}], '"feedrate" has a number too large'),
-        ):
+        for faulty, sentence in cases:
             with pytest.raises(RequestRefusedError, match=sentence):
                 client.predict_rows(faulty)
 
