@@ -371,6 +371,7 @@ def test_runs_are_chosen_and_compared(page: Page, stack: Stack) -> None:
     held = summary(stack)["protocols"]["known_runs"]["auto_sklearn"]
     assert any(row.startswith(f"MCC, known runs\t{held['mcc']:.4f}") for row in rows)
     assert rows.index(seed) < rows.index("Parameters that are the same")
+    fill(page)
     both = ", ".join(names)
     for what in ("ROC", "Precision and recall", "Calibration", "Progress of the search"):
         plot = page.get_by_role("img", name=f"{what} of {both}")
