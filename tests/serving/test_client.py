@@ -224,14 +224,13 @@ class Away(DataPlane):
 
 
 async def test_grpc_tells_who_is_away() -> None:
-    address = f"127.0.0.1:{free_port()}"
-    async with AsyncClient(NOBODY, grpc=address, retries=0) as client:
+    async with AsyncClient(NOBODY, grpc=NOBODY.removeprefix("http://"), retries=0) as client:
         with pytest.raises(ServiceDownError, match="does not answer") as nobody:
             await client.predict_rows([{"feedrate": 6.0}])
     assert nobody.value.status == 0
-    host, port = address.split(":")
-    server = await start_grpc(Away(ModelRepository()), "test", host, int(port), SENTENCES)
-    async with AsyncClient(NOBODY, grpc=address, retries=0) as client:
+    port = free_port()
+    server = await start_grpc(Away(ModelRepository()), "test", "127.0.0.1", port, SENTENCES)
+    async with AsyncClient(NOBODY, grpc=f"127.0.0.1:{port}", retries=0) as client:
         with pytest.raises(ServiceDownError) as down:
             await client.predict_rows([{"feedrate": 6.0}])
     await server.stop(None)
