@@ -47,10 +47,19 @@ def recording(
     cutting: Sequence[str],
     restore_order: bool,
     scratch: Path,
-    long: int = LONG_RUN_ROWS,
+    long: int | None = None,
 ) -> Iterator[Recording]:
-    """Open a run's rows, in memory or, from `long` rows on, in a folder below `scratch`."""
-    if run.rows < long:
+    """Open a run's rows in memory or, if they are many, in a folder below `scratch`.
+
+    Args:
+        run: that they are of.
+        pieces: its rows in stored order.
+        cutting: limits of cutting rows.
+        restore_order: put rows that were stored out of the order of time into it.
+        scratch: folder for what does not fit into memory.
+        long: rows from which on there are many; by default `LONG_RUN_ROWS`.
+    """
+    if run.rows < (LONG_RUN_ROWS if long is None else long):
         yield _InMemory(pd.concat(pieces, ignore_index=True), cutting, restore_order)
         return
     report(f"run {run.run_id}: {run.rows:,} rows and more are sorted on disk")
