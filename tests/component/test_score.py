@@ -18,7 +18,6 @@ from toolwear.cli.main import app
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import contract, schema
-from toolwear.features import recording as storage
 from toolwear.features.compute import compute
 from toolwear.model.pyfunc import PackageModel
 from toolwear.release import champion as pointer
@@ -106,10 +105,10 @@ def test_a_long_recording_is_read_from_disk_and_scored_the_same(
     trained_home: Path, csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = score(trained_home, csv, "--settings", SETTINGS, "--rows", tmp_path / "short.csv")
-    monkeypatch.setattr(storage, "LONG_RUN_ROWS", 500)
+    monkeypatch.setattr(logic, "BATCH_ROWS", 500)
     long = score(trained_home, csv, "--settings", SETTINGS, "--rows", tmp_path / "long.csv")
     assert short[:2] == long[:2]
-    assert "1,296 rows are sorted on disk" in long[2]
+    assert "is long: its rows are sorted on disk" in long[2]
     assert (tmp_path / "short.csv").read_bytes() == (tmp_path / "long.csv").read_bytes()
 
 

@@ -62,7 +62,7 @@ def recording(
     if run.rows < (LONG_RUN_ROWS if long is None else long):
         yield _InMemory(pd.concat(pieces, ignore_index=True), cutting, restore_order)
         return
-    report(f"run {run.run_id}: {run.rows:,} rows and more are sorted on disk")
+    report(f"run {run.run_id} is long: its rows are sorted on disk")
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         yield _OnDisk(pieces, cutting, restore_order, Path(folder))
 
