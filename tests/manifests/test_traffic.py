@@ -85,6 +85,7 @@ CLIENTS = {
     "components/serve_check/process.py": NOBODY,
     "components/serve_check/step.py": NOBODY,
     "toolwear/client/client.py": NOBODY,
+    "toolwear/client/grpc_calls.py": NOBODY,
     "toolwear/client/questions.py": NOBODY,
     "toolwear/client/sending.py": NOBODY,
     "serving/common/features.py": Client(("transformer", "explainer"), ("FEAST_REDIS",)),
