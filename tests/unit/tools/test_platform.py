@@ -16,6 +16,11 @@ _ELSEWHERE = "toolwear runs on Linux on x86_64 or aarch64 (Windows: in WSL2), an
 _DF = "#!/bin/sh\necho Filesystem\necho tmpfs 100 1 {free} 1% /\n"
 
 
+def _outside() -> dict[str, str]:
+    """Return the environment without what a `make` around the tests has left there."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+
+
 def make(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
     """Call `make run` in a fresh check-out, with programs of our own before those of the system."""
     shutil.copytree(ROOT / "requirements", folder / "requirements")
@@ -29,7 +34,7 @@ def make(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["make", "run"],
         cwd=folder,
-        env={**os.environ, "PATH": f"{own}:{os.environ['PATH']}"},
+        env={**_outside(), "PATH": f"{own}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         check=False,
