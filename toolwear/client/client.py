@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
@@ -31,7 +32,7 @@ _RETRIES = 2
 _PART_BYTES = 1 << 16  # of a file that is sent
 
 
-class _Settings:
+class _Settings(ABC):
     """What both clients are made of.
 
     Args:
@@ -77,8 +78,9 @@ class _Settings:
         self._connect({"timeout": seconds, "headers": dict(headers or {}), "trust_env": proxy})
         self._calls = self._calling(grpc, model, seconds, headers or {}) if grpc else None
 
+    @abstractmethod
     def _connect(self, options: Mapping[str, Any]) -> None:
-        raise NotImplementedError
+        """Make the connections; with httpx's options."""
 
     def _calling(
         self, address: str, model: str, seconds: float, headers: Mapping[str, str]

@@ -31,5 +31,5 @@ SCORE_BYTES = 64 << 20  # by default; about 150,000 rows of CSV
 SCORE_BODY_SECONDS = 60.0  # for a client to send it
 SCORE_SECONDS = 120.0  # for the wait and the work
 SCORE_PLACES = 6  # that are sent, wait or are scored at a time
-SCORE_ROWS = 150_000  # four hours, in a few hundred MB of memory
+SCORE_ROWS = 150_000  # four hours, in 340 MB of memory beside the server's own
 SCORE_ANSWERED_ROWS = 50_000  # whose answers are returned one by one
