@@ -28,9 +28,11 @@ from feast import (
 from feast.data_format import ParquetFormat
 from feast.types import Float64, String
 
-from toolwear.dataset import schema
-from toolwear.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, VIEWS
+from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import DataSet
+from toolwear.features.definitions import definitions
 from toolwear.features.names import (
+    CONTRACT_FILE,
     FEAST_FOLDER,
     LATEST_FILE,
     PUSH_SOURCE,
@@ -41,13 +43,15 @@ from toolwear.features.names import (
 )
 
 
-def repository(home: Path) -> list[Any]:
+def repository(home: Path, dataset: DataSet) -> list[Any]:
     """Return the entities, views and services whose data lie in `home`.
 
     Args:
+        dataset: contract of the data set that the features are of.
         home: folder with the samples' feature table in Parquet parts, and the newest rows; a
             relative one counts from the folder of Feast's configuration.
     """
+    made = definitions(dataset)
     sample = Entity(
         name="sample",
         join_keys=[schema.SAMPLE_ID],
@@ -63,7 +67,7 @@ def repository(home: Path) -> list[Any]:
     samples = FeatureView(
         name=SAMPLES_VIEW,
         entities=[sample],
-        schema=_fields(FEATURE_COLUMNS),
+        schema=_fields(made.columns),
         source=_parquet(f"{SAMPLES_VIEW}_source", home / SAMPLES_FOLDER / "*.parquet"),
         online=False,
         ttl=timedelta(0),  # recordings do not go stale
@@ -80,7 +84,7 @@ def repository(home: Path) -> list[Any]:
             ttl=timedelta(0),
             description="Features of the newest cutting row of each run, to serve from.",
         )
-        for name, columns in VIEWS.items()
+        for name, columns in made.views.items()
     }
     services = [
         FeatureService(
@@ -88,7 +92,7 @@ def repository(home: Path) -> list[Any]:
             features=[latest[chosen.view][[*chosen.columns, schema.SAMPLE_ID]]],
             description=chosen.why,
         )
-        for name, chosen in FEATURE_SETS.items()
+        for name, chosen in made.sets.items()
     ]
     training = FeatureService(
         name=SAMPLES_SERVICE,
@@ -112,5 +116,9 @@ def _parquet(name: str, path: Path) -> FileSource:
 
 
 # For Feast's own command line, which collects the attributes of this module.
-for _object in repository(Path(os.environ.get(FEAST_FOLDER) or "../runs/feast/current")):
+_home = Path(os.environ.get(FEAST_FOLDER) or "../runs/feast/current")
+_contract = _home / CONTRACT_FILE
+for _object in repository(
+    _home, contract.stored(_contract) if _contract.is_file() else contract.default()
+):
     globals()[_object.name] = _object

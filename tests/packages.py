@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
+from tests.mill import FEATURE_SETS, MILL
 from toolwear.dataset import schema
-from toolwear.dataset.contract import default
-from toolwear.features.definitions import FEATURE_SETS
 from toolwear.model.onnx_graph import to_bytes
 from toolwear.model.onnx_model import OnnxModel
 from toolwear.model.onnx_trees import forest_model
@@ -53,7 +52,7 @@ def parts(seed: int = 0, **changes: Any) -> tuple[dict[str, Any], dict[str, byte
         "name": "toolwear",
         "feature_set": schema.PUBLISHED,
         "window": 50,
-        "cutting": list(default().rows.cutting),
+        "dataset": MILL.model_dump(mode="json"),
         "inputs": [{"name": name, "dtype": "float64"} for name in COLUMNS],
         "outputs": [{"name": "probabilities", "dtype": "float64"}],
         "labels": list(schema.CLASSES),

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from tests.mill import FEATURE_COLUMNS, FEATURE_SETS, FEATURES_MANIFEST, KEY_COLUMNS
 from tests.packages import forest
 from toolwear.common import jsonfile
 from toolwear.common.digest import file_digest
 from toolwear.dataset import schema
-from toolwear.dataset.contract import default
 from toolwear.evaluation.protocols import assign
-from toolwear.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
 from toolwear.features.names import LATEST_FILE
 from toolwear.model.onnx_model import OnnxModel
 
@@ -58,14 +57,14 @@ def make_run(root: Path, seed: int = 0, noise: float = 0.0, data_seed: int = 0) 
     jsonfile.write(
         run.features / "manifest.json",
         {
+            **FEATURES_MANIFEST,
             "window": 50,
-            "dataset": default().model_dump(mode="json"),
             "stride": 25,
             "restored_order": True,
             "digest": f"features-{data_seed}",
         },
     )
-    splits = assign(frame[list(schema.KEY_COLUMNS)])
+    splits = assign(frame[list(KEY_COLUMNS)])
     run.split.mkdir()
     splits.to_parquet(run.split / "splits.parquet", index=False)
     verdict = {"passed": False, "reasons": [f"It holds {COLUMNS[0]}, which gives it away."]}
@@ -125,7 +124,7 @@ def _training_set(seed: int) -> pd.DataFrame:
         frame[schema.ROW] = frame[schema.TIME_INDEX] = np.arange(ROWS)
         frame[schema.EVENT_TIME] = pd.Timestamp("2020-01-01", tz="UTC")
         frame[schema.PHASE] = schema.ACTIVE_PHASES[0]
-        frame[schema.SETTING] = schema.setting(6, 4)
+        frame[schema.SETTING] = schema.setting((6, 4))
         frame[schema.FEEDRATE] = 6.0
         frame[schema.CLAMP_PRESSURE] = 4.0
         for name in (schema.IS_ACTIVE, schema.IS_CUTTING, schema.IS_WINDOW):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from toolwear.dataset import schema
 from toolwear.evaluation.protocols import folds
 from toolwear.features import dataset
 from toolwear.features.dataset import Samples
-from toolwear.features.definitions import FEATURE_SETS
 from toolwear.model.footprint import Footprint, measure
 from toolwear.model.onnx_model import OnnxModel
 from toolwear.release import gate as logic
@@ -108,7 +108,7 @@ def decide(
             "reasons": [*reasons, *missing, *use_reasons, *unasked, *logic.withheld(judged.checks)],
             "left_out": dict(evidence.left_out),
             "checks": [logic.as_dict(check) for check in judged.checks],
-            "champion": _described(champion, data_digest),
+            "champion": _described(champion, data_digest, dataset.names(folders.features)),
             "challenger": {
                 "model_sha256": evidence.export["sha256"],
                 "data_digest": data_digest,
@@ -271,7 +271,9 @@ def _champion(registry: Registry) -> Champion | None:
     return Champion(version.number, package, OnnxModel(package.model))
 
 
-def _described(champion: Champion | None, data_digest: str) -> dict[str, Any] | None:
+def _described(
+    champion: Champion | None, data_digest: str, feature_sets: Sequence[str]
+) -> dict[str, Any] | None:
     if champion is None:
         return None
     description = champion.package.description
@@ -280,7 +282,7 @@ def _described(champion: Champion | None, data_digest: str) -> dict[str, Any] | 
         "package_digest": champion.package.digest,
         "model_sha256": champion.package.model_sha256,
         "feature_set": description["feature_set"],
-        "known_feature_set": description["feature_set"] in FEATURE_SETS,
+        "known_feature_set": description["feature_set"] in feature_sets,
         "data_digest": description["data_digest"],
         "same_data": description["data_digest"] == data_digest,
     }

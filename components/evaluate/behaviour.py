@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from toolwear.dataset import schema
-from toolwear.features.definitions import AXIS_POSITION
+from toolwear.dataset.contract import DataSet
 from toolwear.model.abstention import Abstention
 from toolwear.model.onnx_model import OnnxModel
 
@@ -21,10 +20,8 @@ _SINGLE_ROWS = 100
 _ARITHMETIC = (1e-12, 1e-9, 1e-6)  # relative: what float64 or float32 arithmetic leaves behind
 _SENSOR = 1e-3  # relative
 _DIGITS = 3  # significant ones, in which the recordings are stored
-_TOUCH_OFF = 0.2  # mm between the depths of the two tools
 _SAME_ANSWER, _CHANGED, _ROUNDING, _FALL, _NOTICED = 1e-12, 0.001, 0.001, 0.02, 0.99
 _MOVED = 0.05  # share of answers that a mark of the setup may move
-_NOT_MEASURED = (*schema.SETTING_COLUMNS, schema.SEQUENCE_NUMBER, schema.CURRENT_FEEDRATE)
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,7 @@ class Subject:
         columns: names of the features.
         training: training rows (m, features).
         rule: when the service is not sure.
+        dataset: the data set's contract.
     """
 
     model: OnnxModel
@@ -46,6 +44,14 @@ class Subject:
     columns: Sequence[str]
     training: np.ndarray
     rule: Abstention
+    dataset: DataSet
+
+    @property
+    def not_measured(self) -> set[str]:
+        """Columns that a sensor's noise does not reach: what people and the program set."""
+        settings, order = self.dataset.settings, self.dataset.order
+        lines = {order.line} if order else set()
+        return {*settings, *(one.read_by for one in settings.values()), *lines}
 
     def accuracy(self, rows: np.ndarray) -> float:
         """Return the accuracy when these rows are asked in place of the test rows."""
@@ -128,7 +134,7 @@ def noise(subject: Subject, seed: int) -> dict[str, Any]:
     step = np.where(
         size > 0, 10.0 ** (np.floor(np.log10(np.where(size > 0, size, 1))) - _DIGITS + 1), 0
     )
-    step[:, [name in _NOT_MEASURED for name in subject.columns]] = 0
+    step[:, [name in subject.not_measured for name in subject.columns]] = 0
     moved = subject.X + step * generator.uniform(-0.5, 0.5, subject.X.shape)
     fall = subject.accuracy(subject.X) - subject.accuracy(moved)
     return {
@@ -161,20 +167,20 @@ def _numbers(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _other_tool(subject: Subject) -> Iterator[dict[str, Any]]:
-    column = AXIS_POSITION[-1]  # Z, the depth
-    if column not in subject.columns:
+    levels = subject.dataset.phases.levels
+    if levels is None or not levels.tool_difference or levels.column not in subject.columns:
         return
+    column, apart = levels.column, levels.tool_difference
+    unit = subject.dataset.signals[column].unit
     moved = subject.X.copy()
-    moved[:, list(subject.columns).index(column)] += np.where(
-        subject.y == 1, -_TOUCH_OFF, _TOUCH_OFF
-    )
+    moved[:, list(subject.columns).index(column)] += np.where(subject.y == 1, -apart, apart)
     changed = _changed(subject, moved)
     yield _entry(
         f"the other tool's depth ({column}) does not change the label",
         changed,
         _MOVED,
         len(subject.X),
-        f"Moving the depth by the {_TOUCH_OFF} mm between the two tools, all else equal, changes "
+        f"Moving the depth by the {apart:g} {unit} between the two tools, all else equal, changes "
         f"{changed:.1%} of the labels: so much rests on which tool was mounted.",
     )
 

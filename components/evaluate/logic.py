@@ -17,7 +17,7 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.common.thresholds import Thresholds
 from toolwear.dataset import schema
-from toolwear.dataset.contract import Published
+from toolwear.dataset.contract import DataSet, Published
 from toolwear.evaluation.metrics import LEVEL
 from toolwear.evaluation.protocols import Fold
 from toolwear.evaluation.questions import ASKED_OF
@@ -44,6 +44,7 @@ class Evidence:
         session: columns that tell when a run was recorded, as audited.
         adjacent: share of the test rows recorded beside a training row, as audited.
         published: figures of others on these recordings, if there are any.
+        dataset: the data set's contract.
         leaks: what the audit holds against the row features on new settings.
         search: of `search.json`.
         left_out: by protocol, why its question is not asked, as audited.
@@ -59,6 +60,7 @@ class Evidence:
     session: Sequence[str]
     adjacent: float
     published: Published | None
+    dataset: DataSet
     leaks: Sequence[str]
     search: Mapping[str, Any]
     left_out: Mapping[str, str]
@@ -112,7 +114,7 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
     abstention["statements"] = not_sure.sentences(abstention)
 
     report("checking how the graph behaves")
-    subject = behaviour.Subject(graph, X, y, samples.columns, training, rule)
+    subject = behaviour.Subject(graph, X, y, samples.columns, training, rule, evidence.dataset)
     noise = behaviour.noise(subject, seed)
     found = behaviour.summary(behaviour.checks(subject, evidence.session, noise))
     metrics = {
@@ -121,7 +123,7 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
         "protocols": protocols,
         "left_out": dict(evidence.left_out),
         "further": further,
-        "slices": _slices(asked, samples.frame),
+        "slices": _slices(asked, samples.frame, evidence.dataset.phases.column),
         "calibration": _calibration(asked),
         "coverage": {key: abstention[key] for key in _COVERAGE},
         "behaviour": found,
@@ -219,17 +221,17 @@ def _abstention(
     return content, rule
 
 
-def _slices(predictions: pd.DataFrame, keys: pd.DataFrame) -> dict[str, Any]:
+def _slices(predictions: pd.DataFrame, keys: pd.DataFrame, phase: str) -> dict[str, Any]:
     """Return accuracy by setting and phase of every published-split model but the baselines."""
     known = predictions[
         (predictions["protocol"] == schema.KNOWN_RUNS)
         & (predictions["feature_set"] == schema.PUBLISHED)
         & ~predictions["model"].isin([schema.MAJORITY, schema.SETTINGS_ONLY])
-    ].merge(keys[[schema.SAMPLE_ID, schema.SETTING, schema.PHASE]], on=schema.SAMPLE_ID)
+    ].merge(keys[[schema.SAMPLE_ID, schema.SETTING, phase]], on=schema.SAMPLE_ID)
     return {
         str(model): {
             schema.SETTING: figures.slices(rows, schema.SETTING),
-            "phase": figures.slices(rows, schema.PHASE),
+            "phase": figures.slices(rows, phase),
             "run": figures.slices(rows, schema.RUN_ID),
         }
         for model, rows in known.groupby("model", sort=False)

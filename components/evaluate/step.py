@@ -43,6 +43,7 @@ def evaluate(
         seed: of bootstraps and noise.
         output: folder to make.
     """
+    recorded = contract.of(features)
     samples = load(features, schema.PUBLISHED)
     splits = pd.read_parquet(split / "splits.parquet")
     (fold,) = folds(schema.KNOWN_RUNS, samples, splits)
@@ -61,7 +62,8 @@ def evaluate(
         permutation=jsonfile.read(models / "training.json")["permutation"],
         session=[item["column"] for item in audit["session_fingerprint"]],
         adjacent=audit["neighbours"]["adjacent_share"],
-        published=contract.published(contract.of(features), data_digest),
+        published=contract.published(recorded, data_digest),
+        dataset=recorded,
         leaks=audit["protocols"][schema.NEW_SETTING][schema.PUBLISHED]["reasons"],
         search=jsonfile.read(automl / "search.json"),
         left_out=audit["left_out"],

@@ -8,7 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from toolwear.dataset import schema
-from toolwear.features.definitions import FEATURE_COLUMNS
+from toolwear.dataset.contract import DataSet
+from toolwear.features.definitions import definitions
 from toolwear.features.feast_folder import apply_folder, bounded_duckdb
 from toolwear.features.names import SAMPLES_FOLDER, SAMPLES_SERVICE
 
@@ -21,11 +22,12 @@ class TrainingSetJoin:
     The cost is linear in the rows because no part knows of another; memory is that of a part.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, dataset: DataSet) -> None:
+        self._columns = list(definitions(dataset).columns)
         (scratch / SAMPLES_FOLDER).mkdir(parents=True)
         self._folder = scratch
         self._part = scratch / SAMPLES_FOLDER / "part.parquet"
-        self._store = apply_folder(scratch)
+        self._store = apply_folder(scratch, dataset)
         self._service = self._store.get_feature_service(SAMPLES_SERVICE)
 
     def join(self, keys: pd.DataFrame, part: Path) -> pa.Table:
@@ -44,4 +46,4 @@ class TrainingSetJoin:
             joined = self._store.get_historical_features(
                 entity_df=entities, features=self._service
             ).to_arrow()
-        return joined.sort_by(_POSITION).select(list(FEATURE_COLUMNS))
+        return joined.sort_by(_POSITION).select(self._columns)

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 from components.features.join import TrainingSetJoin
 from toolwear.common.steps import report
 from toolwear.dataset import schema
+from toolwear.dataset.contract import DataSet, key_columns
 from toolwear.features.dataset import TRAINING_SET
-from toolwear.features.definitions import FEATURE_COLUMNS
+from toolwear.features.definitions import definitions
 from toolwear.features.names import FEATURES_FOLDER
 
 PART_ROWS = 250_000
@@ -26,14 +27,15 @@ class PartWriter:
         samples: of those, how many are active, cutting and windows.
     """
 
-    def __init__(self, output: Path, scratch: Path) -> None:
+    def __init__(self, output: Path, scratch: Path, dataset: DataSet) -> None:
+        self._keys, self._features = list(key_columns(dataset)), definitions(dataset).columns
         self.rows = 0
         self.samples = {schema.IS_ACTIVE: 0, schema.IS_CUTTING: 0, schema.IS_WINDOW: 0}
         self._offline = output / FEATURES_FOLDER
         self._training = output / TRAINING_SET
         for folder in (self._offline, self._training):
             folder.mkdir(parents=True)
-        self._join = TrainingSetJoin(scratch / "feast")
+        self._join = TrainingSetJoin(scratch / "feast", dataset)
         self._frames: list[pd.DataFrame] = []
         self._waiting = 0
         self._parts = 0
@@ -54,7 +56,7 @@ class PartWriter:
         name = f"part-{self._parts:05d}.parquet"
         self._parts += 1
         part = self._offline / name
-        write(frame[[schema.SAMPLE_ID, schema.EVENT_TIME, *FEATURE_COLUMNS]], part)
+        write(frame[[schema.SAMPLE_ID, schema.EVENT_TIME, *self._features]], part)
         pq.write_table(self._training_set(frame, part), self._training / name)
         self.rows += len(frame)
         for column in self.samples:
@@ -63,11 +65,11 @@ class PartWriter:
 
     def _training_set(self, frame: pd.DataFrame, part: Path) -> pa.Table:
         joined = self._join.join(frame, part)
-        table = pa.Table.from_pandas(frame[list(schema.KEY_COLUMNS)], preserve_index=False)
+        table = pa.Table.from_pandas(frame[self._keys], preserve_index=False)
         if joined.num_rows != table.num_rows:
             raise RuntimeError(f"of {table.num_rows} keys the join returned {joined.num_rows}")
-        for column in FEATURE_COLUMNS:
-            if column not in schema.KEY_COLUMNS:
+        for column in self._features:
+            if column not in self._keys:
                 table = table.append_column(column, joined.column(column))
         return table
 

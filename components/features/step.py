@@ -16,14 +16,14 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.fingerprint import ROOT
 from toolwear.common.steps import report
 from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import key_columns
 from toolwear.dataset.cutting import no_cutting
-from toolwear.features.definitions import FEATURE_COLUMNS, FEATURE_SETS
+from toolwear.features.definitions import definitions
 from toolwear.features.logic import check_parameters, newest, samples
 from toolwear.features.names import LATEST_FILE
 from toolwear.features.recording import recording
 from toolwear.features.telemetry import read_rows, read_runs
 
-_LATEST_COLUMNS = [schema.RUN_ID, schema.EVENT_TIME, schema.SAMPLE_ID, *FEATURE_COLUMNS]
 # What a feature's value depends on.
 _CODE = (
     "toolwear/dataset/schema.py",
@@ -53,7 +53,8 @@ def features(
         ToolwearError: window or stride cannot be, or no row counts as cutting.
     """
     dataset = contract.of(telemetry)
-    counted = dataset.rows
+    made = definitions(dataset)
+    kept = [schema.RUN_ID, schema.EVENT_TIME, schema.SAMPLE_ID, *made.columns]
     source = jsonfile.read(telemetry / "manifest.json")
     if sentence := no_cutting(source["cutting"]):
         raise ToolwearError(sentence)
@@ -65,22 +66,22 @@ def features(
     output.mkdir(parents=True)
     with tempfile.TemporaryDirectory(dir=output) as folder:  # as roomy as the output itself
         scratch = Path(folder)
-        writer = PartWriter(output, scratch)
-        for run_id, pieces in read_rows(telemetry, counted.cutting):
-            with recording(runs[run_id], pieces, counted.cutting, restore_order, scratch) as rows:
-                found = samples(rows.time_order(), runs[run_id], window, stride, counted)
+        writer = PartWriter(output, scratch, dataset)
+        for run_id, pieces in read_rows(telemetry, dataset):
+            with recording(runs[run_id], pieces, dataset, restore_order, scratch) as rows:
+                found = samples(rows.time_order(), runs[run_id], window, stride, dataset)
                 last: pd.DataFrame | None = None
                 windows[run_id] = 0
                 for frame in rows.stored_order(found):
-                    last = newest(frame, last)
+                    last = newest(frame, last, dataset)
                     windows[run_id] += int(frame[schema.IS_WINDOW].sum())
                     writer.add(frame)
                 orders[run_id] = rows.plan.summary()
-            latest.extend(_tuples(last))
+            latest.extend(_tuples(last, kept))
         writer.flush()
     if not any(windows.values()):
         report(f"{_no_window(telemetry, window)} Until then only known runs can be judged.")
-    newest_rows = pd.DataFrame(latest, columns=_LATEST_COLUMNS)
+    newest_rows = pd.DataFrame(latest, columns=kept)
     newest_rows[schema.EVENT_TIME] = newest_rows[schema.EVENT_TIME].dt.as_unit("us")
     write(newest_rows, output / LATEST_FILE)
     settings = {
@@ -92,8 +93,11 @@ def features(
     manifest = {
         **settings,
         "dataset": source["dataset"],
-        "feature_sets": {name: list(chosen.columns) for name, chosen in FEATURE_SETS.items()},
-        "feature_set_reasons": {name: chosen.why for name, chosen in FEATURE_SETS.items()},
+        "keys": list(key_columns(dataset)),
+        "feature_sets": {
+            name: {"columns": one.columns, "samples": one.samples_column, "why": one.why}
+            for name, one in made.sets.items()
+        },
         "rows": writer.rows,
         "samples": writer.samples,
         "runs_without_windows": [run_id for run_id, count in windows.items() if count == 0],
@@ -121,6 +125,6 @@ def _no_window(telemetry: Path, window: int) -> str:
     )
 
 
-def _tuples(last: pd.DataFrame | None) -> Iterator[tuple[Any, ...]]:
+def _tuples(last: pd.DataFrame | None, columns: list[str]) -> Iterator[tuple[Any, ...]]:
     if last is not None:
-        yield from last[_LATEST_COLUMNS].itertuples(index=False, name=None)
+        yield from last[columns].itertuples(index=False, name=None)

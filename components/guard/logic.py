@@ -12,6 +12,7 @@ from components.guard.levels import Distance
 from components.guard.rows import RowFacts
 from components.guard.runs import Match, RunFacts, matches, pairs
 from toolwear.common.thresholds import Guard
+from toolwear.dataset.contract import Admission
 
 CRITICAL, WARNING = "critical", "warning"
 ALL_RUNS = "all"
@@ -64,6 +65,7 @@ def judge(
     rows: RowFacts,
     known: Sequence[RunFacts] | None,
     limits: Guard,
+    asked: Admission,
     accepted: Collection[str] = (),
     vouched: Collection[str] = (),
 ) -> list[Finding]:
@@ -74,6 +76,7 @@ def judge(
         rows: of the training set made from it.
         known: the runs that the champion has learnt from; None if nothing is known of them.
         limits: the thresholds.
+        asked: which signals are compared.
         accepted: runs that a person lets in; ALL_RUNS for every one.
         vouched: new runs whose recording and label a person has checked.
     """
@@ -86,7 +89,7 @@ def judge(
         *_copies(runs, limits),
         *_scaled(scaled_copies(runs, known or (), recognised.values(), limits), vouched),
         *_repeated(runs, limits),
-        *_shifted(runs, known, limits),
+        *_shifted(runs, known, limits, asked),
         *_dominating(runs, limits),
         *_arriving(runs, known, recognised, vouched, limits),
     ]
@@ -108,10 +111,13 @@ def recognise(
 
 
 def level_distances(
-    runs: Sequence[RunFacts], known: Sequence[RunFacts] | None, limits: Guard
+    runs: Sequence[RunFacts],
+    known: Sequence[RunFacts] | None,
+    limits: Guard,
+    asked: Admission,
 ) -> dict[str, Distance]:
     """Return how far each run's levels lie outside the known runs', or the others' if none are."""
-    return levels.distances(runs, known or runs, limits)
+    return levels.distances(runs, known or runs, limits, asked)
 
 
 def _mixed_labels(rows: RowFacts) -> Iterator[Finding]:
@@ -232,14 +238,17 @@ def _repeated(runs: Sequence[RunFacts], limits: Guard) -> Iterator[Finding]:
                 share,
                 limits.repeated_row_share,
                 f"{run.repeated:,} of {run.cutting_rows:,} cutting rows of run {run.run_id} are "
-                "there more than once; sensors of a cutting mill never read the same twice.",
+                "there more than once; sensors of a cutting machine never read the same twice.",
             )
 
 
 def _shifted(
-    runs: Sequence[RunFacts], known: Sequence[RunFacts] | None, limits: Guard
+    runs: Sequence[RunFacts],
+    known: Sequence[RunFacts] | None,
+    limits: Guard,
+    asked: Admission,
 ) -> Iterator[Finding]:
-    for run_id, found in level_distances(runs, known, limits).items():
+    for run_id, found in level_distances(runs, known, limits, asked).items():
         if found.value > limits.level_distance:
             yield Finding(
                 "shifted_sensor",

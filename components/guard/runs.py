@@ -9,23 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from toolwear.dataset import schema
-
 SKETCH_ROWS = 512
 SHAPE_KEYS = 256
-
-# The drives' electrical signals. Positions and speeds follow the program, not the sensor.
-LEVELS = tuple(
-    f"{drive}_{signal}"
-    for drive in ("X1", "Y1", "S1")
-    for signal in (
-        "CurrentFeedback",
-        "DCBusVoltage",
-        "OutputCurrent",
-        "OutputVoltage",
-        "OutputPower",
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -35,21 +20,24 @@ class RunFacts:
     Attributes:
         run_id: the run's key.
         label: class number in the table of runs.
+        condition: the label as a word.
         material: of the work piece.
-        feedrate: mm/s.
+        settings: by name, in the contract's units.
         rows: recorded rows.
         cutting_rows: rows in the work piece.
         repeated: cutting rows that the run holds once more.
         sketch: the smallest `SKETCH_ROWS` keys of its distinct rows, sorted.
         turns: the smallest `SHAPE_KEYS` keys of `shapes.turns`, sorted.
         scores: the same of `shapes.scores`.
-        levels: mean absolute value of each of `LEVELS` over the cutting rows; empty without any.
+        levels: mean absolute value of each of `Admission.levels` over the cutting rows; empty
+            without any.
     """
 
     run_id: str
     label: int
+    condition: str
     material: str
-    feedrate: float
+    settings: Mapping[str, float]
     rows: int
     cutting_rows: int
     repeated: int
@@ -57,11 +45,6 @@ class RunFacts:
     turns: tuple[int, ...]
     scores: tuple[int, ...]
     levels: Mapping[str, float]
-
-    @property
-    def condition(self) -> str:
-        """The label as a word."""
-        return schema.CLASSES[self.label]
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields for JSON."""

@@ -12,22 +12,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-DRIVES = ("X1", "Y1", "S1")
-SIGNALS = tuple(
-    f"{drive}_{signal}"
-    for drive in DRIVES
-    for signal in (
-        "CurrentFeedback",
-        "DCBusVoltage",
-        "OutputCurrent",
-        "OutputVoltage",
-        "OutputPower",
-        "ActualAcceleration",
-    )
-)
 MOST_ROWS = 50_000  # of a run, from its start; bounds the memory
-_TURNING = 12  # signals of a row that have to turn or go on, rather than rest
-_CHANGING = 15  # signals that have to differ from the row before
+_TURNING = 2 / 3  # share of the signals of a row that have to turn or go on, rather than rest
+_CHANGING = 5 / 6  # share of the signals that have to differ from the row before
 _STEP = 0.7  # standard deviations that count as one score
 
 
@@ -35,11 +22,11 @@ def turns(values: np.ndarray) -> np.ndarray:
     """Return a key for each four rows in a row, uint32; none where too few signals move.
 
     Args:
-        values: `SIGNALS` in stored order, float64 (rows, signals).
+        values: signals in stored order, float64 (rows, signals).
     """
     direction = np.sign(np.diff(values, axis=0))
     product = direction[1:] * direction[:-1]
-    moving = (product != 0).sum(axis=1) >= _TURNING
+    moving = (product != 0).sum(axis=1) >= round(_TURNING * values.shape[1])
     turning = product < 0
     both = moving[1:] & moving[:-1]
     return _keys(np.concatenate([turning[:-1], turning[1:]], axis=1)[both])
@@ -49,12 +36,12 @@ def scores(values: np.ndarray) -> np.ndarray:
     """Return a key for each row in which most signals differ from the row before, uint32.
 
     Args:
-        values: `SIGNALS` in stored order, float64 (rows, signals).
+        values: signals in stored order, float64 (rows, signals).
     """
     spread = values.std(axis=0)
     # Without a sign: a scale may be negative.
     apart = np.abs(values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    changing = (np.diff(values, axis=0) != 0).sum(axis=1) >= _CHANGING
+    changing = (np.diff(values, axis=0) != 0).sum(axis=1) >= round(_CHANGING * values.shape[1])
     return _keys(np.rint(apart[1:][changing] / _STEP))
 
 

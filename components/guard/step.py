@@ -14,7 +14,8 @@ from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.common.thresholds import thresholds
-from toolwear.dataset import schema
+from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import Admission
 from toolwear.features import dataset
 from toolwear.release import audit_log
 from toolwear.release.decisions import Outcome
@@ -79,7 +80,8 @@ def guard(
         known.disagreement,
     )
     vouched = vouching.vouched(runs, vouching.read(home), limits)
-    findings = logic.judge(runs, labels, known.runs, limits, accepted, vouched)
+    recorded = contract.of(telemetry)
+    findings = logic.judge(runs, labels, known.runs, limits, recorded.admission, accepted, vouched)
     refusing = [finding for finding in findings if finding.refuses]
     manifest = jsonfile.read(telemetry / "manifest.json")
     result = {
@@ -92,11 +94,11 @@ def guard(
         "judged_rows": labels.rows,
         "seed": asked.seed,
         "findings": [finding.as_json() for finding in findings],
-        "runs": _by_run(runs, labels, known.runs),
+        "runs": _by_run(runs, labels, known.runs, recorded.admission),
     }
     output.mkdir(parents=True)
     jsonfile.write(output / RESULT, result)
-    plots.write(output / PICTURE, result["runs"], limits)
+    plots.write(output / PICTURE, result["runs"], limits, recorded.label.classes)
     page.write(output / PAGE, result, output / PICTURE)
     if refusing:
         raise ToolwearError(_refuse(refusing, asked, home, output))
@@ -125,9 +127,12 @@ def _accepted(text: str, runs: list[RunFacts]) -> set[str]:
 
 
 def _by_run(
-    runs: list[RunFacts], labels: rows.RowFacts, known: list[RunFacts] | None
+    runs: list[RunFacts],
+    labels: rows.RowFacts,
+    known: list[RunFacts] | None,
+    asked: Admission,
 ) -> list[dict[str, Any]]:
-    distances = logic.level_distances(runs, known, thresholds().guard)
+    distances = logic.level_distances(runs, known, thresholds().guard, asked)
     total = sum(run.rows for run in runs)
     return [
         {

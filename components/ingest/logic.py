@@ -9,25 +9,28 @@ import pyarrow as pa
 
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
+from toolwear.dataset.contract import DataSet
 from toolwear.dataset.run_table import Run
 
-RUNS = pa.schema(
-    [
-        (schema.RUN_ID, pa.string()),
-        ("run_number", pa.int64()),
-        (schema.MATERIAL, pa.string()),
-        (schema.FEEDRATE, pa.float64()),
-        (schema.CLAMP_PRESSURE, pa.float64()),
-        (schema.SETTING, pa.string()),
-        (schema.CONDITION, pa.string()),
-        (schema.LABEL, pa.int8()),
-        (schema.FINALIZED, pa.bool_()),
-        (schema.INSPECTION, pa.bool_()),
-        ("rows", pa.int64()),
-        ("cutting_rows", pa.int64()),
-        ("sha256", pa.string()),
-    ]
-)
+
+def runs_schema(dataset: DataSet) -> pa.Schema:
+    """Return the types of the table of runs."""
+    return pa.schema(
+        [
+            (schema.RUN_ID, pa.string()),
+            ("run_number", pa.int64()),
+            (schema.MATERIAL, pa.string()),
+            *((name, pa.float64()) for name in dataset.settings),
+            (schema.SETTING, pa.string()),
+            (schema.CONDITION, pa.string()),
+            (schema.LABEL, pa.int8()),
+            (schema.FINALIZED, pa.bool_()),
+            (schema.INSPECTION, pa.bool_()),
+            ("rows", pa.int64()),
+            ("cutting_rows", pa.int64()),
+            ("sha256", pa.string()),
+        ]
+    )
 
 
 NO_FILE = "the table names it but there is no file"
@@ -36,7 +39,11 @@ NO_LABEL = "its label is empty"
 
 
 def matched(
-    runs: Sequence[Run], files: Mapping[int, str], names: Mapping[int, str], passed_over: list[str]
+    runs: Sequence[Run],
+    files: Mapping[int, str],
+    names: Mapping[int, str],
+    passed_over: list[str],
+    classes: tuple[str, str],
 ) -> tuple[list[Run], list[dict[str, str]]]:
     """Return the runs that have both a label and a file, and those left out with the reason.
 
@@ -48,6 +55,7 @@ def matched(
         files: digests of the recordings by run number.
         names: names of their files.
         passed_over: names of files that are not spelt as recordings.
+        classes: what the two classes are called.
 
     Raises:
         ToolwearError: two files are the same, or what is left can't be learnt from.
@@ -56,12 +64,12 @@ def matched(
     excluded = [
         {"run": run.run_id, "reason": NO_FILE if run.number not in files else NO_LABEL}
         for run in runs
-        if run.number not in files or run.condition is None
+        if run.number not in files or run.worn is None
     ]
     excluded += [
         {"run": schema.run_id(number), "reason": NO_ROW} for number in files if number not in named
     ]
-    usable = [run for run in runs if run.number in files and run.condition is not None]
+    usable = [run for run in runs if run.number in files and run.worn is not None]
     owner: dict[str, int] = {}
     for run in usable:
         first = owner.setdefault(files[run.number], run.number)
@@ -72,10 +80,11 @@ def matched(
             )
     if len(usable) < 2:
         raise ToolwearError(_too_few(usable, excluded, passed_over))
-    classes = {run.condition for run in usable}
-    if len(classes) < 2:
+    found = {run.worn for run in usable if run.worn is not None}
+    if len(found) < 2:
         raise ToolwearError(
-            f"All runs are {classes.pop()}; recordings with worn and with unworn tools are needed."
+            f"All runs are {classes[found.pop()]}; recordings that are {classes[1]} and ones that "
+            f"are {classes[0]} are needed."
         )
     return usable, excluded
 
@@ -99,6 +108,7 @@ def runs_table(
     rows: Mapping[int, int],
     cutting: Mapping[int, int],
     digests: Mapping[int, str],
+    dataset: DataSet,
 ) -> pa.Table:
     """Return the table of runs as typed columns, one row a run, in the order of their numbers.
 
@@ -107,23 +117,24 @@ def runs_table(
         rows: how many each has, by its number.
         cutting: how many of them count as cutting.
         digests: of their recordings.
+        dataset: their contract.
     """
+    classes = dataset.label.classes
     records = [
         {
             schema.RUN_ID: run.run_id,
             "run_number": run.number,
             schema.MATERIAL: run.material,
-            schema.FEEDRATE: run.feedrate,
-            schema.CLAMP_PRESSURE: run.clamp_pressure,
-            schema.SETTING: schema.setting(run.feedrate, run.clamp_pressure),
-            schema.CONDITION: run.condition,
+            **run.settings,
+            schema.SETTING: schema.setting(run.settings.values()),
+            schema.CONDITION: None if run.worn is None else classes[run.worn],
             schema.LABEL: run.worn,
-            schema.FINALIZED: run.finalized,
-            schema.INSPECTION: run.inspection,
+            schema.FINALIZED: run.finished,
+            schema.INSPECTION: run.inspected,
             "rows": rows[run.number],
             "cutting_rows": cutting[run.number],
             "sha256": digests[run.number],
         }
         for run in runs
     ]
-    return pa.Table.from_pylist(records, schema=RUNS)
+    return pa.Table.from_pylist(records, schema=runs_schema(dataset))

@@ -112,7 +112,7 @@ class _Reading:
     """Recordings on their way into typed Parquet, and what is noted of them."""
 
     def __init__(self, found: Recordings, dataset: DataSet, folder: Path) -> None:
-        self.quirks = Quirks()
+        self.quirks = Quirks(dataset)
         self._found = found
         self._dataset = dataset
         self._folder = folder
@@ -126,24 +126,27 @@ class _Reading:
     def convert(self, table: list[Run]) -> dict[str, Any]:
         """Write the runs that have a label, look at those that have none, and return the notes."""
         found = self._found
-        runs, excluded = matched(table, found.digests, found.names, self.quirks.misnamed_files)
+        classes = self._dataset.label.classes
+        runs, excluded = matched(
+            table, found.digests, found.names, self.quirks.misnamed_files, classes
+        )
         self.quirks.excluded = excluded
         rows, cutting = {}, {}
         progress = _Progress(len(runs))
-        with PartWriter(self._folder) as writer:
+        period = self._dataset.recordings.sample_period_seconds
+        with PartWriter(self._folder, period) as writer:
             for run in runs:
                 rows[run.number], cutting[run.number] = self._run(run, writer, progress)
         labelled = {run.number for run in runs}
         unlabelled = [self._unlabelled(n) for n in found.files if n not in labelled]
-        pq.write_table(
-            runs_table(runs, rows, cutting, found.digests), self._folder / "runs.parquet"
-        )
+        kept = runs_table(runs, rows, cutting, found.digests, self._dataset)
+        pq.write_table(kept, self._folder / "runs.parquet")
         if found.notes is not None:
             self._note(self._dataset.recordings.file, found.notes)
         for told, names in self._formats.items():
             report(f"{len(names)} files were read as: {told}")
         limits = self._cutting.as_json()
-        warnings = self.quirks.warnings(self._dataset.recordings.files)
+        warnings = self.quirks.warnings()
         warnings += [entry["fault"] for entry in unlabelled if entry["fault"]]
         warnings += [sentence] if (sentence := no_cutting(limits)) else []
         return {
@@ -162,7 +165,7 @@ class _Reading:
         for batch in self._found.read(run.number, notes):
             self.quirks.count(batch)
             cutting += self._cutting.count(batch)
-            writer.write(run.number, rows, folded(batch))
+            writer.write(run.number, rows, folded(batch, self._dataset.phases))
             rows += batch.num_rows
             progress.rows(batch.num_rows)
         writer.end_run()

@@ -20,6 +20,7 @@ from toolwear.dataset import contract, schema
 from toolwear.evaluation.protocols import folds
 from toolwear.features import dataset
 from toolwear.features.dataset import Samples
+from toolwear.features.definitions import definitions
 from toolwear.model.abstention import Abstention
 from toolwear.model.onnx_model import PROBABILITY_OUTPUT, OnnxModel
 from toolwear.model.onnx_trees import tree_nodes
@@ -100,6 +101,8 @@ def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
     metrics = jsonfile.read(folders.evaluation / "metrics.json")
     abstention = jsonfile.read(folders.evaluation / "abstention.json")
     decision = jsonfile.read(folders.decision / "decision.json")
+    recorded = contract.of(folders.features)
+    made = definitions(recorded)
     feature_set = decision["challenger"]["feature_set"]
     samples = dataset.load(folders.features, feature_set)
     splits = pd.read_parquet(folders.split / "splits.parquet")
@@ -108,10 +111,10 @@ def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
         "name": name,
         "feature_set": feature_set,
         "window": jsonfile.read(folders.features / "manifest.json")["window"],
-        "cutting": list(contract.of(folders.features).rows.cutting),
+        "dataset": recorded.model_dump(mode="json"),
         "inputs": [{"name": column, "dtype": "float64"} for column in samples.columns],
         "outputs": [{"name": PROBABILITY_OUTPUT, "dtype": "float64"}],
-        "labels": list(schema.CLASSES),
+        "labels": list(recorded.label.classes),
         "data_digest": lineage.data_digest,
         "commit": lineage.commit,
         "graph_digest": lineage.graph_digest,
@@ -144,8 +147,9 @@ def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
             size={"bytes": len(graph), "tree_nodes": tree_nodes(graph)},
         ).encode(),
         DRIFT_FILE: drift.reference(
-            drift.rows(folders.features, feature_set),
+            drift.rows(folders.features, feature_set, made),
             samples.columns,
+            made,
             drift.Judge(
                 OnnxModel(graph).worn,
                 Abstention.of(samples.columns, abstention, abstention["envelope"]),
@@ -205,6 +209,8 @@ def _training(samples: Samples, train: np.ndarray) -> Samples:
         y=samples.y[train],
         run=samples.run[train],
         setting=samples.setting[train],
+        settings=samples.settings[train],
+        setting_names=samples.setting_names,
         frame=samples.frame.iloc[train].reset_index(drop=True),
         columns=samples.columns,
     )

@@ -18,7 +18,7 @@ from toolwear.dataset import schema
 from toolwear.explain.leaning import leaning
 from toolwear.explain.methods.subject import Predict
 from toolwear.features.dataset import TRAINING_SET
-from toolwear.features.definitions import FEATURE_SETS, SESSION_COLUMNS, load_columns
+from toolwear.features.definitions import Definitions
 from toolwear.model.abstention import Abstention
 from toolwear.model.drift import (
     ATTRIBUTED_ROWS,
@@ -59,14 +59,14 @@ class Judge:
         return leaning(self.worn, self.background, rows, names)
 
 
-def rows(features: Path, feature_set: str) -> pd.DataFrame:
+def rows(features: Path, feature_set: str, made: Definitions) -> pd.DataFrame:
     """Return keys and features of the training runs' rows, run by run in time order."""
-    chosen = FEATURE_SETS[feature_set]
+    chosen = made.sets[feature_set]
     parts = sorted((features / TRAINING_SET).glob("part-*.parquet"))
     data = ds.dataset(parts, format="parquet")
     runs = sorted(set(data.to_table(columns=[schema.RUN_ID])[schema.RUN_ID].to_pylist()))
     kept = runs[:: -(-len(runs) // _MOST_RUNS)]
-    keys = (schema.RUN_ID, schema.TIME_INDEX, schema.FEEDRATE, schema.IS_CUTTING)
+    keys = (schema.RUN_ID, schema.TIME_INDEX, *made.dataset.regime, schema.IS_CUTTING)
     table = data.to_table(
         columns=list(dict.fromkeys((*keys, *chosen.columns))),
         filter=ds.field(schema.RUN_ID).isin(kept) & (ds.field(schema.TIME_INDEX) < _MOST_ROWS),
@@ -77,6 +77,7 @@ def rows(features: Path, feature_set: str) -> pd.DataFrame:
 def reference(
     frame: pd.DataFrame,
     columns: tuple[str, ...],
+    made: Definitions,
     judge: Judge,
     window: int,
     tell: Callable[[str], None],
@@ -86,6 +87,7 @@ def reference(
     Args:
         frame: as `rows` gives it.
         columns: the model's features, in its order.
+        made: the features of the data set.
         judge: the model.
         window: rows in a window.
         tell: is told the progress.
@@ -93,10 +95,12 @@ def reference(
     complete = np.isfinite(frame[list(columns)].to_numpy(dtype=np.float64)).all(axis=1)
     frame = frame[complete & frame[schema.IS_CUTTING].to_numpy()]
     regimes = {}
-    for feedrate, cutting in frame.groupby(schema.FEEDRATE):
-        name = regime_name(float(str(feedrate)))
-        tell(f"reference for drift at {name} mm/s: {len(cutting):,} cutting rows")
-        regimes[name] = _Feed(cutting, columns, judge, window).regime()
+    setting = made.dataset.regime
+    parts = frame.groupby(setting[0]) if setting else [(None, frame)]
+    for value, cutting in parts:
+        name = regime_name(None if value is None else float(str(value)))
+        tell(f"reference for drift in regime {name}: {len(cutting):,} cutting rows")
+        regimes[name] = _Part(cutting, columns, made, judge, window).regime()
     return Reference(
         window=window,
         features=columns,
@@ -136,14 +140,20 @@ class _Window:
     attribution: dict[str, float]
 
 
-class _Feed:
-    """The cutting rows of one feed rate."""
+class _Part:
+    """The cutting rows of one regime."""
 
     def __init__(
-        self, frame: pd.DataFrame, columns: tuple[str, ...], judge: Judge, window: int
+        self,
+        frame: pd.DataFrame,
+        columns: tuple[str, ...],
+        made: Definitions,
+        judge: Judge,
+        window: int,
     ) -> None:
         self._columns = columns
-        self._load = {name: columns.index(name) for name in load_columns(columns)}
+        self._session = made.dataset.features.session
+        self._load = {name: columns.index(name) for name in made.load_columns(columns)}
         self._X = frame[list(columns)].to_numpy(dtype=np.float64)
         self._run = frame[schema.RUN_ID].to_numpy(dtype=str)
         self._worn = judge.worn(self._X)
@@ -192,7 +202,7 @@ class _Feed:
         parts = parts or [X]
         found = {}
         for name in self._columns:
-            if name in SESSION_COLUMNS:
+            if name in self._session:
                 place = self._columns.index(name)
                 means = [float(part[:, place].mean()) for part in parts]
                 spread = float(X[:, place].std())

@@ -14,7 +14,7 @@ from components.score.bucket import bring, send
 from toolwear.common.disk import mendable, whole
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
-from toolwear.dataset import schema
+from toolwear.dataset.contract import DataSet
 from toolwear.model.abstention import VERDICTS
 from toolwear.release.scored import ChampionScorer
 from toolwear.run.scoring import VERDICTS_FILE, is_bucket
@@ -22,21 +22,24 @@ from toolwear.scoring.known import known_contract
 from toolwear.scoring.sources import settings_of, sources
 from toolwear.workspace.home import Home
 
-SCHEMA = pa.schema(
-    [
-        ("recording", pa.string()),
-        ("verdict", pa.string()),
-        *((name, pa.float64()) for name in VERDICTS.values()),
-        ("judged_rows", pa.int64()),
-        ("rows", pa.int64()),
-        *((name, pa.float64()) for name in schema.SETTING_COLUMNS),
-        ("restored_order", pa.bool_()),
-        ("not_sure_because", pa.map_(pa.string(), pa.int64())),
-        ("warnings", pa.list_(pa.string())),
-        *((name, pa.string()) for name in ("model", "version", "package", "use")),
-        ("fault", pa.string()),
-    ]
-)
+
+def schema_of(dataset: DataSet) -> pa.Schema:
+    """Return the columns of the verdicts."""
+    return pa.schema(
+        [
+            ("recording", pa.string()),
+            ("verdict", pa.string()),
+            *((name, pa.float64()) for name in VERDICTS.values()),
+            ("judged_rows", pa.int64()),
+            ("rows", pa.int64()),
+            *((name, pa.float64()) for name in dataset.settings),
+            ("restored_order", pa.bool_()),
+            ("not_sure_because", pa.map_(pa.string(), pa.int64())),
+            ("warnings", pa.list_(pa.string())),
+            *((name, pa.string()) for name in ("model", "version", "package", "use")),
+            ("fault", pa.string()),
+        ]
+    )
 
 
 def score(
@@ -63,8 +66,9 @@ def score(
     if target and not is_bucket(target):
         with mendable(Path(target)):  # before hours of work, not after them
             Path(target).mkdir(parents=True, exist_ok=True)
-    given, known = settings_of(settings), known_contract(home)
-    scorer = ChampionScorer(home, known)
+    known = known_contract(home)
+    given = settings_of(settings, known)
+    scorer = ChampionScorer(home)
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="toolwear-") as folder:
         brought, divided = Path(folder) / "brought", Path(folder) / "divided"
@@ -86,7 +90,7 @@ def score(
     if len(faults) == len(found):
         raise ToolwearError(f"No recording of {data} could be scored: {faults[0]}")
     output.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(found, schema=SCHEMA), output / VERDICTS_FILE)
+    pq.write_table(pa.Table.from_pylist(found, schema=schema_of(known)), output / VERDICTS_FILE)
     if target:
         _hand_on(output / VERDICTS_FILE, target)
     return {"recordings": len(found), "faulty": len(faults)}

@@ -12,11 +12,11 @@ from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.common.thresholds import thresholds
-from toolwear.dataset import schema
+from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import DataSet, key_columns
 from toolwear.evaluation.audit.logic import audit
 from toolwear.evaluation.protocols import assign
-from toolwear.features.dataset import TRAINING_SET, load
-from toolwear.features.definitions import FEATURE_SETS
+from toolwear.features.dataset import TRAINING_SET, load, names
 
 SPLITS_FILE, AUDIT_FILE, PLOTS_FOLDER = "splits.parquet", "audit.json", "plots"
 
@@ -33,11 +33,12 @@ def split(telemetry: Path, features: Path, seed: int, output: Path) -> str:
     Raises:
         ToolwearError: the inputs do not belong together, or a protocol does not separate.
     """
-    keys = _keys(features)
-    rows = _with_signals(keys, telemetry)
-    feature_sets = {name: load(features, name) for name in FEATURE_SETS}
+    dataset = contract.of(features)
+    keys = _keys(features, dataset)
+    rows = _with_signals(keys, telemetry, dataset)
+    feature_sets = {name: load(features, name) for name in names(features)}
     splits = assign(keys)
-    found = audit(rows, feature_sets, splits, seed, thresholds())
+    found = audit(rows, feature_sets, splits, seed, thresholds(), dataset)
     for protocol, reason in found["left_out"].items():
         report(f"{protocol} is left out: {reason}")
     for sentence in found["findings"]:
@@ -49,21 +50,21 @@ def split(telemetry: Path, features: Path, seed: int, output: Path) -> str:
     return str(found["status"])
 
 
-def _keys(features: Path) -> pd.DataFrame:
+def _keys(features: Path, dataset: DataSet) -> pd.DataFrame:
     parts = sorted((features / TRAINING_SET).glob("part-*.parquet"))
     if not parts:
         raise ToolwearError(f"{features.name} holds no training set; run the features step.")
-    table = ds.dataset(parts, format="parquet").to_table(columns=list(schema.KEY_COLUMNS))
+    table = ds.dataset(parts, format="parquet").to_table(columns=list(key_columns(dataset)))
     keys: pd.DataFrame = table.to_pandas()
     return keys
 
 
-def _with_signals(keys: pd.DataFrame, telemetry: Path) -> pd.DataFrame:
+def _with_signals(keys: pd.DataFrame, telemetry: Path, dataset: DataSet) -> pd.DataFrame:
     """Return the key columns with every recorded column of their rows."""
     parts = sorted(telemetry.glob("part-*.parquet"))
     if not parts:
         raise ToolwearError(f"{telemetry.name} holds no telemetry; run the ingest step.")
-    columns = [schema.RUN_ID, schema.ROW, *schema.NUMERIC_COLUMNS]
+    columns = [schema.RUN_ID, schema.ROW, *dataset.numbers]
     signals = ds.dataset(parts, format="parquet").to_table(columns=columns).to_pandas()
     rows = keys.merge(
         signals, on=[schema.RUN_ID, schema.ROW], how="inner", validate="one_to_one", sort=False

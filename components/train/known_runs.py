@@ -98,7 +98,7 @@ def _settings_only(samples: Samples, train: np.ndarray, seed: int) -> _Fit:
         tree_graph(model, rows),
         rows,
         model.predict_proba(rows)[:, 1],
-        {"inputs": list(schema.SETTING_COLUMNS), "parameters": {}},
+        {"inputs": list(samples.setting_names), "parameters": {}},
     )
 
 

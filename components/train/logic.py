@@ -21,7 +21,6 @@ from toolwear.evaluation.permutation import against_chance, not_tested
 from toolwear.evaluation.protocols import Fold, folds
 from toolwear.evaluation.questions import why_left_out
 from toolwear.features.dataset import Samples
-from toolwear.features.definitions import PUBLISHED_WITHOUT_POSITION
 from toolwear.model.learners import (
     BASELINES,
     ON_ROWS,
@@ -38,7 +37,7 @@ _ON_KNOWN_RUNS: Mapping[str, Sequence[str]] = {
         schema.DECISION_TREE,
         schema.RANDOM_FOREST,
     ),
-    PUBLISHED_WITHOUT_POSITION: (schema.RANDOM_FOREST,),
+    schema.PUBLISHED_WITHOUT_POSITION: (schema.RANDOM_FOREST,),
 }
 _HELD_OUT = (schema.NEW_RUN, schema.NEW_SETTING)
 NOT_IN_THE_TEST = (
@@ -73,7 +72,7 @@ def train_all(
     """Train and judge every baseline.
 
     Args:
-        sets: samples by feature set, all of `FEATURE_SETS`.
+        sets: samples by feature set, all that the data set has.
         splits: the folds as the split step wrote them.
         seed: of everything that draws at random.
         permutations: relabelings of whole runs.
@@ -87,6 +86,8 @@ def train_all(
     models: dict[str, Any] = {}
     tables: list[pd.DataFrame] = []
     for name, wanted in _ON_KNOWN_RUNS.items():
+        if name not in sets:
+            continue
         samples = sets[name]
         published = folds(schema.KNOWN_RUNS, samples, splits)
         fitted = fit_known_runs(samples, published[0], wanted, seed, limits)

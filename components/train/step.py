@@ -9,8 +9,7 @@ import pandas as pd
 from components.train.logic import train_all
 from toolwear.common import jsonfile
 from toolwear.common.thresholds import thresholds
-from toolwear.features.dataset import load
-from toolwear.features.definitions import FEATURE_SETS
+from toolwear.features.dataset import load, names
 
 PREDICTIONS, TRAINING = "predictions.parquet", "training.json"
 _SPLITS = "splits.parquet"
@@ -26,7 +25,7 @@ def train(features: Path, split: Path, seed: int, permutations: int, output: Pat
         permutations: relabelings of whole runs in the test against chance.
         output: folder to make.
     """
-    sets = {name: load(features, name) for name in FEATURE_SETS}
+    sets = {name: load(features, name) for name in names(features)}
     splits = pd.read_parquet(split / _SPLITS)
     trained = train_all(sets, splits, seed, permutations, thresholds().export)
     output.mkdir(parents=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.common.thresholds import Validation
 from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import DataSet
 
 DOCS_ROWS = 30_000  # shown in the Data Docs, whose counting costs several times the checking
 _TEXT = {pa.string(): pd.StringDtype(), pa.large_string(): pd.StringDtype()}
@@ -48,18 +49,19 @@ def check(
     if not path.is_file():
         raise ToolwearError(f"{telemetry} holds no runs.parquet: give the folder that ingest wrote")
     runs = pd.read_parquet(path)
-    inspector = _Inspector(docs_folder)
-    schemas_hold = inspector.schema_holds(pq.read_schema(path), path, runs_suite.schema_suite())
+    inspector, dataset = _Inspector(docs_folder), contract.of(telemetry)
+    schemas_hold = inspector.schema_holds(
+        pq.read_schema(path), path, runs_suite.schema_suite(dataset)
+    )
     for part, arrow in distinct_schemas(telemetry):
-        schemas_hold &= inspector.schema_holds(arrow, part, telemetry_suite.schema_suite())
+        schemas_hold &= inspector.schema_holds(arrow, part, telemetry_suite.schema_suite(dataset))
     if schemas_hold:
-        suite = telemetry_suite.rows_suite(runs[schema.RUN_ID], thresholds)
-        summaries = inspector.rows(
-            batches(telemetry, batch_rows), suite, contract.of(telemetry).rows.cutting
-        )
-        runs = judge_runs(runs, summaries.runs())
-        inspector.summary(runs, runs_suite.runs_suite(thresholds), schema.RUN_ID)
-        inspector.summary(summaries.signals(), telemetry_suite.signals_suite(), SIGNAL)
+        suite = telemetry_suite.rows_suite(runs[schema.RUN_ID], thresholds, dataset)
+        summaries = inspector.rows(batches(telemetry, batch_rows), suite, dataset)
+        runs = judge_runs(runs, summaries.runs(), dataset)
+        inspector.summary(runs, runs_suite.runs_suite(thresholds, dataset), schema.RUN_ID)
+        of_signals = telemetry_suite.signals_suite(dataset.recordings.significant_digits)
+        inspector.summary(summaries.signals(), of_signals, SIGNAL)
     inspector.docs.write()
     return inspector.ledger, runs
 
@@ -82,10 +84,10 @@ class _Inspector:
         return not any(finding.unexpected for finding in findings)
 
     def rows(
-        self, tables: Iterable[pa.Table], suite: ExpectationSuite, cutting: Sequence[str]
+        self, tables: Iterable[pa.Table], suite: ExpectationSuite, dataset: DataSet
     ) -> Summaries:
         """Check all rows of the telemetry and return their summaries."""
-        summaries, sampling = Summaries(cutting), Sampling()
+        summaries, sampling = Summaries(dataset), Sampling()
         for table in tables:
             frame = sampling.add_to(table.to_pandas())
             if not summaries.rows:

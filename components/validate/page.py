@@ -13,24 +13,27 @@ from components.validate.logic import SEVERITIES
 from components.validate.summaries import ROWS_FOUND
 from toolwear.common import jsonfile
 from toolwear.common.thresholds import thresholds
+from toolwear.dataset.contract import DataSet
 
 _TEMPLATE = "report.html.j2"
 
 
-def write_page(path: Path, result: dict[str, Any], runs: pd.DataFrame) -> None:
+def write_page(path: Path, result: dict[str, Any], runs: pd.DataFrame, dataset: DataSet) -> None:
     """Write the page.
 
     Args:
         path: HTML file to write.
         result: The machine-readable result, see `logic.Ledger.result`.
         runs: One row a run; drawn if it holds what was found of each, see `judge_runs`.
+        dataset: The data set's contract.
     """
     pictures = []
     if ROWS_FOUND in runs and len(runs):
-        pictures = [
-            plots.fault_rates(runs),
-            plots.layer_agreement(runs, thresholds().validation.layer_agreement),
-        ]
+        if dataset.faults:
+            pictures.append(plots.fault_rates(runs, dataset))
+        if dataset.phases.levels is not None:
+            agreement = thresholds().validation.layer_agreement
+            pictures.append(plots.layer_agreement(runs, agreement, dataset))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

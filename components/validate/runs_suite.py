@@ -7,28 +7,32 @@ from great_expectations.expectations.expectation import Expectation
 
 from components.validate import summaries
 from components.validate.logic import CRITICAL, WARNING
-from components.validate.signals import SETTINGS
 from components.validate.suite import about, build, gxe, in_range, in_set, not_null, of_type
 from toolwear.common.thresholds import Validation
 from toolwear.dataset import schema
+from toolwear.dataset.contract import DataSet
 
-_TYPES = {
-    schema.RUN_ID: "str",
-    schema.FEEDRATE: "float64",
-    schema.CLAMP_PRESSURE: "float64",
-    schema.CONDITION: "str",
-    schema.LABEL: "int8",
-    schema.FINALIZED: "bool",
-    summaries.ROWS_RECORDED: "int64",
-}
+
+def _types(dataset: DataSet) -> dict[str, str]:
+    return {
+        schema.RUN_ID: "str",
+        **dict.fromkeys(dataset.settings, "float64"),
+        schema.CONDITION: "str",
+        schema.LABEL: "int8",
+        **({schema.FINALIZED: "bool"} if dataset.recordings.finished else {}),
+        summaries.ROWS_RECORDED: "int64",
+    }
+
+
 _FINALIZED = {"row_condition": f"{schema.FINALIZED} == True", "condition_parser": "pandas"}
 _ABORTED = {"row_condition": f"{schema.FINALIZED} == False", "condition_parser": "pandas"}
 
 
-def schema_suite() -> ExpectationSuite:
+def schema_suite(dataset: DataSet) -> ExpectationSuite:
     """Return the suite on columns and types, which the suite on the runs relies on."""
+    types = _types(dataset)
     columns = gxe.ExpectTableColumnsToMatchSet(
-        column_set=[*_TYPES, schema.INSPECTION],
+        column_set=[*types, schema.INSPECTION],
         exact_match=False,
         severity=CRITICAL,
         meta=about(
@@ -38,22 +42,25 @@ def schema_suite() -> ExpectationSuite:
             "The table of runs lacks columns",
         ),
     )
-    return build("runs schema", columns, *of_type(_TYPES))
+    return build("runs schema", columns, *of_type(types))
 
 
-def runs_suite(thresholds: Validation) -> ExpectationSuite:
+def runs_suite(thresholds: Validation, dataset: DataSet) -> ExpectationSuite:
     """Return the suite on the table of runs, extended by `summaries.judge_runs`."""
+    about_runs = dataset.recordings
+    both = about_runs.finished and about_runs.inspected
     return build(
         "runs",
-        *not_null(_TYPES, "runs"),
-        *in_range(SETTINGS, "runs"),
+        *not_null(_types(dataset), "runs"),
+        *in_range(dataset.settings, "runs"),
         *_identity(),
-        *_labels(),
+        *_labels(dataset.label.classes),
         *_contents(),
         _settings_agree(),
-        *_completeness(thresholds.minimum_rows_per_run),
-        *_inspection(),
-        _layers_fit(thresholds.layer_agreement),
+        _long_enough(thresholds.minimum_rows_per_run),
+        *(_complete(dataset.phases.names[-1]) if about_runs.finished else ()),
+        *(_inspection() if both else ()),
+        *([_layers_fit(thresholds.layer_agreement)] if dataset.phases.levels else ()),
     )
 
 
@@ -83,27 +90,27 @@ def _identity() -> list[Expectation]:
     ]
 
 
-def _labels() -> list[Expectation]:
+def _labels(classes: tuple[str, str]) -> list[Expectation]:
     both_classes = gxe.ExpectColumnDistinctValuesToContainSet(
         column=schema.CONDITION,
-        value_set=list(schema.CLASSES),
+        value_set=list(classes),
         severity=CRITICAL,
         meta=about(
             "both_classes",
             "table",
-            f"There are tools of both classes, {' and '.join(schema.CLASSES)}",
+            f"There are tools of both classes, {' and '.join(classes)}",
             "There are tools of one class only, so nothing can be learned",
         ),
     )
     condition = in_set(
         schema.CONDITION,
-        schema.CLASSES,
+        classes,
         CRITICAL,
         about(
             "label",
             "runs",
-            f"{schema.CONDITION} is {' or '.join(schema.CLASSES)}",
-            f"{schema.CONDITION} is neither {' nor '.join(schema.CLASSES)}",
+            f"{schema.CONDITION} is {' or '.join(classes)}",
+            f"{schema.CONDITION} is neither {' nor '.join(classes)}",
         ),
     )
     number = in_set(
@@ -158,8 +165,8 @@ def _contents() -> list[Expectation]:
     ]
 
 
-def _completeness(minimum_rows: int) -> list[Expectation]:
-    length = gxe.ExpectColumnValuesToBeBetween(
+def _long_enough(minimum_rows: int) -> Expectation:
+    return gxe.ExpectColumnValuesToBeBetween(
         column=summaries.ROWS_FOUND,
         min_value=minimum_rows,
         severity=CRITICAL,
@@ -170,6 +177,9 @@ def _completeness(minimum_rows: int) -> list[Expectation]:
             f"The run has fewer than {minimum_rows} rows",
         ),
     )
+
+
+def _complete(last: str) -> list[Expectation]:
     layers = in_set(
         summaries.MISSING_LAYERS,
         [0],
@@ -177,8 +187,8 @@ def _completeness(minimum_rows: int) -> list[Expectation]:
         about(
             "complete",
             "runs",
-            "The finalized run goes up and down through every layer",
-            "The table calls the run finalized, but its telemetry lacks a layer,",
+            "The finalized run goes through every phase that is judged",
+            "The table calls the run finalized, but its telemetry lacks a phase that is judged,",
         ),
         **_FINALIZED,
     )
@@ -189,13 +199,12 @@ def _completeness(minimum_rows: int) -> list[Expectation]:
         about(
             "complete",
             "runs",
-            f"The finalized run reaches the phase {schema.PHASES[-1]}",
-            "The table calls the run finalized, but its telemetry never reaches the phase "
-            f"{schema.PHASES[-1]},",
+            f"The finalized run reaches the phase {last}",
+            f"The table calls the run finalized, but its telemetry never reaches the phase {last},",
         ),
         **_FINALIZED,
     )
-    return [length, layers, end]
+    return [layers, end]
 
 
 def _inspection() -> list[Expectation]:

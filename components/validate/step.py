@@ -12,6 +12,7 @@ from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.common.thresholds import thresholds
+from toolwear.dataset import contract
 
 BATCH_ROWS = 250_000  # held in memory at a time: about 1 GiB with what Great Expectations adds
 
@@ -51,7 +52,7 @@ def validate(telemetry: Path, output: Path, batch_rows: int = BATCH_ROWS) -> int
         }
     )
     jsonfile.write(output / RESULT, result)
-    write_page(output / REPORT, result, runs)
+    write_page(output / REPORT, result, runs, contract.of(telemetry))
     failures = ledger.failures(CRITICAL)
     if failures:
         _write_failing_rows(output / FAILING_ROWS, ledger)

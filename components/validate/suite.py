@@ -10,16 +10,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import great_expectations.expectations
+import numpy as np
 from great_expectations import ExpectationSuite
 from great_expectations.expectations.expectation import Expectation
 
 from components.validate.logic import CRITICAL, Unit
-from components.validate.signals import SETTINGS, SIGNALS
+from toolwear.dataset.contract import Quantity
 
 # The module does not export its classes in the way that type checkers ask for.
 gxe: Any = great_expectations.expectations
 
-_RANGES = {**SIGNALS, **SETTINGS}
+_FARTHEST = float(np.finfo(np.float64).max)  # what no contract bounds has to be finite
 
 
 def about(
@@ -88,12 +89,13 @@ def not_null(columns: Iterable[str], unit: Unit, allowed_share: float = 0.0) -> 
     ]
 
 
-def in_range(columns: Iterable[str], unit: Unit) -> list[Expectation]:
+def in_range(quantities: Mapping[str, Quantity], unit: Unit) -> list[Expectation]:
     """Expect values within the physical range; infinities are outside, missing ones are not."""
     expectations: list[Expectation] = []
-    for column in columns:
-        signal = _RANGES[column]
-        limits = f"{signal.low:g} to {signal.high:g} {signal.unit}"
+    for column, quantity in quantities.items():
+        low = -_FARTHEST if quantity.low is None else quantity.low
+        high = _FARTHEST if quantity.high is None else quantity.high
+        limits = f"{low:g} to {high:g} {quantity.unit}".rstrip()
         meta = about(
             "range",
             unit,
@@ -103,8 +105,8 @@ def in_range(columns: Iterable[str], unit: Unit) -> list[Expectation]:
         expectations.append(
             gxe.ExpectColumnValuesToBeBetween(
                 column=column,
-                min_value=signal.low,
-                max_value=signal.high,
+                min_value=low,
+                max_value=high,
                 severity=CRITICAL,
                 meta=meta,
             )

@@ -4,36 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.validate.signals import (
-    DEPTH_TOLERANCE,
-    FAULTS,
-    LAYER_DEPTHS,
-    NORMAL_PROGRAM,
-    SIGNALS,
-    SIGNIFICANT_DIGITS,
-    Z_POSITION,
-)
 from toolwear.dataset import schema
+from toolwear.dataset.contract import DataSet
 from toolwear.features.compute import is_cutting
 from toolwear.features.contradictions import Readings
-
-_PHASE_CODES = {phase: code for code, phase in enumerate(schema.PHASES)}
-_LAYERS = {phase: int(phase.split()[1]) for phase in schema.ACTIVE_PHASES}
 
 # Columns of the summary of a run.
 ROWS_RECORDED, ROWS_FOUND, CONTENT = "rows", "rows_found", "content"
 MISSING_LAYERS, REACHES_END = "missing_layers", "reaches_end"
-LAYER_AGREEMENT, OTHER_PROGRAM = "layer_agreement", "other_program"
+LAYER_AGREEMENT = "layer_agreement"
 FEED_READ, CONTRADICTION = "feed_read", "contradiction"
 LABEL_AGREES, ROW_DIFFERENCE = "label_agrees", "row_difference"
 TWIN_OTHER_LABEL, TWIN_SAME_LABEL = "twin_other_label", "twin_same_label"
+
+_AT_LEVEL, _LEVEL_FITS = "level_rows", "level_fits"  # counts of a run
 
 # Columns of the summary of a signal.
 SIGNAL, CONSTANT, FINE_VALUES = "signal", "constant", "fine_values"
@@ -41,13 +32,11 @@ SIGNAL, CONSTANT, FINE_VALUES = "signal", "constant", "fine_values"
 
 @dataclass
 class _Run:
+    readings: Readings
     rows: int = 0
-    phases: NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros(len(_PHASE_CODES), dtype=np.int64)
-    )
+    reached: set[str] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
     content: hashlib._Hash = field(default_factory=hashlib.sha256)
-    readings: Readings = field(default_factory=Readings)
 
 
 class Summaries:
@@ -56,36 +45,34 @@ class Summaries:
     Memory grows with the number of runs (about a kilobyte each), not with the rows.
 
     Args:
-        cutting: limits of cutting rows, as in the data set's contract.
+        dataset: the data set's contract.
     """
 
-    def __init__(self, cutting: Sequence[str]) -> None:
-        self._cutting = cutting
+    def __init__(self, dataset: DataSet) -> None:
+        self._dataset = dataset
         self.rows = 0
-        self._runs: dict[str, _Run] = defaultdict(_Run)
-        self._low = np.full(len(SIGNALS), np.nan)
-        self._high = np.full(len(SIGNALS), np.nan)
-        self._fine = np.zeros(len(SIGNALS), dtype=np.int64)
+        self._runs: dict[str, _Run] = defaultdict(lambda: _Run(Readings(dataset)))
+        self._low = np.full(len(dataset.signals), np.nan)
+        self._high = np.full(len(dataset.signals), np.nan)
+        self._fine = np.zeros(len(dataset.signals), dtype=np.int64)
 
     def add(self, frame: pd.DataFrame) -> None:
         """Take in the next rows; the frame has the telemetry's columns and types."""
         if frame.empty:
             return
         self.rows += len(frame)
-        columns = [frame[column].to_numpy() for column in SIGNALS]
+        columns = [frame[column].to_numpy() for column in self._dataset.numbers]
         self._add_signals(columns)
-        flags = _flags(frame)
-        codes = frame[schema.PHASE].map(_PHASE_CODES).fillna(-1).to_numpy(dtype=np.int64)
+        flags = _flags(frame, self._dataset)
+        phases = frame[self._dataset.phases.column]
         ids = frame[schema.RUN_ID].to_numpy()
-        feed = frame[schema.CURRENT_FEEDRATE].to_numpy()
-        cutting = is_cutting(frame, self._cutting)
+        cutting = is_cutting(frame, self._dataset.rows.cutting)
         starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
         for start, stop in zip(starts, np.r_[starts[1:], len(ids)], strict=True):
             run = self._runs[ids[start]]
             run.rows += int(stop - start)
-            run.readings.add(feed[start:stop], cutting[start:stop])
-            known = codes[start:stop]
-            run.phases += np.bincount(known[known >= 0], minlength=len(_PHASE_CODES))
+            run.readings.add(frame.iloc[start:stop], cutting[start:stop])
+            run.reached.update(phases.iloc[start:stop].dropna().unique())
             run.counts.update({name: int(flag[start:stop].sum()) for name, flag in flags.items()})
             run.content.update(np.stack([column[start:stop] for column in columns], axis=1).data)
 
@@ -93,19 +80,21 @@ class Summaries:
         for index, values in enumerate(columns):
             self._low[index] = np.fmin(self._low[index], np.fmin.reduce(values))
             self._high[index] = np.fmax(self._high[index], np.fmax.reduce(values))
-            self._fine[index] += fine_values(values)
+            if digits := self._dataset.recordings.significant_digits:
+                self._fine[index] += fine_values(values, digits)
 
     def runs(self) -> pd.DataFrame:
         """Return one row a run that was found, in the order of the telemetry."""
         return pd.DataFrame(
-            [_run_row(name, run) for name, run in self._runs.items()], columns=_run_columns()
+            [_run_row(name, run, self._dataset) for name, run in self._runs.items()],
+            columns=_run_columns(self._dataset),
         )
 
     def signals(self) -> pd.DataFrame:
         """Return one row a signal: its recorded range and resolution."""
         return pd.DataFrame(
             {
-                SIGNAL: list(SIGNALS),
+                SIGNAL: list(self._dataset.signals),
                 "low": self._low,
                 "high": self._high,
                 CONSTANT: self._low == self._high,
@@ -114,21 +103,22 @@ class Summaries:
         )
 
 
-def _flags(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
-    depth = frame[Z_POSITION].to_numpy()
-    named = frame[schema.PHASE].map(_LAYERS).to_numpy(dtype=float)
-    actual = np.full(len(frame), np.nan)
-    for layer, position in LAYER_DEPTHS.items():
-        actual[np.abs(depth - position) <= DEPTH_TOLERANCE] = layer
-    flags = {fault.column: frame[fault.column].to_numpy() == fault.value for fault in FAULTS}
-    program = frame[schema.PROGRAM_NUMBER].to_numpy()
-    flags[OTHER_PROGRAM] = (program != NORMAL_PROGRAM) & ~np.isnan(program)
-    flags["layer_rows"] = ~np.isnan(named) & ~np.isnan(actual)
-    flags["layer_fits"] = named == actual
+def _flags(frame: pd.DataFrame, dataset: DataSet) -> dict[str, NDArray[np.bool_]]:
+    flags = {fault.column: fault.shows(frame[fault.column].to_numpy()) for fault in dataset.faults}
+    levels = dataset.phases.levels
+    if levels is None:
+        return flags
+    level = frame[levels.column].to_numpy()
+    named = frame[dataset.phases.column].map(levels.values).to_numpy(dtype=float)
+    known = np.array(sorted(set(levels.values.values())))
+    at = np.abs(level[:, None] - known) <= levels.tolerance
+    there = at.any(axis=1) & ~np.isnan(named)
+    flags[_AT_LEVEL] = there
+    flags[_LEVEL_FITS] = there & (known[at.argmax(axis=1)] == named)
     return flags
 
 
-def _run_columns() -> list[str]:
+def _run_columns(dataset: DataSet) -> list[str]:
     return [
         schema.RUN_ID,
         ROWS_FOUND,
@@ -136,36 +126,33 @@ def _run_columns() -> list[str]:
         MISSING_LAYERS,
         REACHES_END,
         LAYER_AGREEMENT,
-        OTHER_PROGRAM,
         FEED_READ,
-        *(fault.column for fault in FAULTS),
+        *(fault.column for fault in dataset.faults),
     ]
 
 
-def _run_row(name: str, run: _Run) -> dict[str, object]:
-    reached = {phase for phase, count in zip(schema.PHASES, run.phases, strict=True) if count}
-    layer_rows = run.counts["layer_rows"]
+def _run_row(name: str, run: _Run, dataset: DataSet) -> dict[str, object]:
+    at_level = run.counts[_AT_LEVEL]
     return {
         schema.RUN_ID: name,
         ROWS_FOUND: run.rows,
         CONTENT: run.content.hexdigest(),
-        MISSING_LAYERS: sum(phase not in reached for phase in schema.ACTIVE_PHASES),
-        REACHES_END: schema.PHASES[-1] in reached,
-        LAYER_AGREEMENT: run.counts["layer_fits"] / layer_rows if layer_rows else np.nan,
-        OTHER_PROGRAM: run.counts[OTHER_PROGRAM],
+        MISSING_LAYERS: sum(phase not in run.reached for phase in dataset.rows.judged),
+        REACHES_END: dataset.phases.names[-1] in run.reached,
+        LAYER_AGREEMENT: run.counts[_LEVEL_FITS] / at_level if at_level else np.nan,
         FEED_READ: run.readings,
-        **{fault.column: run.counts[fault.column] for fault in FAULTS},
+        **{fault.column: run.counts[fault.column] for fault in dataset.faults},
     }
 
 
-def fine_values(values: NDArray[np.float64]) -> int:
-    """Return how many values need more than `SIGNIFICANT_DIGITS` significant digits."""
+def fine_values(values: NDArray[np.float64], digits: int) -> int:
+    """Return how many values need more than `digits` significant digits."""
     some = values[np.isfinite(values) & (np.abs(values) > np.finfo(float).tiny)]
-    scaled = some * 10.0 ** (SIGNIFICANT_DIGITS - 1 - np.floor(np.log10(np.abs(some))))
+    scaled = some * 10.0 ** (digits - 1 - np.floor(np.log10(np.abs(some))))
     return int(np.count_nonzero(np.abs(scaled - np.rint(scaled)) > 1e-6))
 
 
-def judge_runs(table: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+def judge_runs(table: pd.DataFrame, found: pd.DataFrame, dataset: DataSet) -> pd.DataFrame:
     """Return the table of runs with what was found of each and how the two agree.
 
     A run of the table that has no telemetry gets zero rows; telemetry of runs that the table
@@ -174,11 +161,12 @@ def judge_runs(table: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     runs = table.merge(found, on=schema.RUN_ID, how="left")
     runs[ROWS_FOUND] = runs[ROWS_FOUND].fillna(0).astype("int64")
     runs[ROW_DIFFERENCE] = runs[ROWS_FOUND] - runs[ROWS_RECORDED]
-    label = runs[schema.CONDITION].map({name: i for i, name in enumerate(schema.CLASSES)})
+    label = runs[schema.CONDITION].map({name: i for i, name in enumerate(dataset.label.classes)})
     runs[LABEL_AGREES] = label == runs[schema.LABEL]
+    stated: list[Any] = runs[list(dataset.settings)].to_dict("records")
     runs[CONTRADICTION] = [
-        read.contradiction(stated) if isinstance(read, Readings) else ""
-        for read, stated in zip(runs.pop(FEED_READ), runs[schema.FEEDRATE], strict=True)
+        "; ".join(read.contradictions(settings)) if isinstance(read, Readings) else ""
+        for read, settings in zip(runs.pop(FEED_READ), stated, strict=True)
     ]
     runs[TWIN_OTHER_LABEL], runs[TWIN_SAME_LABEL] = _twins(runs)
     return runs

@@ -10,44 +10,50 @@ from great_expectations.expectations.expectation import Expectation
 from components.validate import summaries
 from components.validate.batches import ROW_STEP, TIME_STEP
 from components.validate.logic import CRITICAL, INFO, WARNING
-from components.validate.signals import FAULTS, NORMAL_PROGRAM, SIGNALS, SIGNIFICANT_DIGITS
 from components.validate.suite import about, build, gxe, in_range, in_set, not_null, of_type
 from toolwear.common.thresholds import Validation
 from toolwear.dataset import schema
-
-COLUMNS = (schema.RUN_ID, schema.ROW, schema.EVENT_TIME, *schema.RAW_COLUMNS)
-_TYPES = {
-    schema.RUN_ID: "str",
-    schema.ROW: "int64",
-    schema.EVENT_TIME: "Timestamp",
-    **dict.fromkeys(schema.NUMERIC_COLUMNS, "float64"),
-    schema.PHASE: "str",
-}
-_PERIOD = round(schema.SAMPLE_PERIOD_SECONDS * 1000)
+from toolwear.dataset.contract import DataSet, Fault
 
 
-def schema_suite() -> ExpectationSuite:
+def columns(dataset: DataSet) -> dict[str, str]:
+    """Return the telemetry's columns in their order, and the type of each."""
+    return {
+        schema.RUN_ID: "str",
+        schema.ROW: "int64",
+        schema.EVENT_TIME: "Timestamp",
+        **dict.fromkeys(dataset.numbers, "float64"),
+        dataset.phases.column: "str",
+    }
+
+
+def schema_suite(dataset: DataSet) -> ExpectationSuite:
     """Return the suite on columns and types, which all other suites rely on."""
-    columns = gxe.ExpectTableColumnsToMatchOrderedList(
-        column_list=list(COLUMNS),
+    types = columns(dataset)
+    in_order = gxe.ExpectTableColumnsToMatchOrderedList(
+        column_list=list(types),
         severity=CRITICAL,
         meta=about(
             "columns",
             "table",
-            f"The telemetry has its {len(COLUMNS)} columns in their order",
-            f"The telemetry does not have its {len(COLUMNS)} columns in their order",
+            f"The telemetry has its {len(types)} columns in their order",
+            f"The telemetry does not have its {len(types)} columns in their order",
         ),
     )
-    return build("telemetry schema", columns, *of_type(_TYPES))
+    return build("telemetry schema", in_order, *of_type(types))
 
 
-def rows_suite(known_runs: Iterable[str], thresholds: Validation) -> ExpectationSuite:
+def rows_suite(
+    known_runs: Iterable[str], thresholds: Validation, dataset: DataSet
+) -> ExpectationSuite:
     """Return the suite on the rows, extended by the columns of `batches.Sampling`.
 
     Args:
         known_runs: Run ids of the table of runs.
         thresholds: The reviewed thresholds of validation.
+        dataset: The data set's contract.
     """
+    phases = dataset.phases
     known_run = in_set(
         schema.RUN_ID,
         known_runs,
@@ -60,28 +66,28 @@ def rows_suite(known_runs: Iterable[str], thresholds: Validation) -> Expectation
         ),
     )
     phase = in_set(
-        schema.PHASE,
-        schema.PHASES,
+        phases.column,
+        phases.names,
         CRITICAL,
         about(
             "phase",
             "rows",
-            f"{schema.PHASE} is one of the {len(schema.PHASES)} phases",
-            f"{schema.PHASE} is none of the {len(schema.PHASES)} phases",
+            f"{phases.column} is one of the {len(phases.names)} phases",
+            f"{phases.column} is none of the {len(phases.names)} phases",
         ),
     )
     return build(
         "telemetry",
-        *not_null(COLUMNS, "rows", thresholds.maximum_null_share),
-        *in_range(SIGNALS, "rows"),
+        *not_null(columns(dataset), "rows", thresholds.maximum_null_share),
+        *in_range(dataset.signals, "rows"),
         known_run,
         phase,
-        *_sampling(),
-        *_faults(),
+        *_sampling(round(dataset.recordings.sample_period_seconds * 1000)),
+        *map(_fault, dataset.faults),
     )
 
 
-def _sampling() -> list[Expectation]:
+def _sampling(period: int) -> list[Expectation]:
     return [
         in_set(
             ROW_STEP,
@@ -97,45 +103,45 @@ def _sampling() -> list[Expectation]:
         ),
         in_set(
             TIME_STEP,
-            [_PERIOD],
+            [period],
             WARNING,
             about(
                 "sampling",
                 "rows",
-                f"The time is {_PERIOD} ms after that of the row before",
-                f"The time is not {_PERIOD} ms after that of the row before",
+                f"The time is {period} ms after that of the row before",
+                f"The time is not {period} ms after that of the row before",
             ),
         ),
     ]
 
 
-def _faults() -> list[Expectation]:
-    known = [
-        gxe.ExpectColumnValuesToNotBeInSet(
-            column=fault.column,
-            value_set=[fault.value],
-            severity=WARNING,
-            meta=about("sensor_fault", "rows", fault.claim, fault.reading),
+def _fault(fault: Fault) -> Expectation:
+    severity = WARNING if fault.severity == "warning" else INFO
+    if fault.normal is not None:
+        claim = f"{fault.column} is {fault.normal:g}"
+        meta = about(
+            "sensor_fault", "rows", claim, f"{fault.column} is {fault.told}, {fault.about},"
         )
-        for fault in FAULTS
-    ]
-    program = in_set(
-        schema.PROGRAM_NUMBER,
-        [NORMAL_PROGRAM],
-        INFO,
-        about(
+        return in_set(fault.column, [fault.normal], severity, meta)
+    return gxe.ExpectColumnValuesToNotBeInSet(
+        column=fault.column,
+        value_set=[fault.value],
+        severity=severity,
+        meta=about(
             "sensor_fault",
             "rows",
-            f"The program number is {NORMAL_PROGRAM}",
-            f"The program number is not {NORMAL_PROGRAM}, which the data set's page calls a fault "
-            "against the evidence of the data,",
+            f"{fault.column} is not {fault.told}, {fault.about},",
+            f"{fault.column} reads {fault.told}, {fault.about},",
         ),
     )
-    return [*known, program]
 
 
-def signals_suite() -> ExpectationSuite:
-    """Return the suite on `summaries.Summaries.signals`: nothing but information."""
+def signals_suite(digits: int) -> ExpectationSuite:
+    """Return the suite on `summaries.Summaries.signals`: nothing but information.
+
+    Args:
+        digits: Significant ones that values are stored with; 0: all.
+    """
     constant = in_set(
         summaries.CONSTANT,
         [False],
@@ -149,8 +155,8 @@ def signals_suite() -> ExpectationSuite:
         meta=about(
             "resolution",
             "signals",
-            f"The signal is recorded with more than {SIGNIFICANT_DIGITS} significant digits",
-            f"The signal is recorded with no more than {SIGNIFICANT_DIGITS} significant digits",
+            f"The signal is recorded with more than {digits} significant digits",
+            f"The signal is recorded with no more than {digits} significant digits",
         ),
     )
-    return build("signals", constant, resolution)
+    return build("signals", constant, *([resolution] if digits else []))

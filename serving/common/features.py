@@ -6,8 +6,10 @@ The transformer and the explainer both use it, so that an explanation sees what 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
+import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,24 +25,22 @@ from serving.common.outages import StoreSlowError
 from serving.common.refusal import Refusal
 from serving.common.rows import EntityKeys, FeatureRows, RawRows, Rows
 from toolwear.common.errors import ToolwearError
-from toolwear.dataset import schema
+from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import DataSet
 from toolwear.dataset.limits import limit
 from toolwear.features import store
 from toolwear.features.compute import compute
-from toolwear.features.definitions import FEATURE_SETS, WINDOW_COLUMNS
+from toolwear.features.definitions import definitions
 from toolwear.features.store import StoreDownError
 from toolwear.model.abstention import NO_WINDOW
+from toolwear.model.served import token
 
 RAW, ENTITY, READY = "raw", "entity", "features"
 REFUSE, FLAG = "refuse", "flag"
 MAX_AGE_SECONDS = 3600.0
 STORE_SECONDS = 2.0
+_CONTRACT_BYTES = 1 << 20  # unpacked
 _log = logging.getLogger("toolwear.serving")
-
-
-def needs_history(columns: tuple[str, ...]) -> bool:
-    """Tell whether some features need the rows before the one that they are of."""
-    return not set(WINDOW_COLUMNS).isdisjoint(columns)
 
 
 @dataclass(frozen=True)
@@ -48,26 +48,33 @@ class FeatureSpec:
     """What a model has to be given.
 
     Attributes:
-        feature_set: a key of `FEATURE_SETS`.
+        feature_set: one of those that the contract names.
         window: cutting rows in a trailing window.
-        cutting: limits that a cutting row keeps, as in the contract of the data set.
+        dataset: contract of the recordings that the model was trained on.
+        token: the same as one word, for requests to the predictor.
     """
 
     feature_set: str
     window: int
-    cutting: tuple[str, ...]
+    dataset: DataSet
+    token: str
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Names of the features."""
-        return FEATURE_SETS[self.feature_set].columns
+        return definitions(self.dataset).sets[self.feature_set].columns
+
+    @cached_property
+    def needs_history(self) -> bool:
+        """Whether some features need the rows before the one that they are of."""
+        return not set(definitions(self.dataset).window_columns).isdisjoint(self.columns)
 
     @property
     def history(self) -> dict[str, Any]:
         """Tell clients which rows before a row its features need, so that they can cut requests."""
-        limits = map(limit, self.cutting)
+        limits = map(limit, self.dataset.rows.cutting)
         return {
-            "rows": self.window if needs_history(self.columns) else 0,
+            "rows": self.window if self.needs_history else 0,
             "cutting": [
                 {"column": one.column, "below" if one.below else "above": one.value}
                 for one in limits
@@ -75,21 +82,28 @@ class FeatureSpec:
             "reason": NO_WINDOW,
         }
 
-    @property
-    def token(self) -> str:
-        """The same as one word, for requests to the predictor."""
-        return f"{self.feature_set}:{self.window}:{','.join(self.cutting)}"
-
-    @classmethod
-    def of_token(cls, token: str) -> FeatureSpec:
-        """Return what a word of `token`'s form says."""
-        feature_set, window, cutting = token.split(":", 2)
-        return cls(feature_set, int(window), tuple(cutting.split(",")))
-
     @classmethod
     def of_package(cls, description: Mapping[str, Any]) -> FeatureSpec:
         """Return what the description of a package says."""
-        return cls(description["feature_set"], description["window"], tuple(description["cutting"]))
+        return cls(
+            description["feature_set"],
+            description["window"],
+            contract.validated(description["dataset"]),
+            token(description),
+        )
+
+    @classmethod
+    def of_metadata(cls, packed: bytes) -> FeatureSpec:
+        """Return what `packed` has written, whoever sent it."""
+        unpacked = zlib.decompressobj()
+        text = unpacked.decompress(packed, _CONTRACT_BYTES)
+        return cls.of_package(json.loads(text))
+
+
+def packed(description: Mapping[str, Any]) -> bytes:
+    """Return what a package's description says of features, for the metadata of gRPC."""
+    said = {name: description[name] for name in ("feature_set", "window", "dataset")}
+    return zlib.compress(json.dumps(said).encode(), 9)
 
 
 @dataclass(frozen=True)
@@ -132,14 +146,15 @@ class Features:
         kind: RAW, ENTITY or READY.
         origins: one for each row.
         cutting: whether the tool is in the work piece, bool (rows,); None where nobody knows.
-        feedrates: of each row's run, mm/s, float64 (rows,); None where nobody knows.
+        regimes: value of the contract's regime in each row, float64 (rows,); None where nobody
+            knows, or the contract has none.
     """
 
     values: np.ndarray
     kind: str
     origins: tuple[Origin, ...]
     cutting: np.ndarray | None = None
-    feedrates: np.ndarray | None = None
+    regimes: np.ndarray | None = None
 
     @cached_property
     def complete(self) -> np.ndarray:
@@ -176,7 +191,7 @@ class FeatureSource:
 
         try:
             # A first read imports and connects, which may take longer than a request may.
-            self._current().values(("no-such-run",), next(iter(FEATURE_SETS)))
+            self._current().values(("no-such-run",), self._current().feature_sets[0])
         except StoreDownError as error:
             _log.warning("recordings can't be answered by id: %s", error)
             return False
@@ -286,19 +301,25 @@ class FeatureSource:
         return Origin(run_id, when, round(age, 3), stale)
 
 
+def _regimes(rows: RawRows, dataset: DataSet) -> np.ndarray | None:
+    if not dataset.regime:
+        return None
+    return rows.frame[dataset.regime[0]].to_numpy(dtype=np.float64)
+
+
 def computed(rows: RawRows, spec: FeatureSpec) -> Features:
     """Return the features of raw rows, by the function that training used.
 
     Raises:
         Refusal: no row ends a full window.
     """
-    table = compute(rows.frame, spec.window, spec.cutting)
+    table = compute(rows.frame, spec.window, spec.dataset)
     features = Features(
         table[list(spec.columns)].to_numpy(dtype=np.float64),
         RAW,
         (Origin(),) * len(rows),
         table[schema.IS_CUTTING].to_numpy(dtype=bool),
-        rows.frame[schema.FEEDRATE].to_numpy(dtype=np.float64),
+        _regimes(rows, spec.dataset),
     )
     if not features.complete.any():
         raise Refusal(

@@ -19,6 +19,7 @@ from serving.common.refusal import Refusal
 
 FEATURES_PARAMETER = "features"  # of requests and metadata: which features the rows hold
 VERSION_PARAMETER = "version"  # of metadata: in the registry
+SPEC_PARAMETER = "features-spec-bin"  # of metadata: what makes those features, packed
 PACKAGE_PARAMETER, USE_PARAMETER = "package", "use"  # of metadata: its digest, and what it is for
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 WATCHED = frozenset({"ServerLive", "ServerReady", "ModelReady"})
@@ -69,6 +70,7 @@ class GrpcFace(InferenceServicer):
                     (VERSION_PARAMETER, *about["versions"]),
                     (PACKAGE_PARAMETER, about["parameters"]["sha256"]),
                     (USE_PARAMETER, about["parameters"]["use"]),
+                    (SPEC_PARAMETER, model.features_packed),
                 )
             )
         return response

@@ -16,15 +16,28 @@ _DIVIDING = frozenset(
 
 
 def check_keys(
-    found: AbstractSet[str], known: frozenset[str], required: tuple[str, ...], where: str, what: str
+    found: AbstractSet[str],
+    known: frozenset[str],
+    required: tuple[str, ...],
+    raw: frozenset[str],
+    where: str,
+    what: str,
 ) -> None:
     """Refuse keys that nobody knows, and the lack of required ones.
 
+    Args:
+        found: the keys.
+        known: that there may be.
+        required: that there have to be.
+        raw: the columns of a raw row.
+        where: begins the sentence.
+        what: names a key.
+
     Raises:
-        Refusal: one is unknown or lacking; `where` and `what` begin and name it.
+        Refusal: one is unknown or lacking.
     """
     unknown = sorted(found - known)
-    by_run = schema.RUN_ID in known and not set(schema.RAW_COLUMNS).isdisjoint(unknown)
+    by_run = schema.RUN_ID in known and not raw.isdisjoint(unknown)
     if by_run or any(name.lower() in _DIVIDING for name in unknown):
         raise several(f"{where} has a column that tells recordings apart")
     if unknown:

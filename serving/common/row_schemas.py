@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.common.rows import RAW_NUMBERS, TIMESTAMP
+from serving.common.rows import TIMESTAMP, RawColumns
 from toolwear.dataset import schema
 
 EXAMPLE_RUN = schema.run_id(1)
 _NUMBER = {"type": "number"}
-RAW: dict[str, Any] = {
-    "title": "A raw telemetry row",
-    "type": "object",
-    "required": [*RAW_NUMBERS, schema.PHASE],
-    "properties": {
-        **dict.fromkeys(RAW_NUMBERS, _NUMBER),
-        schema.PHASE: {"enum": list(dict.fromkeys([*schema.PHASES, *schema.PHASE_SPELLINGS]))},
-    },
-    "additionalProperties": False,
-}
 ENTITY: dict[str, Any] = {
     "title": "A run whose newest features are in the feature store",
     "type": "object",
@@ -29,6 +19,21 @@ ENTITY: dict[str, Any] = {
     },
     "additionalProperties": False,
 }
+
+
+def raw(columns: RawColumns) -> dict[str, Any]:
+    """Return the schema of a raw row."""
+    phases = columns.dataset.phases
+    return {
+        "title": "A raw telemetry row",
+        "type": "object",
+        "required": list(columns.names),
+        "properties": {
+            **dict.fromkeys(columns.numbers, _NUMBER),
+            phases.column: {"enum": list(dict.fromkeys([*phases.names, *phases.spellings]))},
+        },
+        "additionalProperties": False,
+    }
 
 
 def features(columns: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:

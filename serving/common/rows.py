@@ -19,16 +19,38 @@ from serving.common.refusal import Refusal
 from serving.common.row_refusals import check_keys, several, too_many
 from toolwear.common.request_limits import ROWS
 from toolwear.dataset import schema
+from toolwear.dataset.contract import DataSet, Phases
 
 TIMESTAMP = "timestamp"  # beside run_id: as of when the features are wanted
-RAW_NUMBERS = (*schema.NUMERIC_COLUMNS, *schema.SETTING_COLUMNS)
-RAW_ROW = (*RAW_NUMBERS, schema.PHASE)
-
-_RAW_KEYS = frozenset(RAW_ROW)
 _ENTITY_KEYS = frozenset({schema.RUN_ID, TIMESTAMP})
 _NUMBERS = {int, float}
 _RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_PHASES = frozenset(schema.PHASES)
+
+
+@dataclass(frozen=True, eq=False)
+class RawColumns:
+    """The columns of a raw row, by the contract of the data set.
+
+    Attributes:
+        dataset: the contract.
+        numbers: signals and settings.
+        phase: the column of phases.
+        names: all of them.
+    """
+
+    dataset: DataSet
+    numbers: tuple[str, ...]
+    phase: str
+    names: tuple[str, ...]
+    keys: frozenset[str]
+
+    @classmethod
+    def of(cls, dataset: DataSet) -> RawColumns:
+        """Return the columns that a contract names."""
+        numbers = (*dataset.numbers, *dataset.settings)
+        phase = dataset.phases.column
+        names = (*numbers, phase)
+        return cls(dataset, numbers, phase, names, frozenset(names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +58,12 @@ class RawRows:
     """Telemetry as recorded, consecutive rows of one run in time order.
 
     Attributes:
-        frame: the columns `RAW_ROW`, numbers float64, index from 0.
+        frame: the columns of `columns`, numbers float64, index from 0.
+        columns: which those are.
     """
 
     frame: pd.DataFrame
+    columns: RawColumns
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -74,11 +98,14 @@ class FeatureRows:
 Rows = RawRows | EntityKeys | FeatureRows
 
 
-def parse_instances(payload: dict[str, Any], features: tuple[str, ...] = ()) -> Rows:
+def parse_instances(
+    payload: dict[str, Any], raw: RawColumns, features: tuple[str, ...] = ()
+) -> Rows:
     """Return what the instances of a V1 request are.
 
     Args:
         payload: the decoded body, an object.
+        raw: the columns of a raw row.
         features: columns of the model, if finished feature rows are taken too: lists of numbers
             in this order, or objects.
 
@@ -100,16 +127,16 @@ def parse_instances(payload: dict[str, Any], features: tuple[str, ...] = ()) -> 
         )
     with_key = sum(schema.RUN_ID in row for row in instances)
     if with_key == 0:
-        only_raw = _RAW_KEYS.difference(features)
+        only_raw = raw.keys.difference(features)
         if features and all(only_raw.isdisjoint(row) for row in instances):
-            return _feature_rows(instances, features)
-        return _raw_rows(instances)
+            return _feature_rows(instances, features, raw)
+        return _raw_rows(instances, raw)
     if with_key != len(instances):
         raise Refusal("mixed", "Send raw rows and run ids in separate requests: these are mixed.")
-    return _entity_keys(instances)
+    return _entity_keys(instances, raw)
 
 
-def parse_tensors(request: InferRequest) -> RawRows | EntityKeys:
+def parse_tensors(request: InferRequest, raw: RawColumns) -> RawRows | EntityKeys:
     """Return what the tensors of a V2 request are.
 
     Either the one BYTES tensor `run_id`, with or without a BYTES tensor `timestamp`; or one FP64
@@ -122,37 +149,40 @@ def parse_tensors(request: InferRequest) -> RawRows | EntityKeys:
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise Refusal("name", f'There are two inputs named "{twice[:40]}".')
-    known = _ENTITY_KEYS if schema.RUN_ID in names else _RAW_KEYS
-    check_keys(set(names), known, _required(known), "The request", "input")
+    by_key = schema.RUN_ID in names
+    known, required = (_ENTITY_KEYS, (schema.RUN_ID,)) if by_key else (raw.keys, raw.names)
+    check_keys(set(names), known, required, raw.keys, "The request", "input")
     tensors = {tensor.name: tensor for tensor in request.inputs}
     rows = _tensor_rows(tensors[names[0]])
     columns = {
-        name: _tensor(tensor, rows, "FP64" if name in RAW_NUMBERS else "BYTES", request.from_grpc)
+        name: _tensor(tensor, rows, "FP64" if name in raw.numbers else "BYTES", request.from_grpc)
         for name, tensor in tensors.items()
     }
-    if known is _ENTITY_KEYS:
+    if by_key:
         whens = columns.get(TIMESTAMP, [None] * rows)
         return _keys(columns[schema.RUN_ID], whens)
-    numbers = np.array([columns[name] for name in RAW_NUMBERS], dtype=np.float64)
-    return _telemetry(numbers, columns[schema.PHASE])
+    numbers = np.array([columns[name] for name in raw.numbers], dtype=np.float64)
+    return _telemetry(numbers, columns[raw.phase], raw)
 
 
 # --- raw rows -----------------------------------------------------------------------------------
 
 
-def _raw_rows(instances: list[dict[str, Any]]) -> RawRows:
+def _raw_rows(instances: list[dict[str, Any]], raw: RawColumns) -> RawRows:
     for index, row in enumerate(instances):
-        if row.keys() != _RAW_KEYS:
-            check_keys(row.keys(), _RAW_KEYS, RAW_ROW, f"Instance {index}", "column")
-    numbers = _numbers(instances, RAW_NUMBERS)
-    return _telemetry(numbers, [row[schema.PHASE] for row in instances])
+        if row.keys() != raw.keys:
+            check_keys(row.keys(), raw.keys, raw.names, raw.keys, f"Instance {index}", "column")
+    numbers = _numbers(instances, raw.numbers)
+    return _telemetry(numbers, [row[raw.phase] for row in instances], raw)
 
 
-def _feature_rows(instances: list[dict[str, Any]], features: tuple[str, ...]) -> FeatureRows:
+def _feature_rows(
+    instances: list[dict[str, Any]], features: tuple[str, ...], raw: RawColumns
+) -> FeatureRows:
     known = frozenset(features)
     for index, row in enumerate(instances):
         if row.keys() != known:
-            check_keys(row.keys(), known, features, f"Instance {index}", "feature")
+            check_keys(row.keys(), known, features, raw.keys, f"Instance {index}", "feature")
     numbers = _numbers(instances, features)
     _check_finite(numbers, features)
     return FeatureRows(np.ascontiguousarray(numbers.T))
@@ -166,30 +196,31 @@ def _numbers(instances: list[dict[str, Any]], names: tuple[str, ...]) -> np.ndar
     return np.array(values, dtype=np.float64)
 
 
-def _telemetry(numbers: np.ndarray, phases: Sequence[Any]) -> RawRows:
+def _telemetry(numbers: np.ndarray, phases: Sequence[Any], raw: RawColumns) -> RawRows:
     """Return raw rows; `numbers` is (columns, rows)."""
-    _check_finite(numbers, RAW_NUMBERS)
-    for name in schema.SETTING_COLUMNS:
-        values = numbers[RAW_NUMBERS.index(name)]
+    _check_finite(numbers, raw.numbers)
+    for place, name in enumerate(raw.dataset.settings, start=len(raw.dataset.signals)):
+        values = numbers[place]
         other = np.flatnonzero(values != values[0])
         if len(other):
             raise several(
                 f'"{name}" is {values[0]:g} in row 0 and {values[other[0]]:g} in row {other[0]}'
             )
-    frame = pd.DataFrame(numbers.T, columns=list(RAW_NUMBERS))
-    frame[schema.PHASE] = [_phase(row, phase) for row, phase in enumerate(phases)]
-    return RawRows(frame)
+    frame = pd.DataFrame(numbers.T, columns=list(raw.numbers))
+    known = raw.dataset.phases
+    frame[known.column] = [_phase(row, phase, known) for row, phase in enumerate(phases)]
+    return RawRows(frame, raw)
 
 
-def _phase(row: int, phase: Any) -> str:
-    known = schema.PHASE_SPELLINGS.get(phase, phase) if type(phase) is str else None
-    if known not in _PHASES:
+def _phase(row: int, phase: Any, known: Phases) -> str:
+    named = known.spellings.get(phase, phase) if type(phase) is str else None
+    if named not in known.names:
         raise Refusal(
             "phase",
-            f'"{schema.PHASE}" of row {row} is not a phase; '
-            f"the phases are {', '.join(schema.PHASES)}.",
+            f'"{known.column}" of row {row} is not a phase; '
+            f"the phases are {', '.join(known.names)}.",
         )
-    return str(known)
+    return str(named)
 
 
 def _check_numbers(name: str, values: list[Any]) -> None:
@@ -208,9 +239,9 @@ def _check_finite(numbers: np.ndarray, names: tuple[str, ...]) -> None:
 # --- keys ---------------------------------------------------------------------------------------
 
 
-def _entity_keys(instances: list[dict[str, Any]]) -> EntityKeys:
+def _entity_keys(instances: list[dict[str, Any]], raw: RawColumns) -> EntityKeys:
     for index, row in enumerate(instances):
-        check_keys(row.keys(), _ENTITY_KEYS, (schema.RUN_ID,), f"Instance {index}", "key")
+        check_keys(row.keys(), _ENTITY_KEYS, (schema.RUN_ID,), raw.keys, f"Instance {index}", "key")
     run_ids = [row[schema.RUN_ID] for row in instances]
     return _keys(run_ids, [row.get(TIMESTAMP) for row in instances])
 
@@ -243,10 +274,6 @@ def _timestamp(row: int, value: Any) -> datetime | None:
 
 
 # --- tensors ------------------------------------------------------------------------------------
-
-
-def _required(known: frozenset[str]) -> tuple[str, ...]:
-    return (schema.RUN_ID,) if known is _ENTITY_KEYS else RAW_ROW
 
 
 def _tensor_rows(tensor: Any) -> int:

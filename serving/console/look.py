@@ -18,12 +18,6 @@ from toolwear.model.abstention import NOT_SURE
 from toolwear.scoring.logic import majority
 
 _MOST_STRETCHES = 12
-_SIGNALS = (
-    ("S1_OutputPower", "spindle power", "kW"),
-    ("S1_CurrentFeedback", "spindle current", "A"),
-    ("X1_ActualVelocity", "table speed along X", "mm/s"),
-    ("Z1_ActualPosition", "depth (Z position)", "mm"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +64,8 @@ def look(console: Console, recording: Recording) -> Look:
 
 def judged_rows(recording: Recording) -> np.ndarray:
     """Return which rows make the verdict, bool (rows,): those of the layers, else all."""
-    layers = recording.frame[schema.PHASE].isin(schema.ACTIVE_PHASES).to_numpy()
-    return layers if layers.any() else np.ones(len(layers), dtype=bool)
+    judged = recording.judged
+    return judged if judged.any() else np.ones(len(judged), dtype=bool)
 
 
 def shares_of(seen: Look) -> dict[str, float]:
@@ -97,13 +91,13 @@ def result(seen: Look, run_id: str | None) -> dict[str, Any]:
         "restored": recording.restored,
         "rows": len(seconds),
         "judged": int(judged_rows(recording).sum()),
-        "only_layers": bool(recording.frame[schema.PHASE].isin(schema.ACTIVE_PHASES).any()),
+        "only_layers": bool(recording.judged.any()),
         "verdict": verdict_of(seen),
         "shares": shares_of(seen),
         "served": seen.served,
         "strip": svg.verdicts(seconds, seen.answers, f"Verdicts along {recording.name}"),
         "probability": _probability(seen, seconds),
-        "signals": [_signal(recording, seconds, *signal) for signal in _SIGNALS],
+        "signals": [_signal(recording, seconds, name) for name in recording.dataset.shown],
         "stretches": _stretches(seen),
         "more_stretches": max(0, len(svg.stretches(seen.answers)) - _MOST_STRETCHES),
     }
@@ -123,9 +117,9 @@ def _probability(seen: Look, seconds: np.ndarray) -> Markup:
     return svg.lines(box, [svg.Line("P(worn)", seconds, seen.worn)], [(0.5, "even")])
 
 
-def _signal(
-    recording: Recording, seconds: np.ndarray, column: str, name: str, unit: str
-) -> dict[str, Any]:
+def _signal(recording: Recording, seconds: np.ndarray, column: str) -> dict[str, Any]:
+    about = recording.dataset.signals[column]
+    name, unit = about.title or column, about.unit
     values = recording.frame[column].to_numpy(dtype=np.float64)
     box = svg.Box(f"{name} along {recording.name}", "seconds", unit, 460, 130)
     return {
@@ -150,8 +144,8 @@ def _stretches(seen: Look) -> list[dict[str, Any]]:
         found.append(
             {
                 "answer": answer,
-                "from": first * schema.SAMPLE_PERIOD_SECONDS,
-                "to": (last + 1) * schema.SAMPLE_PERIOD_SECONDS,
+                "from": first * seen.recording.dataset.recordings.sample_period_seconds,
+                "to": (last + 1) * seen.recording.dataset.recordings.sample_period_seconds,
                 "row": middle,
                 "worn": float(seen.worn[first : last + 1][known].mean()) if known.any() else None,
                 "reason": seen.reasons[middle],

@@ -142,9 +142,7 @@ class Parts:
             version=str(metadata["versions"][0]),
             digest=str(about["sha256"]),
             use=str(about["use"]),
-            spec=FeatureSpec(
-                str(about["feature_set"]), int(about["window"]), tuple(about["cutting"])
-            ),
+            spec=FeatureSpec.of_package(about),
             features=tuple(about["features"]),
         )
 

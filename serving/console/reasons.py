@@ -62,7 +62,7 @@ def telling(seen: Look, *, typical: bool = False) -> Place:
         row, what = int(rows[np.argmax(worn)]), "looks most worn"
     return Place(
         row,
-        row * schema.SAMPLE_PERIOD_SECONDS,
+        float(seen.recording.seconds[row]),
         what,
         seen.reasons[row] if seen.answers[row] == NOT_SURE else "",
     )
@@ -83,7 +83,7 @@ def sentences(console: Console, served: ServedModel, shap: Envelope) -> list[str
     for j in order:
         compared = _compared(row["features"][j], None if usual is None else usual[:, j])
         side = "a worn tool" if row["values"][j] > 0 else "an unworn tool"
-        name = in_words(names[j])
+        name = in_words(served.spec.dataset, names[j])
         found.append(f"{name[0].upper()}{name[1:]}{compared} speaks for {side}.")
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -23,11 +24,10 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.tables import read_frame, see_table
 from toolwear.dataset import contract, schema
 from toolwear.dataset.contract import DataSet
-from toolwear.dataset.limits import limit_columns
 from toolwear.features import order
 from toolwear.features.compute import compute
 from toolwear.features.contradictions import contradictions
-from toolwear.features.pieces import ORDER_COLUMNS
+from toolwear.features.pieces import order_columns
 from toolwear.scoring.reading import usable
 from toolwear.workspace.home import Home
 
@@ -42,7 +42,8 @@ class Recording:
 
     Attributes:
         name: for people.
-        frame: all raw columns, the feed rate and the clamp pressure, in time order.
+        frame: all raw columns and the settings, in time order.
+        dataset: the contract that it was read by.
         condition: what an inspector said of the tool; empty if nobody has.
         restored: the rows were not in the order of time, and were put into it.
         warnings: where the telemetry contradicts the stated settings, one sentence each.
@@ -50,6 +51,7 @@ class Recording:
 
     name: str
     frame: pd.DataFrame
+    dataset: DataSet
     condition: str
     restored: bool
     warnings: tuple[str, ...] = ()
@@ -58,19 +60,27 @@ class Recording:
     def settings(self) -> str:
         """The settings in words."""
         first = self.frame.iloc[0]
-        return (
-            f"feed rate {first[schema.FEEDRATE]:g} mm/s, "
-            f"clamp pressure {first[schema.CLAMP_PRESSURE]:g} bar"
+        return ", ".join(
+            f"{one.title or name} {first[name]:g} {one.unit}".rstrip()
+            for name, one in self.dataset.settings.items()
         )
 
     @property
     def seconds(self) -> np.ndarray:
         """Time since the first row, float64 (rows,)."""
-        return np.arange(len(self.frame)) * schema.SAMPLE_PERIOD_SECONDS
+        return np.arange(len(self.frame)) * self.dataset.recordings.sample_period_seconds
+
+    @property
+    def judged(self) -> np.ndarray:
+        """Which rows are in a phase that is judged, bool (rows,)."""
+        found: np.ndarray = (
+            self.frame[self.dataset.phases.column].isin(self.dataset.rows.judged).to_numpy()
+        )
+        return found
 
     def features(self, served: ServedModel) -> np.ndarray:
         """Return the model's features, float64 (rows, features); NaN where a row has none."""
-        table = compute(self.frame, served.spec.window, served.spec.cutting)
+        table = compute(self.frame, served.spec.window, served.spec.dataset)
         return table[list(served.features)].to_numpy(dtype=np.float64)
 
 
@@ -96,37 +106,36 @@ def recorded(home: Home, run_id: str) -> Recording | None:
     if folder is None or chosen.empty:
         return None
     about = chosen.iloc[0]
+    dataset = contract.of(folder)
     parts = [see_table(part) for part in sorted(folder.glob("part-*.parquet"))]
     rows = ds.dataset(parts, format="parquet").to_table(
-        columns=list(schema.RAW_COLUMNS), filter=ds.field(schema.RUN_ID) == run_id
+        columns=list(dataset.raw), filter=ds.field(schema.RUN_ID) == run_id
     )
     return _recording(
         f"run {run_id}",
         rows.to_pandas(),
-        float(about[schema.FEEDRATE]),
-        float(about[schema.CLAMP_PRESSURE]),
+        {setting: float(about[setting]) for setting in dataset.settings},
         str(about[schema.CONDITION]),
-        contract.of(folder).rows.cutting,
+        dataset,
     )
 
 
-def uploaded(
-    content: BinaryIO, name: str, feedrate: str, clamp_pressure: str, dataset: DataSet
-) -> Recording:
+def uploaded(content: BinaryIO, name: str, typed: Mapping[str, str], dataset: DataSet) -> Recording:
     """Return the recording of an uploaded file.
 
     Args:
         content: of the file.
         name: of the file, for people.
-        feedrate: mm/s, as typed.
-        clamp_pressure: bar, as typed.
+        typed: the settings by name, as typed.
         dataset: the contract of the recordings that are known.
 
     Raises:
         ToolwearError: it is not one recording; the sentence says what to mend.
     """
-    feed = _number(feedrate, "feed rate", "mm/s")
-    clamp = _number(clamp_pressure, "clamp pressure", "bar")
+    settings = {
+        setting: _number(typed.get(setting, ""), one.title or setting, one.unit)
+        for setting, one in dataset.settings.items()
+    }
     with tempfile.TemporaryDirectory(prefix="toolwear-") as folder:
         path = Path(folder) / _NAME
         with path.open("wb") as stream:
@@ -139,25 +148,23 @@ def uploaded(
             if count > MOST_ROWS:
                 raise ToolwearError(f"{_NAME} has more than {MOST_ROWS:,} rows; send one run.")
     frame = pa.Table.from_batches(batches).to_pandas()
-    settings = {schema.FEEDRATE: feed, schema.CLAMP_PRESSURE: clamp}
-    found = _recording(name, frame, feed, clamp, "", dataset.rows.cutting)
-    return replace(found, warnings=tuple(contradictions(frame, settings, dataset.rows.cutting)))
+    found = _recording(name, frame, settings, "", dataset)
+    return replace(found, warnings=tuple(contradictions(frame, settings, dataset)))
 
 
 def _recording(
     name: str,
     frame: pd.DataFrame,
-    feed: float,
-    clamp: float,
+    settings: Mapping[str, float],
     condition: str,
-    cutting: tuple[str, ...],
+    dataset: DataSet,
 ) -> Recording:
-    frame = frame.assign(**{schema.FEEDRATE: feed, schema.CLAMP_PRESSURE: clamp})
-    plan = order.plan([frame[[*{*ORDER_COLUMNS, *limit_columns(cutting)}]]], cutting)
+    frame = frame.assign(**settings)
+    plan = order.plan([frame[[*{*order_columns(dataset)}]]], dataset)
     if plan.restored:
         stored = np.argsort(plan.time_index(np.arange(len(frame))), kind="stable")
         frame = frame.iloc[stored].reset_index(drop=True)
-    return Recording(name, frame, condition, plan.restored)
+    return Recording(name, frame, dataset, condition, plan.restored)
 
 
 def _number(text: str, what: str, unit: str) -> float:
@@ -167,7 +174,7 @@ def _number(text: str, what: str, unit: str) -> float:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
         raise ToolwearError(
-            f"Give the {what} of this recording in {unit}, as a positive number; the answer "
+            f"Give the {what} of this recording{f' in {unit}' if unit else ''}, as a positive number; the answer "
             "depends on it."
         )
     return value

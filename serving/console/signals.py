@@ -2,32 +2,8 @@
 
 from __future__ import annotations
 
-from toolwear.dataset import schema
-from toolwear.features.definitions import ALIAS, MAD, STD
+from toolwear.dataset.contract import ALIAS, MAD, STD, DataSet
 
-_PARTS = {"X1": "X axis", "Y1": "Y axis", "Z1": "Z axis", "S1": "spindle"}
-_QUANTITIES = {
-    "ActualPosition": "position",
-    "ActualVelocity": "speed",
-    "ActualAcceleration": "acceleration",
-    "CommandPosition": "programmed position",
-    "CommandVelocity": "programmed speed",
-    "CommandAcceleration": "programmed acceleration",
-    "CurrentFeedback": "motor current",
-    "DCBusVoltage": "drive's supply voltage",
-    "OutputCurrent": "drive current",
-    "OutputVoltage": "drive voltage",
-    "OutputPower": "power",
-    "SystemInertia": "inertia",
-    "VelocityError": "lag behind the programmed speed",
-}
-_OTHERS = {
-    schema.PROGRAM_NUMBER: "program number",
-    schema.SEQUENCE_NUMBER: "line of the program",
-    schema.CURRENT_FEEDRATE: "feed rate that the control reads",
-    schema.FEEDRATE: "feed rate",
-    schema.CLAMP_PRESSURE: "clamp pressure",
-}
 _STATISTICS = {
     STD: "unsteadiness of the ",
     MAD: "flutter of the ",
@@ -35,14 +11,21 @@ _STATISTICS = {
 }
 
 
-def in_words(feature: str) -> str:
-    """Return what a feature is, such as "unsteadiness of the spindle power"."""
-    if feature in _OTHERS:
-        return _OTHERS[feature]
+def in_words(dataset: DataSet, feature: str) -> str:
+    """Return what a feature is, such as "unsteadiness of the spindle power".
+
+    Args:
+        dataset: contract that says what its signals and settings are called.
+        feature: name of the feature.
+    """
     signal, _, statistic = feature.rpartition("_")
-    if statistic not in _STATISTICS:
+    if statistic not in _STATISTICS or _title(dataset, feature):
         signal, statistic = feature, ""
-    part, _, quantity = signal.partition("_")
-    if part not in _PARTS or quantity not in _QUANTITIES:
-        return feature.replace("_", " ")
-    return f"{_STATISTICS.get(statistic, '')}{_PARTS[part]} {_QUANTITIES[quantity]}"
+    return f"{_STATISTICS.get(statistic, '')}{_title(dataset, signal) or feature.replace('_', ' ')}"
+
+
+def _title(dataset: DataSet, name: str) -> str:
+    if name in dataset.features.derived:
+        return dataset.features.derived[name].title
+    known = dataset.signals.get(name) or dataset.settings.get(name)
+    return known.title if known is not None else ""

@@ -8,6 +8,7 @@ import numpy as np
 
 from serving.common.features import FeatureSpec
 from serving.common.refusal import Refusal
+from serving.common.rows import RawColumns
 from toolwear.common.errors import ToolwearError
 from toolwear.explain.methods.subject import Envelope, Predict, Subject
 from toolwear.explain.registry import DEFAULT_SEED, METHODS, SHAP, Task
@@ -29,6 +30,7 @@ class Explained:
         spec: the features that it needs.
         subject: the model with the package's background rows.
         background_worn: P(worn) of the background rows.
+        raw: the columns of a raw row.
         kept: explanations of the model as a whole, by method; the same question has the same
             answer, so those by the default seed are computed once.
     """
@@ -37,6 +39,7 @@ class Explained:
     spec: FeatureSpec
     subject: Subject
     background_worn: np.ndarray
+    raw: RawColumns
     kept: dict[str, Envelope] = field(default_factory=dict)
 
     @classmethod
@@ -51,7 +54,7 @@ class Explained:
             ToolwearError: it cannot be served, or its features are not this code's.
         """
         served = Served.load(package, version)
-        spec = FeatureSpec.of_token(served.token)
+        spec = FeatureSpec.of_package(package.description)
         if spec.columns != package.features:
             raise ToolwearError(
                 f"The package {package.version} needs other features than this version computes; "
@@ -61,7 +64,7 @@ class Explained:
         subject = Subject(
             served.onnx.worn, background, package.features, model_sha256=package.model_sha256
         )
-        return cls(served, spec, subject, served.onnx.worn(background))
+        return cls(served, spec, subject, served.onnx.worn(background), RawColumns.of(spec.dataset))
 
     def task(
         self, predict: Predict, seed: int, row: np.ndarray | None, samples: int | None

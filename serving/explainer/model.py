@@ -20,7 +20,6 @@ from serving.common.features import (
     FeatureSource,
     Origin,
     computed,
-    needs_history,
 )
 from serving.common.lane import Lane
 from serving.common.metrics import MODEL_INFO
@@ -217,7 +216,9 @@ class Explainer(StagedModel):
     def openapi(self, envelope: dict[str, Any]) -> dict[str, Any]:
         """Return the OpenAPI document for the model of today; `envelope` is an answer's schema."""
         columns = self._explained.spec.columns
-        return openapi.document(self.name, columns, needs_history(columns), envelope)
+        explained = self._explained
+        history = explained.spec.needs_history
+        return openapi.document(self.name, columns, explained.raw, history, envelope)
 
     async def metadata(self) -> dict[str, Any]:
         """Say which model is explained, how, and from which features."""
@@ -231,7 +232,7 @@ class Explainer(StagedModel):
                 "features": list(explained.spec.columns),
                 "feature_set": explained.spec.feature_set,
                 "window": explained.spec.window,
-                "cutting": list(explained.spec.cutting),
+                "dataset": explained.spec.dataset.model_dump(mode="json"),
                 "background_rows": len(explained.subject.background),
             },
         }

@@ -7,6 +7,7 @@ from typing import Any
 
 from serving.common import openapi, row_schemas
 from serving.common.openapi import BODY_ERRORS, array, record
+from serving.common.rows import RawColumns
 from serving.explainer.question import LARGEST_SEED
 from toolwear.common.request_limits import ROWS
 from toolwear.dataset import schema
@@ -18,18 +19,23 @@ _DEFINITIONS = "#/$defs/"
 
 
 def document(
-    model: str, features: tuple[str, ...], history: bool, envelope: dict[str, Any]
+    model: str,
+    features: tuple[str, ...],
+    raw: RawColumns,
+    history: bool,
+    envelope: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the document.
 
     Args:
         model: its name in the URLs.
         features: of the model that is explained.
+        raw: the columns of a raw row.
         history: whether it needs the raw rows that lead up to the one that is explained.
         envelope: JSON schema of an explanation.
     """
     rows = [array(row, 1, 1) for row in (row_schemas.ENTITY, *row_schemas.features(features))]
-    rows.append(array(row_schemas.RAW, 1, ROWS if history else 1))
+    rows.append(array(row_schemas.raw(raw), 1, ROWS if history else 1))
     whole = [name for name, method in METHODS.items() if method.whole]
     others = [name for name in METHODS if name not in whole and name != SHAP]
     instances = {"anyOf": rows}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from serving.common.features import Features, needs_history
+from serving.common.features import Features
 from serving.common.refusal import Refusal
 from serving.common.rows import RawRows, Rows, parse_instances
 from serving.explainer.explained import Explained
@@ -83,8 +83,8 @@ def _rows(payload: dict[str, Any], name: str, explained: Explained) -> Rows | No
         if payload.get("instances") not in (None, []):
             raise Refusal("request", f"{name} explains the model as a whole; send it no instances.")
         return None
-    rows = parse_instances(payload, explained.spec.columns)
-    history = needs_history(explained.spec.columns) and isinstance(rows, RawRows)
+    rows = parse_instances(payload, explained.raw, explained.spec.columns)
+    history = explained.spec.needs_history and isinstance(rows, RawRows)
     if len(rows) != 1 and not history:
         raise Refusal("request", f"{name} explains one prediction; send exactly one instance.")
     return rows

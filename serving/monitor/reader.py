@@ -53,7 +53,7 @@ class Reader:
         """Yield what is new in the files of requests, oldest first."""
         for piece in self._pieces(state, REQUESTS):
             # Files of an earlier version do not say it.
-            for name in (schema.IS_CUTTING, schema.FEEDRATE, "machine"):
+            for name in (schema.IS_CUTTING, schema.REGIME, "machine"):
                 if name not in piece.rows:
                     piece.rows[name] = None
             yield piece

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serving.payload.records import PROBABILITY, VERDICT
 from toolwear.dataset import schema
-from toolwear.features.definitions import SESSION_COLUMNS
 from toolwear.model.drift import ATTRIBUTED_ROWS, Reference, confidence, confidence_histogram
 
 UNSURE = "not_sure"
@@ -62,9 +61,8 @@ class RegimeTally(_Tally):
                 before = self.counts.get(name, [0] * len(histogram.shares))
                 more = histogram.counts(frame[name].to_numpy())
                 self.counts[name] = (np.array(before) + more).tolist()
-        for name in reference.features:
-            if name in SESSION_COLUMNS:
-                self.sums[name] = self.sums.get(name, 0.0) + float(frame[name].sum())
+        for name in reference.largest.session:
+            self.sums[name] = self.sums.get(name, 0.0) + float(frame[name].sum())
         worn = frame[PROBABILITY].to_numpy()
         self.sure = (np.array(self.sure) + _SURE.counts(confidence(worn))).tolist()
         self.worn += float(worn.sum())

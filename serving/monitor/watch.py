@@ -85,10 +85,14 @@ class Watch:
         package = self._package(digest)
         # What is missing is the quality's matter; here it would only spoil sums.
         whole = np.isfinite(part[list(judge.reference.features)].to_numpy(dtype=np.float64))
-        known = (part[schema.IS_CUTTING] == True) & part[schema.FEEDRATE].notna()  # noqa: E712
-        cutting = part[known & whole.all(axis=1)]
-        for feedrate, rows in cutting.groupby(schema.FEEDRATE, sort=False):
-            regime = regime_name(float(str(feedrate)))
+        known = (part[schema.IS_CUTTING] == True) & whole.all(axis=1)  # noqa: E712
+        cutting = part[known]
+        if judge.reference.regimes.keys() == {regime_name(None)}:
+            parts = [(regime_name(None), cutting)]
+        else:  # rows of which nobody knows it are left out
+            grouped = cutting.groupby(schema.REGIME, sort=False)
+            parts = [(regime_name(float(str(value))), rows) for value, rows in grouped]
+        for regime, rows in parts:
             left = rows
             while len(left):
                 tally = package.regimes.setdefault(regime, RegimeTally())
@@ -97,7 +101,7 @@ class Watch:
                 left = left.iloc[room:]
                 if tally.rows == judge.reference.window:
                     del package.regimes[regime]
-                    window = self._window(digest, f"feed-{regime}", tally)
+                    window = self._window(digest, f"regime-{regime}", tally)
                     yield self._closed(window, tally, judge, regime)
 
     def _quality(self, part: pd.DataFrame, digest: str, judge: Judge) -> Iterator[Closed]:

@@ -35,7 +35,7 @@ _HEAD = (
     ("stale", pa.bool_()),
     # Not features: what the monitor has to know of a row to compare it with its like.
     (schema.IS_CUTTING, pa.bool_()),
-    (schema.FEEDRATE, pa.float64()),
+    (schema.REGIME, pa.float64()),
 )
 _TAIL = (
     (PROBABILITY, pa.float64()),
@@ -74,7 +74,7 @@ class Scored:
         timestamps: of each row's features, UTC, None for raw rows.
         stale: whether each row's features are older than allowed.
         cutting: whether the tool is in the work piece, None where nobody knows.
-        feedrates: of each row's run, mm/s, None where nobody knows.
+        regimes: value of the contract's regime, None where nobody knows or there is none.
         columns: names of the features.
         values: features, float64 (rows, columns).
         probability: of "worn", float64 (rows,), NaN where there was none.
@@ -96,7 +96,7 @@ class Scored:
     timestamps: Sequence[datetime | None]
     stale: Sequence[bool]
     cutting: Sequence[bool | None]
-    feedrates: Sequence[float | None]
+    regimes: Sequence[float | None]
     columns: tuple[str, ...]
     values: np.ndarray
     probability: np.ndarray
@@ -151,7 +151,7 @@ def request_batch(scored: Sequence[Scored]) -> pa.RecordBatch:
             "feature_timestamp": one.timestamps,
             "stale": one.stale,
             schema.IS_CUTTING: one.cutting,
-            schema.FEEDRATE: one.feedrates,
+            schema.REGIME: one.regimes,
             PROBABILITY: [None if p != p else p for p in one.probability.tolist()],
             "label": one.labels,
             VERDICT: one.verdicts,

@@ -11,6 +11,7 @@ from kserve import InferOutput, InferRequest, InferResponse
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from serving.common import matrix, metrics, wire
+from serving.common.features import packed
 from serving.common.grpc_face import FEATURES_PARAMETER
 from serving.common.refusal import Refusal, other_version
 from serving.common.staged_model import StagedModel
@@ -80,6 +81,11 @@ class Predictor(StagedModel):
     def features_token(self) -> str:
         """Which features the rows have to hold."""
         return self._served.token
+
+    @property
+    def features_packed(self) -> bytes:
+        """What makes these features, for the metadata of gRPC."""
+        return packed(self._served.package.description)
 
     async def served_version(self) -> str:
         """Return the version that answers now."""
@@ -226,7 +232,7 @@ class Predictor(StagedModel):
                 "sha256": served.package.digest,
                 "feature_set": description["feature_set"],
                 "window": description["window"],
-                "cutting": description["cutting"],
+                "dataset": description["dataset"],
                 "features": list(served.features),
                 "classes": description["labels"],
                 "not_sure": NOT_SURE,

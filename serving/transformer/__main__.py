@@ -60,7 +60,7 @@ def main() -> int:
             options.access_log,
             failures=SENTENCES,
             written={openapi.LABELS_PATH: Written("labels", model.labels, gate, Scope.LABEL)},
-            described=lambda: openapi.document(options.model_name),
+            described=lambda: openapi.document(options.model_name, model.raw),
             sent={openapi.SCORE_ROUTE: Sent("score", model.score)},
             around=model.running,
         ),

@@ -193,7 +193,7 @@ class Result:
             timestamps=[origin.when for origin in origins],
             stale=[origin.stale for origin in origins],
             cutting=_known(self.features.cutting, len(origins)),
-            feedrates=_known(self.features.feedrates, len(origins)),
+            regimes=_known(self.features.regimes, len(origins)),
             columns=self.spec.columns,
             values=self.features.values,
             probability=self.probability,

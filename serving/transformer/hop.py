@@ -20,6 +20,7 @@ from serving.common.grpc_edge import NO_PROBE
 from serving.common.grpc_face import (
     FEATURES_PARAMETER,
     PACKAGE_PARAMETER,
+    SPEC_PARAMETER,
     USE_PARAMETER,
     VERSION_PARAMETER,
 )
@@ -126,11 +127,11 @@ class Hop:
         except grpc.RpcError as error:
             raise _meaning(error) from error
         trailing = dict(call.trailing_metadata())
-        if FEATURES_PARAMETER not in trailing:
+        if SPEC_PARAMETER not in trailing:
             raise PredictorDownError("the predictor does not say which features its model needs")
         return Serves(
             str(trailing[VERSION_PARAMETER]),
-            FeatureSpec.of_token(str(trailing[FEATURES_PARAMETER])),
+            FeatureSpec.of_metadata(bytes(trailing[SPEC_PARAMETER])),
             str(trailing[PACKAGE_PARAMETER]),
             str(trailing[USE_PARAMETER]),
         )

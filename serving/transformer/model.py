@@ -17,12 +17,7 @@ from serving.common import wire
 from serving.common.caller import Caller
 from serving.common.features import FeatureSource
 from serving.common.refusal import other_version
-from serving.common.rows import (
-    RAW_NUMBERS,
-    TIMESTAMP,
-    parse_instances,
-    parse_tensors,
-)
+from serving.common.rows import TIMESTAMP, RawColumns, parse_instances, parse_tensors
 from serving.common.staged_model import StagedModel
 from serving.payload.log import PayloadLog
 from serving.transformer.answer import OUTPUTS, Answer, Query, Result
@@ -34,6 +29,7 @@ from serving.transformer.scoring import Scoring
 from serving.transformer.work import Work
 from toolwear.common.request_limits import SCORE_BYTES
 from toolwear.dataset import schema
+from toolwear.scoring.known import known_contract
 from toolwear.workspace.home import Home
 
 
@@ -80,6 +76,7 @@ class Transformer(StagedModel):
         self._log = log
         self._labelling = Labelling(home, log)
         self._scoring = Scoring(hop, name, Home(home), score_bytes)
+        self._known = RawColumns.of(known_contract(Home(home)))
         self._work = Work(hop, source)
         self._keeps = keeps
         self._counted = Counted()
@@ -102,6 +99,14 @@ class Transformer(StagedModel):
         """Tell whether the model behind answers: what readiness probes ask."""
         return await asyncio.to_thread(self._hop.ready)
 
+    @property
+    def raw(self) -> RawColumns:
+        """The columns of a raw row: of the model in service, before it is known the workspace's."""
+        spec = self._work.spec
+        if spec is not None and spec.dataset is not self._known.dataset:
+            self._known = RawColumns.of(spec.dataset)
+        return self._known
+
     def preprocess(self, payload: Any, headers: Any = None) -> Query:
         """Check a decoded request.
 
@@ -111,9 +116,9 @@ class Transformer(StagedModel):
         started = perf_counter()
         caller = Caller.of(headers, payload)
         rows = (
-            parse_tensors(payload)
+            parse_tensors(payload, self.raw)
             if isinstance(payload, InferRequest)
-            else parse_instances(payload)
+            else parse_instances(payload, self.raw)
         )
         request = payload if isinstance(payload, InferRequest) else None
         return Query(request, caller, wire.new_id(), started, rows)
@@ -196,8 +201,8 @@ class Transformer(StagedModel):
         return [
             {"name": schema.RUN_ID, "datatype": "BYTES", "shape": [-1]},
             {"name": TIMESTAMP, "datatype": "BYTES", "shape": [-1]},
-            *({"name": name, "datatype": "FP64", "shape": [-1]} for name in RAW_NUMBERS),
-            {"name": schema.PHASE, "datatype": "BYTES", "shape": [-1]},
+            *({"name": name, "datatype": "FP64", "shape": [-1]} for name in self.raw.numbers),
+            {"name": self.raw.phase, "datatype": "BYTES", "shape": [-1]},
         ]
 
     def get_output_types(self) -> list[dict[str, Any]]:

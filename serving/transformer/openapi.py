@@ -6,7 +6,7 @@ from typing import Any
 
 from serving.common import openapi, row_schemas, tensor_schemas
 from serving.common.openapi import BODY_ERRORS, BOOLEAN, NUMBER, STRING, array, record
-from serving.common.rows import RAW_NUMBERS, TIMESTAMP
+from serving.common.rows import TIMESTAMP, RawColumns
 from serving.transformer.answer import OUTPUTS, UNSURE
 from serving.transformer.scoring import ANY, CSV, PARQUET, ROWS_ASKED, TYPES
 from toolwear.common.request_limits import SCORE_ANSWERED_ROWS
@@ -17,16 +17,17 @@ from toolwear.workspace.tokens import Scope
 LABELS_PATH = "/v1/labels"
 SCORE_ROUTE = "/v1/models/{model:model}:score"
 EXAMPLE_RECEIPT = "3f2b8c1e-0d7a-4b8e-9a55-1f0c2d3e4f5a"  # of an answer with one row
-_SETTINGS: tuple[dict[str, Any], ...] = (
-    {"description": "in mm/s", "example": 6},
-    {"description": "in bar", "example": 4},
-)
 _ERRORS = (*BODY_ERRORS, 422, 504)
 
 
-def document(model: str) -> dict[str, Any]:
-    """Return the document."""
-    texts = (schema.RUN_ID, TIMESTAMP, schema.PHASE)
+def document(model: str, raw: RawColumns) -> dict[str, Any]:
+    """Return the document.
+
+    Args:
+        model: its name in the URLs.
+        raw: the columns of a raw row.
+    """
+    texts = (schema.RUN_ID, TIMESTAMP, raw.phase)
     headers = (
         openapi.REQUEST_ID_HEADER,
         openapi.RECORDING_ID_HEADER,
@@ -44,16 +45,16 @@ def document(model: str) -> dict[str, Any]:
         {
             f"{openapi.MODEL_PATH}:predict": openapi.post(
                 "Ask about telemetry rows or runs",
-                tensor_schemas.instances(row_schemas.RAW, row_schemas.ENTITY),
-                _answer(),
+                tensor_schemas.instances(row_schemas.raw(raw), row_schemas.ENTITY),
+                _answer(raw.dataset.label.classes),
                 _ERRORS,
                 headers,
                 example={"instances": [{schema.RUN_ID: row_schemas.EXAMPLE_RUN}]},
             ),
-            f"{openapi.MODEL_PATH}:score": _score(),
+            f"{openapi.MODEL_PATH}:score": _score(raw),
             f"{openapi.MODEL_PATH}:explain": openapi.refused("Not here: ask the explainer"),
             "/v2/models/{model}/infer": openapi.infer(
-                tensor_schemas.column_inputs(texts, RAW_NUMBERS),
+                tensor_schemas.column_inputs(texts, raw.numbers),
                 tuple(output["name"] for output in OUTPUTS),
                 {
                     "name": schema.RUN_ID,
@@ -76,7 +77,8 @@ def document(model: str) -> dict[str, Any]:
     )
 
 
-def _score() -> dict[str, Any]:
+def _score(raw: RawColumns) -> dict[str, Any]:
+    settings = raw.dataset.settings
     share = {"type": "number", "minimum": 0, "maximum": 1}
     count = {"type": "integer", "minimum": 0}
     setting = {"type": "number", "exclusiveMinimum": 0}
@@ -94,7 +96,7 @@ def _score() -> dict[str, Any]:
             **dict.fromkeys(VERDICTS.values(), share),
             "judged_rows": count,
             "rows": count,
-            **dict.fromkeys(schema.SETTING_COLUMNS, setting),
+            **dict.fromkeys(settings, setting),
             "restored_order": BOOLEAN,
             "not_sure_because": {"type": "object", "additionalProperties": count},
             "warnings": array(STRING),
@@ -107,8 +109,15 @@ def _score() -> dict[str, Any]:
         ["answers"],
     )
     asked = [
-        {"name": name, "in": "query", "required": True, "schema": setting, **about}
-        for name, about in zip(schema.SETTING_COLUMNS, _SETTINGS, strict=True)
+        {
+            "name": name,
+            "in": "query",
+            "required": True,
+            "schema": setting,
+            "description": f"in {one.unit}" if one.unit else one.title,
+            "example": 1 if one.low is None else max(1, one.low),
+        }
+        for name, one in settings.items()
     ]
     asked.append(
         {
@@ -125,8 +134,9 @@ def _score() -> dict[str, Any]:
         (*_ERRORS, 429),
         (*asked, openapi.REQUEST_ID_HEADER, openapi.RECORDING_ID_HEADER),
     )
-    example = [",".join(schema.RAW_COLUMNS)]
-    example += [",".join([*map(str, range(len(RAW_NUMBERS) - 2)), schema.PHASES[1]])] * 2
+    dataset = raw.dataset
+    values = [*map(str, range(len(dataset.signals))), dataset.phases.names[-1]]
+    example = [",".join(dataset.raw), *[",".join(values)] * 2]
     bodies: dict[str, dict[str, Any]] = {
         kind: {"schema": {} if kind in (PARQUET, ANY) else STRING} for kind in TYPES
     }
@@ -135,12 +145,12 @@ def _score() -> dict[str, Any]:
     return operation
 
 
-def _answer() -> dict[str, Any]:
+def _answer(classes: tuple[str, str]) -> dict[str, Any]:
     prediction = record(
         {
-            "label": {"enum": [*schema.CLASSES, None]},
+            "label": {"enum": [*classes, None]},
             "probability": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-            "verdict": {"enum": [*schema.CLASSES, UNSURE]},
+            "verdict": {"enum": [*classes, UNSURE]},
             "reasons": array(STRING),
         }
     )

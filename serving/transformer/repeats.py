@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from serving.common.refusal import Refusal
-from serving.common.rows import RAW_NUMBERS, EntityKeys, RawRows, Rows
+from serving.common.rows import EntityKeys, RawRows, Rows
 from serving.transformer.answer import Answer
 from toolwear.common.files import see_database
-from toolwear.dataset import schema
 
 KEPT_BYTES = 64 << 20
 _SECONDS = 5.0  # to wait for another server that is writing
@@ -91,8 +90,8 @@ def question(rows: Rows, recording: str | None, machine: str | None) -> str:
     named = (type(rows).__name__, recording, *([machine] if machine is not None else []))
     digest = hashlib.sha256(repr(named).encode())
     if isinstance(rows, RawRows):
-        digest.update(rows.frame[list(RAW_NUMBERS)].to_numpy(dtype=np.float64).tobytes())
-        digest.update(repr(rows.frame[schema.PHASE].tolist()).encode())
+        digest.update(rows.frame[list(rows.columns.numbers)].to_numpy(dtype=np.float64).tobytes())
+        digest.update(repr(rows.frame[rows.columns.phase].tolist()).encode())
     elif isinstance(rows, EntityKeys):
         digest.update(repr((rows.run_ids, rows.timestamps)).encode())
     else:

@@ -30,7 +30,7 @@ from toolwear.common.request_limits import (
     SCORE_ROWS,
     SCORE_SECONDS,
 )
-from toolwear.dataset.contract import DataSet, Rows
+from toolwear.dataset.contract import DataSet
 from toolwear.model.abstention import NOT_SURE
 from toolwear.model.judged import Judged, told
 from toolwear.scoring.known import known_contract
@@ -80,7 +80,7 @@ class Scoring:
             PredictorDownError, PredictorSlowError: what they say.
         """
         caller = Caller.of(request.headers)
-        asked = _asked(request)
+        asked = _asked(request, known_contract(self._home))
         if self._open >= SCORE_PLACES:
             raise Refusal(
                 "busy",
@@ -154,8 +154,7 @@ class Scoring:
                 rows.append(answer | ({"probability": None} if gone else {}))
 
         source = Source(path, _NAME, dataset, asked.settings)
-        judged = Rows(judged=dataset.rows.judged, cutting=spec.cutting)
-        scorer = Scorer(served, spec.window, judged)
+        scorer = Scorer(served, spec.window, spec.dataset)
         try:
             found = verdict(scorer, source, take if asked.rows else None, watch)
         except ToolwearError as error:
@@ -214,7 +213,7 @@ class _Asked:
     rows: bool
 
 
-def _asked(request: Request) -> _Asked:
+def _asked(request: Request, dataset: DataSet) -> _Asked:
     """Return what the query asks for.
 
     Raises:
@@ -231,7 +230,7 @@ def _asked(request: Request) -> _Asked:
     if rows not in ("true", "false"):
         raise Refusal("request", f'"{ROWS_ASKED}" has to be true or false.')
     try:
-        settings = checked_settings(given, "The query")
+        settings = checked_settings(given, "The query", dataset)
     except ToolwearError as error:
         raise Refusal("request", str(error)) from None
     return _Asked(settings, rows == "true")

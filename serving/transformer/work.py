@@ -22,6 +22,9 @@ _THREADS = 64  # requests under way at a time; further ones queue
 class Work:
     """Answers checked requests; closing it closes the hop and the source.
 
+    Attributes:
+        spec: of the model that answered last; None before the first.
+
     Args:
         hop: to the predictor.
         source: of features.
@@ -30,7 +33,7 @@ class Work:
     def __init__(self, hop: Hop, source: FeatureSource) -> None:
         self._hop = hop
         self._source = source
-        self._spec: FeatureSpec | None = None  # of the model that answered last
+        self.spec: FeatureSpec | None = None
         # Apart, so that a store that hangs stops no request that does not need it.
         self._of_the_store = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._of_others = ThreadPoolExecutor(_THREADS, thread_name_prefix="rows")
@@ -79,8 +82,8 @@ class Work:
     def _answered(self, task: _Task) -> Result:
         """Answer; if the predictor serves another model by now, with that one's features."""
         for _ in range(_SWAPS):
-            spec = self._spec or self._hop.spec()
-            self._spec = spec
+            spec = self.spec or self._hop.spec()
+            self.spec = spec
             task.reading_since = monotonic()
             features = self._source.now(task.query.rows, spec)
             task.reading_since = None
@@ -91,7 +94,7 @@ class Work:
             try:
                 answer = self._hop.answer(values, spec, task.query.receipt_id)
             except FeaturesChangedError:
-                self._spec = None
+                self.spec = None
                 continue
             return Result.of(task.query, spec, features, answer)
         raise PredictorDownError(f"its model changed {_SWAPS} times during one request")

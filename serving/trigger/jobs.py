@@ -23,7 +23,7 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.files import see_regular
 from toolwear.common.states import State
 from toolwear.common.thresholds import thresholds
-from toolwear.dataset.contract import named
+from toolwear.dataset.contract import DataSet, named
 from toolwear.run.scoring import VERDICTS_FILE, asked
 from toolwear.scoring.sources import settings_of
 from toolwear.workspace.home import Home
@@ -61,7 +61,8 @@ class Jobs:
             TooManyError: too many are waiting already.
         """
         by = by_of(body)
-        wanted = _parameters({name: body[name] for name in body if name != "by"})
+        given = {name: body[name] for name in body if name != "by"}
+        wanted = _parameters(given, known_contract(self._home))
         lacking = self._backend.lacks(wanted)
         if lacking:
             raise Refusal("request", lacking, 409)
@@ -133,10 +134,10 @@ def no_such_job() -> Refusal:
     return Refusal("request", "There is no scoring job of this id here.", 404)
 
 
-def _parameters(given: dict[str, Any]) -> dict[str, str]:
+def _parameters(given: dict[str, Any], known: DataSet) -> dict[str, str]:
     try:
         found: dict[str, str] = asked(given).model_dump()
-        settings_of(found["settings"])
+        settings_of(found["settings"], known)
         if found["dataset"]:
             found["dataset"] = _contract(found["dataset"])
     except ToolwearError as error:

@@ -114,7 +114,7 @@ def unlabelled(folder: Path, dataset: DataSet) -> list[str]:
     runs, _ = read_run_table(run_table_file(folder, dataset), dataset)
     if dataset.recordings.file:
         return []
-    known = {run.number for run in runs if run.condition}
+    known = {run.number for run in runs if run.worn is not None}
     files = run_files(folder, dataset)
     return [path.name for number, path in files.items() if number not in known]
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tests.mill import FEATURE_SETS, FEATURES_MANIFEST
+from toolwear.common import jsonfile
 from toolwear.dataset import schema as s
 from toolwear.evaluation.protocols import assign
-from toolwear.features.definitions import FEATURE_SETS
 
 ROWS_PER_RUN = 200
 SETTINGS = [(3.0, 2.5), (6.0, 4.0), (20.0, 3.0)]
@@ -28,6 +29,7 @@ def write(folder: Path, classes: int = 2) -> tuple[Path, Path]:
     (features / "training_set").mkdir(parents=True)
     split.mkdir()
     rows.to_parquet(features / "training_set" / "part-00000.parquet", index=False)
+    jsonfile.write(features / "manifest.json", FEATURES_MANIFEST)
     assign(rows).to_parquet(split / "splits.parquet", index=False)
     return features, split
 
@@ -44,7 +46,7 @@ def _run(number: int, classes: int, generator: np.random.Generator) -> pd.DataFr
             s.TIME_INDEX: row,
             s.EVENT_TIME: pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(row * 100, "ms"),
             s.PHASE: s.ACTIVE_PHASES[0],
-            s.SETTING: s.setting(feedrate, clamp_pressure),
+            s.SETTING: s.setting((feedrate, clamp_pressure)),
             s.FEEDRATE: feedrate,
             s.CLAMP_PRESSURE: clamp_pressure,
             s.IS_ACTIVE: row % 6 != 0,

@@ -11,14 +11,13 @@ from typer.testing import CliRunner
 
 from components.ingest.step import ingest
 from components.validate.step import validate
+from tests.mill import MILL
 from toolwear.cli.main import app
 from toolwear.common import jsonfile
 from toolwear.dataset import schema
-from toolwear.dataset.contract import default
 from toolwear.dataset.simulator import SimulatorSettings, simulate
 from toolwear.features.contradictions import Readings, contradictions, of_table
 
-CUTTING = default().rows.cutting
 FEEDS = (3.0, 6.0, 12.0, 15.0, 20.0, 30.0)
 
 
@@ -49,16 +48,14 @@ def test_the_real_table_is_not_contradicted_and_every_other_feed_rate_is(
     for run, frame in recorded.items():
         true = stated_of[run]
         for stated in FEEDS:
-            said = contradictions(frame, {schema.FEEDRATE: stated}, CUTTING)
+            said = contradictions(frame, {schema.FEEDRATE: stated}, MILL)
             assert bool(said) == (stated != true), (run, stated)
 
 
 def test_a_contradiction_says_what_is_stated_and_what_is_read(
     recorded: dict[str, pd.DataFrame],
 ) -> None:
-    (said,) = contradictions(
-        recorded["11"], {schema.FEEDRATE: 30, schema.CLAMP_PRESSURE: 4}, CUTTING
-    )
+    (said,) = contradictions(recorded["11"], {schema.FEEDRATE: 30, schema.CLAMP_PRESSURE: 4}, MILL)
     assert said == (
         "feedrate is stated as 30 mm/s, but M1_CURRENT_FEEDRATE reads 3 in 100% of 1,903 cutting "
         "rows"
@@ -67,32 +64,35 @@ def test_a_contradiction_says_what_is_stated_and_what_is_read(
 
 def test_what_cannot_be_told_contradicts_nothing(recorded: dict[str, pd.DataFrame]) -> None:
     frame = recorded["11"]
-    assert contradictions(frame, {}, CUTTING) == []
-    assert contradictions(frame, {schema.CLAMP_PRESSURE: 99}, CUTTING) == []
+    assert contradictions(frame, {}, MILL) == []
+    assert contradictions(frame, {schema.CLAMP_PRESSURE: 99}, MILL) == []
     assert (
-        contradictions(frame.drop(columns=schema.CURRENT_FEEDRATE), {schema.FEEDRATE: 30}, CUTTING)
+        contradictions(frame.drop(columns=schema.CURRENT_FEEDRATE), {schema.FEEDRATE: 30}, MILL)
         == []
     )
-    assert contradictions(frame.iloc[:0], {schema.FEEDRATE: 30}, CUTTING) == []
+    assert contradictions(frame.iloc[:0], {schema.FEEDRATE: 30}, MILL) == []
     # Without a row in the cut only a feed rate that is never read is contradicted.
     before = frame[frame[schema.CURRENT_FEEDRATE] == 50].iloc[:40]
-    assert contradictions(before, {schema.FEEDRATE: 50}, CUTTING) == []
-    (said,) = contradictions(before, {schema.FEEDRATE: 3}, CUTTING)
+    assert contradictions(before, {schema.FEEDRATE: 50}, MILL) == []
+    (said,) = contradictions(before, {schema.FEEDRATE: 3}, MILL)
     assert said.endswith("reads 50 in 100% of 40 rows")
-    (said,) = contradictions(frame[[schema.CURRENT_FEEDRATE]], {schema.FEEDRATE: 30}, CUTTING)
+    (said,) = contradictions(frame[[schema.CURRENT_FEEDRATE]], {schema.FEEDRATE: 30}, MILL)
     assert "M1_CURRENT_FEEDRATE reads 3" in said
 
 
 def test_readings_are_the_same_however_the_rows_are_cut(recorded: dict[str, pd.DataFrame]) -> None:
     frame = recorded["05"]
-    feed = frame[schema.CURRENT_FEEDRATE].to_numpy()
-    cutting = feed == 20
-    whole, parts = Readings(), Readings()
-    whole.add(feed, cutting)
+    cutting = frame[schema.CURRENT_FEEDRATE].to_numpy() == 20
+    whole, parts = Readings(MILL), Readings(MILL)
+    whole.add(frame, cutting)
     for start in range(0, len(frame), 7):
-        parts.add(feed[start : start + 7], cutting[start : start + 7])
-    assert whole == parts
-    assert whole.rows[6.0] == 261
+        parts.add(frame.iloc[start : start + 7], cutting[start : start + 7])
+    for stated in FEEDS:
+        settings = {schema.FEEDRATE: stated}
+        assert whole.contradictions(settings) == parts.contradictions(settings)
+    assert whole.contradictions({schema.FEEDRATE: 20}) == []
+    (said,) = whole.contradictions({schema.FEEDRATE: 6})
+    assert "reads 20 in 100%" in said
 
 
 def test_simulated_tables_are_not_contradicted(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from components.explain.step import explain
+from tests.mill import FEATURE_SETS
 from toolwear.common import jsonfile
 from toolwear.common.digest import file_digest
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
 from toolwear.evaluation.protocols import assign, folds
 from toolwear.features.dataset import TRAINING_SET, Samples, load
-from toolwear.features.definitions import FEATURE_SETS
 from toolwear.model.onnx_graph import constant_model, to_bytes
 from toolwear.model.onnx_trees import forest_model
 
@@ -58,7 +58,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
         frame[schema.PHASE] = schema.ACTIVE_PHASES[0]
         frame[schema.FEEDRATE] = 6.0
         frame[schema.CLAMP_PRESSURE] = 3.0
-        frame[schema.SETTING] = schema.setting(6, 3)
+        frame[schema.SETTING] = schema.setting((6, 3))
         for flag in (schema.IS_ACTIVE, schema.IS_CUTTING, schema.IS_WINDOW):
             frame[flag] = True
         frame[schema.LABEL] = number % 2

@@ -13,6 +13,7 @@ from kfp.dsl import Dataset
 
 from components.features import step
 from components.features.component import features as features_component
+from tests.mill import FEATURE_COLUMNS, FEATURE_SETS, INPUT_COLUMNS, KEY_COLUMNS, MILL
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
@@ -21,7 +22,6 @@ from toolwear.dataset.limits import limit_columns
 from toolwear.features import recording
 from toolwear.features.compute import compute
 from toolwear.features.dataset import TRAINING_SET, load
-from toolwear.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, INPUT_COLUMNS
 from toolwear.features.names import FEATURES_FOLDER
 from toolwear.features.store import open_store, publish_online
 from toolwear.features.telemetry import read_rows, read_runs
@@ -44,7 +44,7 @@ def training_set(features: Path) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def raw(telemetry: Path) -> pd.DataFrame:
     return pd.concat(
-        [p for _, pieces in read_rows(telemetry, CUTTING) for p in pieces], ignore_index=True
+        [p for _, pieces in read_rows(telemetry, MILL) for p in pieces], ignore_index=True
     )
 
 
@@ -70,8 +70,8 @@ def test_the_training_set_has_every_row_in_recorded_order(
     training_set: pd.DataFrame, raw: pd.DataFrame, manifest: dict[str, Any]
 ) -> None:
     assert len(training_set) == len(raw) == manifest["rows"] == 25_286
-    assert list(training_set.columns[: len(schema.KEY_COLUMNS)]) == list(schema.KEY_COLUMNS)
-    assert set(training_set.columns) == {*schema.KEY_COLUMNS, *FEATURE_COLUMNS}
+    assert list(training_set.columns[: len(KEY_COLUMNS)]) == list(KEY_COLUMNS)
+    assert set(training_set.columns) == {*KEY_COLUMNS, *FEATURE_COLUMNS}
     for column in (schema.RUN_ID, schema.ROW, schema.PHASE):
         assert (training_set[column].to_numpy() == raw[column].to_numpy()).all()
     assert training_set[schema.SAMPLE_ID].is_unique
@@ -119,12 +119,12 @@ def test_features_from_a_tail_of_raw_rows_are_those_trained_on(
     for run in ("01", "06", "18"):
         trained = training_set[training_set[schema.RUN_ID] == run].sort_values(schema.TIME_INDEX)
         rows = raw[raw[schema.RUN_ID] == run].iloc[trained[schema.ROW].to_numpy()]
-        rows = rows.assign(**{schema.CLAMP_PRESSURE: runs[run].clamp_pressure})
+        rows = rows.assign(**{schema.CLAMP_PRESSURE: runs[run].settings[schema.CLAMP_PRESSURE]})
         for at in np.flatnonzero(trained[schema.IS_WINDOW])[::9]:
             tail = rows.iloc[max(0, at - 150) : at + 1]
-            served = compute(
-                tail[[*{*INPUT_COLUMNS, *limit_columns(CUTTING)}]], WINDOW, CUTTING
-            ).iloc[-1]
+            served = compute(tail[[*{*INPUT_COLUMNS, *limit_columns(CUTTING)}]], WINDOW, MILL).iloc[
+                -1
+            ]
             expected = trained.iloc[at][list(FEATURE_COLUMNS)].astype(float)
             assert (served[list(FEATURE_COLUMNS)].astype(float) == expected).all()
 

@@ -22,6 +22,7 @@ from components.guard.rows import RowFacts
 from components.guard.runs import SKETCH_ROWS, RunFacts, pairs, shared, sketch
 from components.guard.step import Asked, guard
 from components.ingest.step import ingest
+from tests.mill import MILL
 from tools.bench_poison.attacks import RANDOM, TARGETED, WHOLE_RUNS, flipped
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
@@ -44,6 +45,7 @@ pytestmark = pytest.mark.timeout(900)  # the first use of the trained home train
 
 DEFAULT = thresholds().guard
 # What figures alone tell; that a person has to vouch for new runs has tests of its own.
+ADMISSION = MILL.admission
 LIMITS = DEFAULT.model_copy(update={"vouch_for_new_runs": False})
 FITTING = RowFacts(rows=100, before=0.0, disagreement=0.0, per_run={}, other_label={})
 CLEAN_DISAGREEMENT = 0.007  # of the recordings
@@ -109,8 +111,8 @@ def test_clean_recordings_teach_with_and_without_a_champion(
     labels = inspected(samples, runs, np.zeros(len(samples.y), dtype=bool))
     assert 0.002 < labels.disagreement < 0.012
     assert labels.rows == 17_520
-    assert logic.judge(runs, labels, runs, LIMITS) == []
-    assert logic.judge(runs, labels, None, LIMITS) == []
+    assert logic.judge(runs, labels, runs, LIMITS, ADMISSION) == []
+    assert logic.judge(runs, labels, None, LIMITS, ADMISSION) == []
     assert [run.run_id for run in runs] == [f"{number:02d}" for number in range(1, 19)]
 
 
@@ -131,9 +133,9 @@ def test_clean_simulated_runs_teach(settings: SimulatorSettings, tmp_path: Path)
     clean = dataset.load(features, schema.PUBLISHED)
     labels = inspected(clean, runs, np.zeros(len(clean.y), dtype=bool))
     assert (labels.disagreement > LIMITS.label_disagreement) == (settings.z_leak == 0)
-    told = [finding.check for finding in logic.judge(runs, labels, None, LIMITS)]
+    told = [finding.check for finding in logic.judge(runs, labels, None, LIMITS, ADMISSION)]
     assert told == ([] if settings.z_leak else ["label_disagreement"])
-    assert checks(logic.judge(runs, labels, None, LIMITS)) == set()
+    assert checks(logic.judge(runs, labels, None, LIMITS, ADMISSION)) == set()
 
 
 @pytest.mark.parametrize(
@@ -153,8 +155,10 @@ def test_honest_new_runs_teach(
 ) -> None:
     known = [run for run in runs if champion_knows(run)]
     assert len(known) < len(runs)
-    assert checks(logic.judge(runs, FITTING, known, LIMITS)) == set()
-    assert checks(logic.judge(known, FITTING, runs, LIMITS)) == set()  # and fewer than before
+    assert checks(logic.judge(runs, FITTING, known, LIMITS, ADMISSION)) == set()
+    assert (
+        checks(logic.judge(known, FITTING, runs, LIMITS, ADMISSION)) == set()
+    )  # and fewer than before
 
 
 def test_no_honest_run_is_refused_beside_any_ten_others(runs: list[RunFacts]) -> None:
@@ -163,9 +167,13 @@ def test_no_honest_run_is_refused_beside_any_ten_others(runs: list[RunFacts]) ->
     for _ in range(100):
         chosen = random.permutation(len(runs))
         known = [runs[i] for i in sorted(chosen[:10])]
-        assert checks(logic.judge(runs, FITTING, known, LIMITS)) == set()
+        assert checks(logic.judge(runs, FITTING, known, LIMITS, ADMISSION)) == set()
         worst = max(
-            worst, *(found.value for found in logic.level_distances(runs, known, LIMITS).values())
+            worst,
+            *(
+                found.value
+                for found in logic.level_distances(runs, known, LIMITS, ADMISSION).values()
+            ),
         )
     assert worst < LIMITS.level_distance
 
@@ -179,7 +187,7 @@ def test_recordings_of_another_campaign_may_be_numbered_from_one(
         return noisy(frame, 0.02)
 
     found = logic.judge(
-        changed(recorded, telemetry, tmp_path / "t", other_day), FITTING, runs, LIMITS
+        changed(recorded, telemetry, tmp_path / "t", other_day), FITTING, runs, LIMITS, ADMISSION
     )
     # Made from what is known, so one of them is still known by its shape; its number counts not.
     assert checks(found) <= {("scaled_copy", "16")}
@@ -197,14 +205,14 @@ def test_flipped_rows_are_found(
     poisoned = flipped(samples, attack, share, seed=1)
     labels = inspected(samples, runs, poisoned)
     assert sum(labels.other_label.values()) == poisoned.sum()
-    found = checks(logic.judge(runs, labels, None, LIMITS))
+    found = checks(logic.judge(runs, labels, None, LIMITS, ADMISSION))
     assert ("mixed_labels", samples.run[poisoned][0]) in found
     # Without the table of runs the forest sees it, if it knows what it found before.
     blind = dataclasses.replace(labels, other_label={})
-    (told,) = logic.judge(runs, blind, None, LIMITS)
+    (told,) = logic.judge(runs, blind, None, LIMITS, ADMISSION)
     assert (told.check, told.refuses) == ("label_disagreement", False)
     blind = dataclasses.replace(blind, before=CLEAN_DISAGREEMENT)
-    assert checks(logic.judge(runs, blind, runs, LIMITS)) == {("label_disagreement", "")}
+    assert checks(logic.judge(runs, blind, runs, LIMITS, ADMISSION)) == {("label_disagreement", "")}
 
 
 @pytest.mark.parametrize("number", range(18))
@@ -212,29 +220,35 @@ def test_a_flipped_run_is_found_by_its_recording(number: int, runs: list[RunFact
     poisoned = list(runs)
     poisoned[number] = dataclasses.replace(runs[number], label=1 - runs[number].label)
     name = runs[number].run_id
-    (found,) = logic.judge(poisoned, FITTING, runs, LIMITS)
+    (found,) = logic.judge(poisoned, FITTING, runs, LIMITS, ADMISSION)
     assert (found.check, found.run, found.refuses) == ("label_changed", name, True)
     assert f"labelled {poisoned[number].condition}" in found.sentence
     assert found.sentence.endswith(f"as {runs[number].condition}.")
     # Under a number that nobody knows it is the same recording.
     poisoned[number] = dataclasses.replace(poisoned[number], run_id="99")
-    assert checks(logic.judge(poisoned, FITTING, runs, LIMITS)) == {("label_changed", "99")}
+    assert checks(logic.judge(poisoned, FITTING, runs, LIMITS, ADMISSION)) == {
+        ("label_changed", "99")
+    }
 
 
 def test_rows_alone_cannot_show_a_flipped_run(runs: list[RunFacts], samples: Samples) -> None:
     poisoned = flipped(samples, WHOLE_RUNS, 0.2, seed=0)
     labels = inspected(samples, runs, poisoned)
     blind = dataclasses.replace(labels, other_label={})
-    assert logic.judge(runs, blind, None, LIMITS) == []
+    assert logic.judge(runs, blind, None, LIMITS, ADMISSION) == []
 
 
 def test_a_person_can_vouch_for_a_changed_label(runs: list[RunFacts]) -> None:
     poisoned = [dataclasses.replace(run, label=1 - run.label) for run in runs[:2]] + runs[2:]
-    assert checks(logic.judge(poisoned, FITTING, runs, LIMITS, {"01"})) == {("label_changed", "02")}
-    accepted = logic.judge(poisoned, FITTING, runs, LIMITS, {logic.ALL_RUNS})
+    assert checks(logic.judge(poisoned, FITTING, runs, LIMITS, ADMISSION, {"01"})) == {
+        ("label_changed", "02")
+    }
+    accepted = logic.judge(poisoned, FITTING, runs, LIMITS, ADMISSION, {logic.ALL_RUNS})
     assert [(finding.run, finding.accepted) for finding in accepted] == [("01", True), ("02", True)]
     broken = dataclasses.replace(FITTING, other_label={"01": 5})
-    assert checks(logic.judge(runs, broken, runs, LIMITS, {"all"})) == {("mixed_labels", "01")}
+    assert checks(logic.judge(runs, broken, runs, LIMITS, ADMISSION, {"all"})) == {
+        ("mixed_labels", "01")
+    }
 
 
 # --- recordings -------------------------------------------------------------------------------
@@ -256,12 +270,14 @@ def test_a_recording_is_known_after_small_changes(
     change: Change, recorded: pd.DataFrame, telemetry: Path, runs: list[RunFacts], tmp_path: Path
 ) -> None:
     found = changed(recorded, telemetry, tmp_path / "t", change)
-    assert logic.judge(found, FITTING, runs, LIMITS) == []
+    assert logic.judge(found, FITTING, runs, LIMITS, ADMISSION) == []
     flipped_one = [
         dataclasses.replace(run, label=1 - run.label) if run.run_id == "13" else run
         for run in found
     ]
-    assert checks(logic.judge(flipped_one, FITTING, runs, LIMITS)) == {("label_changed", "13")}
+    assert checks(logic.judge(flipped_one, FITTING, runs, LIMITS, ADMISSION)) == {
+        ("label_changed", "13")
+    }
 
 
 def of_run(frame: pd.DataFrame, run: str) -> pd.DataFrame:
@@ -270,8 +286,10 @@ def of_run(frame: pd.DataFrame, run: str) -> pd.DataFrame:
 
 def test_another_recording_under_a_known_number_is_found(runs: list[RunFacts]) -> None:
     swapped = [dataclasses.replace(runs[0], sketch=tuple(range(SKETCH_ROWS))), *runs[1:]]
-    assert checks(logic.judge(swapped, FITTING, runs, LIMITS)) == {("recording_changed", "01")}
-    assert checks(logic.judge(swapped, FITTING, runs, LIMITS, {"01"})) == set()
+    assert checks(logic.judge(swapped, FITTING, runs, LIMITS, ADMISSION)) == {
+        ("recording_changed", "01")
+    }
+    assert checks(logic.judge(swapped, FITTING, runs, LIMITS, ADMISSION, {"01"})) == set()
 
 
 def test_a_copied_run_is_found_whole_and_in_part(
@@ -283,10 +301,14 @@ def test_a_copied_run_is_found_whole_and_in_part(
     def part(frame: pd.DataFrame) -> pd.DataFrame:
         return pd.concat([frame, of_run(frame, "11").iloc[300:700].assign(run_id="19")])
 
-    whole = logic.judge(changed(recorded, telemetry, tmp_path / "a", copy), FITTING, None, LIMITS)
+    whole = logic.judge(
+        changed(recorded, telemetry, tmp_path / "a", copy), FITTING, None, LIMITS, ADMISSION
+    )
     assert checks(whole) == {("copied_rows", "19")}
     assert "Runs 06 and 19 share 100% of their rows, under another label" in whole[0].sentence
-    partly = logic.judge(changed(recorded, telemetry, tmp_path / "b", part), FITTING, None, LIMITS)
+    partly = logic.judge(
+        changed(recorded, telemetry, tmp_path / "b", part), FITTING, None, LIMITS, ADMISSION
+    )
     assert ("copied_rows", "19") in checks(partly)
     assert "under the same label" in partly[0].sentence
 
@@ -297,7 +319,7 @@ def test_repeated_rows_are_found(recorded: pd.DataFrame, telemetry: Path, tmp_pa
         return pd.concat([frame, cut]).sort_values(schema.RUN_ID, kind="stable")
 
     found = changed(recorded, telemetry, tmp_path / "t", repeat)
-    assert checks(logic.judge(found, FITTING, None, LIMITS)) == {("repeated_rows", "15")}
+    assert checks(logic.judge(found, FITTING, None, LIMITS, ADMISSION)) == {("repeated_rows", "15")}
 
 
 @pytest.mark.parametrize(
@@ -324,9 +346,11 @@ def test_a_shifted_sensor_is_found(
         return frame
 
     found = changed(recorded, telemetry, tmp_path / "t", shift)
-    assert checks(logic.judge(found, FITTING, None, LIMITS)) == {("shifted_sensor", "12")}
+    assert checks(logic.judge(found, FITTING, None, LIMITS, ADMISSION)) == {
+        ("shifted_sensor", "12")
+    }
     # Beside a champion the run is no longer the recording that it knows, either.
-    both = checks(logic.judge(found, FITTING, runs, LIMITS))
+    both = checks(logic.judge(found, FITTING, runs, LIMITS, ADMISSION))
     assert both == {("shifted_sensor", "12"), ("recording_changed", "12")}
 
 
@@ -335,7 +359,7 @@ def test_levels_are_not_judged_on_too_little(runs: list[RunFacts]) -> None:
     few = [run for run in runs[1:] if measurable(run, LIMITS)][: LIMITS.level_runs]
 
     def judged(run: RunFacts, others: list[RunFacts]) -> Distance:
-        return distances([run], others, LIMITS)[run.run_id]
+        return distances([run], others, LIMITS, ADMISSION)[run.run_id]
 
     assert judged(odd, few).value > 100
     assert judged(odd, [*few[1:], odd]) == Distance()  # too few others
@@ -345,14 +369,16 @@ def test_levels_are_not_judged_on_too_little(runs: list[RunFacts]) -> None:
 
 def test_a_run_that_dominates_is_found(runs: list[RunFacts]) -> None:
     grown = [dataclasses.replace(runs[0], rows=30_000), *runs[1:]]
-    assert checks(logic.judge(grown, FITTING, None, LIMITS)) == {("dominating_run", "01")}
+    assert checks(logic.judge(grown, FITTING, None, LIMITS, ADMISSION)) == {
+        ("dominating_run", "01")
+    }
     four = [dataclasses.replace(run, rows=1000) for run in runs[:3]]
     four.append(dataclasses.replace(runs[3], rows=2500))
-    assert logic.judge(four, FITTING, None, LIMITS) == []
+    assert logic.judge(four, FITTING, None, LIMITS, ADMISSION) == []
 
 
 def test_many_new_runs_are_told_and_allowed(runs: list[RunFacts]) -> None:
-    (found,) = logic.judge(runs, FITTING, runs[:10], LIMITS)
+    (found,) = logic.judge(runs, FITTING, runs[:10], LIMITS, ADMISSION)
     assert (found.check, found.refuses) == ("arriving_rows", False)
     assert found.value == pytest.approx(0.615, abs=0.01)
 
@@ -360,13 +386,13 @@ def test_many_new_runs_are_told_and_allowed(runs: list[RunFacts]) -> None:
 def test_a_person_has_to_vouch_for_new_runs_but_for_none_of_the_first_data(
     runs: list[RunFacts],
 ) -> None:
-    found = logic.judge(runs, FITTING, runs[:16], DEFAULT)
+    found = logic.judge(runs, FITTING, runs[:16], DEFAULT, ADMISSION)
     assert checks(found) == {("nobody_vouches", "17"), ("nobody_vouches", "18")}
     for said in ({"accepted": {"17"}}, {"vouched": {"17"}}):
-        assert checks(logic.judge(runs, FITTING, runs[:16], DEFAULT, **said)) == {
+        assert checks(logic.judge(runs, FITTING, runs[:16], DEFAULT, ADMISSION, **said)) == {
             ("nobody_vouches", "18")
         }
-    assert checks(logic.judge(runs, FITTING, None, DEFAULT)) == set()
+    assert checks(logic.judge(runs, FITTING, None, DEFAULT, ADMISSION)) == set()
 
 
 def test_a_person_vouches_for_recording_and_label_not_for_a_number(runs: list[RunFacts]) -> None:

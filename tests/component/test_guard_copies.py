@@ -16,6 +16,7 @@ from components.guard.copies import scaled_copies
 from components.guard.rows import RowFacts
 from components.guard.runs import SHAPE_KEYS, RunFacts, shared, sketch
 from components.ingest.step import ingest
+from tests.mill import MILL
 from toolwear.common.thresholds import thresholds
 from toolwear.dataset import schema
 from toolwear.dataset.simulator import SimulatorSettings, simulate
@@ -86,12 +87,13 @@ ATTACKS: dict[str, tuple[Change, int]] = {
 
 def facts(rows: pd.DataFrame, of: RunFacts, run_id: str) -> RunFacts:
     """Return what the guard sees of changed rows under a new number and the other label."""
-    values = rows[list(shapes.SIGNALS)].to_numpy(dtype=np.float64)
+    values = rows[list(MILL.admission.shapes)].to_numpy(dtype=np.float64)
     return dataclasses.replace(
         of,
         run_id=run_id,
         label=1 - of.label,
-        sketch=sketch(observe.row_keys(rows)),
+        condition=MILL.label.classes[1 - of.label],
+        sketch=sketch(observe.row_keys(rows[list(MILL.numbers)])),
         turns=sketch(shapes.turns(values), SHAPE_KEYS),
         scores=sketch(shapes.scores(values), SHAPE_KEYS),
     )
@@ -161,10 +163,10 @@ def test_a_scaled_copy_refuses_the_data_until_a_person_lets_it_in(
     eight = next(run for run in runs if run.run_id == "08")
     rows = recorded[recorded[schema.RUN_ID] == "08"]
     copy = facts(scaled(3)(rows, np.random.default_rng(1)), eight, "19")
-    (found,) = logic.judge([*runs, copy], FITTING, None, LIMITS)
+    (found,) = logic.judge([*runs, copy], FITTING, None, LIMITS, MILL.admission)
     assert (found.check, found.run, found.refuses) == ("scaled_copy", "19", True)
     assert found.sentence.startswith("Run 19 goes as run 08 does, under another label, as if it")
-    (found,) = logic.judge([*runs, copy], FITTING, None, LIMITS, accepted={"19"})
+    (found,) = logic.judge([*runs, copy], FITTING, None, LIMITS, MILL.admission, accepted={"19"})
     assert not found.refuses
 
 
@@ -176,7 +178,9 @@ def test_a_scaled_copy_that_a_person_has_checked_may_not_teach_another_label(
     copy = facts(scaled(3)(rows, np.random.default_rng(1)), eight, "19")
     for label, refuses in ((eight.label, False), (copy.label, True)):
         named = dataclasses.replace(copy, label=label)
-        (found,) = logic.judge([*runs, named], FITTING, None, LIMITS, vouched={"19"})
+        (found,) = logic.judge(
+            [*runs, named], FITTING, None, LIMITS, MILL.admission, vouched={"19"}
+        )
         assert (found.check, found.refuses) == ("scaled_copy", refuses)
 
 
@@ -188,11 +192,11 @@ def test_a_copy_of_a_known_recording_that_the_data_lacks_is_found(
     copy = facts(scaled(4)(rows, np.random.default_rng(1)), eight, "19")
     others = [run for run in runs if run is not eight]
     limits = LIMITS.model_copy(update={"vouch_for_new_runs": False})
-    told = logic.judge([*others, copy], FITTING, runs, limits)
+    told = logic.judge([*others, copy], FITTING, runs, limits, MILL.admission)
     assert [(item.check, item.run) for item in told] == [("scaled_copy", "19")]
     again = [RunFacts.from_json(run.as_json()) for run in runs]
     assert again == runs
     # Under its own number and label it is another campaign's recording, which has its own check.
     own = dataclasses.replace(copy, run_id="08", label=eight.label)
-    told = logic.judge([*others, own], FITTING, runs, limits)
+    told = logic.judge([*others, own], FITTING, runs, limits, MILL.admission)
     assert [item.check for item in told] == ["recording_changed"]

@@ -25,6 +25,7 @@ from components.ingest.step import ingest
 from components.register import contents
 from components.split.step import split as make_split
 from components.train.step import train
+from tests.mill import MILL
 from toolwear.common import jsonfile
 from toolwear.common.digest import file_digest
 from toolwear.common.errors import ToolwearError
@@ -279,7 +280,7 @@ def test_the_package_and_its_card_say_so_too(made: Made) -> None:
 def test_the_guard_can_judge_them(made: Made) -> None:
     runs = observe.read(made.models.parent / "telemetry")
     assert [run.run_id for run in runs] == [schema.run_id(number) for number in made.shape.runs]
-    judged = logic.judge(runs, FITTING, None, thresholds().guard)
+    judged = logic.judge(runs, FITTING, None, thresholds().guard, MILL.admission)
     assert not [finding for finding in judged if finding.check != "dominating_run"]
 
 

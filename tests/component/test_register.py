@@ -25,6 +25,7 @@ from components.decide.step import decide
 from components.promote.step import promote
 from components.register.contents import Folders, Lineage
 from components.register.step import Registered, register
+from tests.mill import KEY_COLUMNS
 from tests.ports import free_port
 from tests.run_artifacts import COLUMNS, RunArtifacts, make_run
 from tests.serving.conftest import command, environment
@@ -118,7 +119,7 @@ def test_a_run_for_new_data_needs_runs_that_the_champion_does_not_know(
         run[schema.SAMPLE_ID] = [schema.sample_id(schema.run_id(number), row) for row in run.row]
     whole = pd.concat([frame, *news], ignore_index=True)
     whole.to_parquet(part, index=False)
-    assign(whole[list(schema.KEY_COLUMNS)]).to_parquet(grown.split / "splits.parquet", index=False)
+    assign(whole[list(KEY_COLUMNS)]).to_parquet(grown.split / "splits.parquet", index=False)
     outcome, _ = judge(grown, home, "d1", Cause.NEW_DATA.told("a file arrived"))
     assert outcome is not Outcome.KEEP_NOT_ENOUGH_NEW_DATA
 

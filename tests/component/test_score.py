@@ -78,9 +78,10 @@ def test_the_rows_are_those_of_the_console_and_of_mlflow(
     rows = tmp_path / "rows.parquet"
     _, (found,), _ = score(trained_home, csv, "--rows", rows, "--settings", SETTINGS)
     _, package = pointer.read_package(trained_home)
-    seen = uploaded(io.BytesIO(csv.read_bytes()), csv.name, "6", "4", contract.default())
+    settings = {"feedrate": "6", "clamp_pressure": "4"}
+    seen = uploaded(io.BytesIO(csv.read_bytes()), csv.name, settings, contract.default())
     about = package.description
-    features = compute(seen.frame, int(about["window"]), about["cutting"])
+    features = compute(seen.frame, int(about["window"]), contract.default())
     expected = PackageModel(package.folder).predict(features)
     layers = seen.frame[schema.PHASE].isin(contract.default().rows.judged).to_numpy()
     assert found["judged_rows"] == layers.sum()
@@ -176,7 +177,7 @@ def test_the_contract_of_the_last_training_reads_what_says_nothing_of_its_own(
 )
 def test_faulty_settings_are_named(text: str, sentence: str) -> None:
     with pytest.raises(ToolwearError, match=sentence):
-        settings_of(text)
+        settings_of(text, contract.default())
 
 
 def test_nothing_is_overwritten_and_a_missing_champion_is_told(

@@ -14,13 +14,13 @@ from sklearn.model_selection import train_test_split
 
 from components.split import step
 from components.split.component import split
+from tests.mill import FEATURE_SETS, PUBLISHED_COLUMNS
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
 from toolwear.evaluation.audit.verdict import check_feature_set
 from toolwear.evaluation.protocols import Fold, folds
 from toolwear.features.dataset import load
-from toolwear.features.definitions import FEATURE_SETS, PUBLISHED_COLUMNS
 
 ALL_RUNS = [schema.run_id(number) for number in range(1, 19)]
 LEAKS = {"Z1_ActualPosition", "Z1_CommandPosition"}

@@ -11,14 +11,13 @@ import pytest
 
 from components.ingest.step import ingest
 from components.split import step
+from tests.mill import FEATURE_SETS, FEATURES_MANIFEST, MILL
 from toolwear.common import jsonfile
 from toolwear.dataset import schema
-from toolwear.dataset.contract import default
 from toolwear.dataset.simulator import SimulatorSettings, simulate
 from toolwear.evaluation.audit import columns as audit_columns
 from toolwear.evaluation.audit import memory as audit_memory
 from toolwear.features.dataset import TRAINING_SET
-from toolwear.features.definitions import FEATURE_SETS
 from toolwear.features.logic import samples
 from toolwear.features.telemetry import read_rows, read_runs
 
@@ -48,14 +47,15 @@ def audited(
 
 def _features(telemetry: Path, output: Path) -> None:
     """Write the training set without Feast, whose join has tests of its own."""
-    runs, counted = read_runs(telemetry), default().rows
+    runs = read_runs(telemetry)
     frames = []
-    for run_id, pieces in read_rows(telemetry, counted.cutting):
+    for run_id, pieces in read_rows(telemetry, MILL):
         rows = pd.concat(pieces, ignore_index=True)
         rows[schema.TIME_INDEX] = np.arange(len(rows), dtype=np.int64)
-        frames += list(samples([rows], runs[run_id], WINDOW, STRIDE, counted))
+        frames += list(samples([rows], runs[run_id], WINDOW, STRIDE, MILL))
     (output / TRAINING_SET).mkdir(parents=True)
     pd.concat(frames, ignore_index=True).to_parquet(output / TRAINING_SET / "part-00000.parquet")
+    jsonfile.write(output / "manifest.json", FEATURES_MANIFEST)
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from components.register.contents import Folders, Lineage
 from components.register.figures import TABLE_FILE, children, headline, table
 from components.register.step import register
 from tests.component.test_register import NAME
+from tests.mill import MILL
 from tests.ports import free_port
 from tests.run_artifacts import COLUMNS, RunArtifacts, make_run
 from toolwear.common import jsonfile
@@ -25,7 +26,6 @@ from toolwear.common.states import State
 from toolwear.common.steps import EVENTS_FOLDER
 from toolwear.dataset import schema
 from toolwear.dataset.contract import default
-from toolwear.dataset.writer import TELEMETRY
 from toolwear.release import registry as tags
 from toolwear.release.registry import Registry
 from toolwear.release.tracking import HERE, RUN_VARIABLE, Beginning, Tracking, in_step, on_cluster
@@ -151,7 +151,7 @@ def test_a_run_is_in_mlflow_from_its_begin_to_its_end(
     recordings = sets[default().dataset.name]
     assert recordings.digest == "d" * 36
     columns = json.loads(recordings.schema)["mlflow_colspec"]
-    assert [column["name"] for column in columns] == TELEMETRY.names
+    assert [column["name"] for column in columns] == ["run_id", "row", "event_timestamp", *MILL.raw]
     rows = json.loads(sets["published training rows"].schema)["mlflow_colspec"]
     assert [column["name"] for column in rows] == [*COLUMNS, schema.LABEL]
     kept = client(home).load_table("1", TABLE_FILE, [run_id])

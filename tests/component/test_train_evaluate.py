@@ -17,6 +17,7 @@ from components.evaluate.logic import Evidence, evaluate_all
 from components.evaluate.step import calibration_rows
 from components.train.component import train
 from components.train.step import train as train_step
+from tests.mill import KEY_COLUMNS, MILL
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.thresholds import thresholds
@@ -42,7 +43,7 @@ SEARCH: dict[str, Any] = {
 def split(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the real folds with as much of an audit as the evaluation reads."""
     folder = tmp_path_factory.mktemp("split")
-    keys = pd.read_parquet(features / "training_set", columns=list(schema.KEY_COLUMNS))
+    keys = pd.read_parquet(features / "training_set", columns=list(KEY_COLUMNS))
     assign(keys).to_parquet(folder / "splits.parquet", index=False)
     session = [{"column": load(features, schema.PUBLISHED).columns[1]}]
     jsonfile.write(
@@ -146,6 +147,7 @@ def evidence(features: Path, split: Path, models: Path, automl: Path) -> Evidenc
         session=[],
         adjacent=0.95,
         published=PUBLISHED,
+        dataset=MILL,
         leaks=[],
         search=SEARCH,
         left_out={},

@@ -32,10 +32,10 @@ from serving.console.signals import in_words
 from serving.front.evidence import Evidence
 from serving.front.judge import Finding, Measured
 from serving.http.gate import Gate
+from tests.mill import FEATURE_COLUMNS, MILL
 from toolwear.common.fingerprint import ROOT
 from toolwear.common.thresholds import Budget, thresholds
 from toolwear.dataset.schema import NUMERIC_COLUMNS, PHASE, SETTING_COLUMNS
-from toolwear.features.definitions import FEATURE_COLUMNS
 from toolwear.release import audit_log, room
 from toolwear.release.rollout import Rollout
 from toolwear.workspace.home import Home
@@ -205,8 +205,8 @@ async def test_a_table_of_runs_bears_those_that_have_not_finished(tmp_path: Path
 
 def test_every_feature_has_words_for_the_shop_floor() -> None:
     names = {*NUMERIC_COLUMNS, *SETTING_COLUMNS, *FEATURE_COLUMNS}
-    assert [name for name in names if re.search(r"[_\d]", in_words(name))] == []
-    assert in_words("S1_OutputPower_std") == "unsteadiness of the spindle power"
+    assert [name for name in names if re.search(r"[_\d]", in_words(MILL, name))] == []
+    assert in_words(MILL, "S1_OutputPower_std") == "unsteadiness of the spindle power"
 
 
 def test_the_row_to_explain_is_the_doubtful_or_the_most_worn_one() -> None:
@@ -218,8 +218,8 @@ def test_the_row_to_explain_is_the_doubtful_or_the_most_worn_one() -> None:
     ):
         frame = pd.DataFrame({PHASE: ["Layer 1 Up"] * 3})
         seen = Look(
-            Recording("a", frame, "", False),
-            ServedModel("1", "d", "new_runs", FeatureSpec("published", 1, ()), ("a",)),
+            Recording("a", frame, MILL, "", False),
+            ServedModel("1", "d", "new_runs", FeatureSpec("published", 1, MILL, ""), ("a",)),
             np.array(answers),
             np.array(worn),
             ["why"] * 3,

@@ -7,14 +7,14 @@ import json
 import numpy as np
 import pytest
 
+from tests.mill import (
+    FEATURE_SETS,
+    MADE,
+    MILL,
+    SESSION_COLUMNS,
+)
 from tests.monitor.conftest import Mill
 from toolwear.common.thresholds import thresholds
-from toolwear.features.definitions import (
-    FEATURE_SETS,
-    SESSION_COLUMNS,
-    SETTING_FEATURES,
-    load_columns,
-)
 from toolwear.model.drift import Histogram, Reference, Span, confidence, moved
 from toolwear.model.package import DRIFT_FILE
 
@@ -45,8 +45,10 @@ def test_small_figures() -> None:
 
 def test_every_feature_is_load_session_or_setting() -> None:
     for chosen in FEATURE_SETS.values():
-        load = load_columns(chosen.columns)
-        assert set(load) | set(SESSION_COLUMNS) | set(SETTING_FEATURES) >= set(chosen.columns)
+        load = MADE.load_columns(chosen.columns)
+        assert set(load) | set(SESSION_COLUMNS) | {*MILL.settings, "M1_CURRENT_FEEDRATE"} >= set(
+            chosen.columns
+        )
         assert load, "a set without a load signal cannot be watched for data drift"
 
 

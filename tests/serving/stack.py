@@ -21,7 +21,6 @@ from tests.serving.conftest import MODEL, environment, wait_ready
 from toolwear.common.fingerprint import ROOT
 from toolwear.dataset import schema
 from toolwear.features import dataset
-from toolwear.features.definitions import PUBLISHED_WITHOUT_POSITION
 from toolwear.features.names import LATEST_FILE
 from toolwear.features.store import HOME_FOLDER, publish_online
 from toolwear.model.onnx_model import OnnxModel
@@ -110,7 +109,7 @@ def make_place(home: Path, features: Path, *, pointed: bool = True) -> Place:
     publish_online(features, home)
     root = home / "packages"
     packages = [real_package(root, features, seed) for seed in range(2)]
-    packages.append(real_package(root, features, 2, PUBLISHED_WITHOUT_POSITION))
+    packages.append(real_package(root, features, 2, schema.PUBLISHED_WITHOUT_POSITION))
     place = Place(home, packages)
     if pointed:
         place.point(0)

@@ -18,8 +18,8 @@ from kserve.protocol.dataplane import DataPlane
 
 from serving.common.grpc_face import start_grpc
 from serving.common.outages import SENTENCES, PredictorDownError
-from serving.common.rows import RAW_ROW
 from serving.payload.log import of_request
+from tests.mill import RAW_ROW
 from tests.ports import free_port
 from tests.serving.stack import Place, Stack, real_package, running, wait_for
 from toolwear.client import AsyncClient, Client, RequestRefusedError, ServiceDownError

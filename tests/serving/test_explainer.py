@@ -20,11 +20,15 @@ from kserve.model import InferenceVerb
 
 from serving.common.caller import RECEIPT_ID, REQUEST_ID
 from serving.common.refusal import Refusal
-from serving.common.rows import RAW_NUMBERS
 from serving.explainer.deadline import Deadline, TooSlowError
 from serving.explainer.explained import Explained
 from serving.explainer.model import Explainer
 from tests.champions import point
+from tests.mill import (
+    MILL,
+    RAW_NUMBERS,
+    WINDOW_COLUMNS,
+)
 from tests.packages import COLUMNS, forest, make_package, parts
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Server, newest_features, wait_for
@@ -34,10 +38,6 @@ from toolwear.dataset.contract import default
 from toolwear.dataset.limits import limit
 from toolwear.explain.registry import METHODS
 from toolwear.features.compute import compute
-from toolwear.features.definitions import (
-    SPINDLE_VELOCITY,
-    WINDOW_COLUMNS,
-)
 from toolwear.model.onnx_model import OnnxModel
 from toolwear.model.package import (
     GOLDEN_FILE,
@@ -508,14 +508,14 @@ async def test_a_model_of_windows_is_explained_at_the_last_of_the_rows_sent(
         return row
 
     found = await asked(rows)
-    wanted = compute(pd.DataFrame(rows), 50, CUTTING)[list(WINDOW_COLUMNS)].to_numpy(np.float64)[-1]
+    wanted = compute(pd.DataFrame(rows), 50, MILL)[list(WINDOW_COLUMNS)].to_numpy(np.float64)[-1]
     assert found["features"] == wanted.tolist()
     assert found["prediction"] == OnnxModel(package.model).worn(wanted[None])[0]
     assert found == await asked(rows[10:]), "a full window is enough"
     with pytest.raises(Refusal, match="no row here ends one"):
         await asked(rows[11:])
     with pytest.raises(Refusal, match="last row, which is explained"):
-        await asked([*rows, {**rows[0], SPINDLE_VELOCITY: 0.0}])
+        await asked([*rows, {**rows[0], "S1_ActualVelocity": 0.0}])
 
 
 def package_of_windows(root: Path) -> Package:

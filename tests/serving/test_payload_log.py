@@ -40,7 +40,7 @@ def scored(
         timestamps=[NOON - timedelta(hours=1)] * rows,
         stale=[False] * rows,
         cutting=[None] * rows,
-        feedrates=[6.0] * rows,
+        regimes=[6.0] * rows,
         columns=columns,
         values=np.arange(float(rows * len(columns))).reshape(rows, -1),
         probability=np.array([0.25] * (rows - 1) + [np.nan]),

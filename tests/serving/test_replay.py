@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from serving.common.rows import RawRows, parse_instances
+from tests.mill import RAW
 from tools.replay.recordings import Recording, read
 from tools.replay.scenarios import BUS_COLUMNS, DEAD_SENSOR, HEALTHY, SCENARIOS
 from toolwear.common.errors import ToolwearError
@@ -45,7 +46,7 @@ def test_runs_come_in_the_order_in_which_training_put_them(
 
 def test_every_row_is_sent_once_and_is_what_the_service_takes(recordings: list[Recording]) -> None:
     item = recordings[1]
-    parsed = [parse_instances({"instances": instances}) for instances in item.requests(1000)]
+    parsed = [parse_instances({"instances": instances}, RAW) for instances in item.requests(1000)]
     assert all(isinstance(rows, RawRows) for rows in parsed)
     sent = pd.concat([rows.frame for rows in parsed if isinstance(rows, RawRows)])
     assert len(parsed) == 3

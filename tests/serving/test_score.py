@@ -80,7 +80,7 @@ def test_command_service_and_mlflow_agree_row_by_row(
     pd.testing.assert_frame_equal(rows, written, check_exact=True)
     package = place.packages[0]
     frame = pd.read_csv(csv).assign(**{name: float(value) for name, value in SETTINGS.items()})
-    features = compute(frame, int(package.description["window"]), default().rows.cutting)
+    features = compute(frame, int(package.description["window"]), default())
     mlflow = PackageModel(package.folder).predict(features)
     assert rows["verdict"].tolist() == mlflow["verdict"].tolist()
     assert rows["probability"].to_numpy() == pytest.approx(

@@ -27,7 +27,7 @@ from serving.common.caller import Caller
 from serving.common.features import REFUSE, Features, FeatureSource, FeatureSpec, Freshness
 from serving.common.outages import StoreSlowError
 from serving.common.refusal import Refusal
-from serving.common.rows import RAW_NUMBERS, EntityKeys, FeatureRows, Rows
+from serving.common.rows import EntityKeys, FeatureRows, Rows
 from serving.common.server import KnownModels, ReadOnlyRepository
 from serving.common.staged_model import StagedModel
 from serving.payload.log import find, of_request
@@ -35,19 +35,19 @@ from serving.transformer.answer import Answer, Query
 from serving.transformer.hop import Hop, ModelAnswer
 from serving.transformer.repeats import Repeats
 from serving.transformer.work import Work
+from tests.mill import MILL, RAW_NUMBERS
 from tests.ports import free_port
 from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Stack, expected, is_ready, labeller, running, wait_for
 from toolwear.common.request_limits import BODY_BYTES, ROWS
 from toolwear.dataset import schema
-from toolwear.dataset.contract import default
 from toolwear.features import dataset
 from toolwear.features.store import StoreDownError
 from toolwear.model.onnx_model import OnnxModel
 
 V1, V2 = f"/v1/models/{MODEL}:predict", f"/v2/models/{MODEL}/infer"
 JSON = {"content-type": "application/json"}
-SPEC = FeatureSpec(schema.PUBLISHED, 50, default().rows.cutting)
+SPEC = FeatureSpec(schema.PUBLISHED, 50, MILL, "")
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from toolwear.common import jsonfile
 from toolwear.dataset import contract, schema
 from toolwear.features import dataset
 from toolwear.features.compute import compute
-from toolwear.features.definitions import FEATURE_SETS
+from toolwear.features.definitions import definitions
 from toolwear.model.abstention import Abstention
 from toolwear.model.onnx_graph import to_bytes
 from toolwear.model.onnx_model import OnnxModel
@@ -38,7 +38,7 @@ from toolwear.scoring.verdict import verdict
 _BAND = (0.4, 0.6)
 _TREES, _LEAVES = 50, 200
 _CONTRACT = contract.default()
-_COLUMNS = FEATURE_SETS[schema.PUBLISHED].columns
+_COLUMNS = definitions(_CONTRACT).sets[schema.PUBLISHED].columns
 _WINDOW = RunParameters().window
 
 
@@ -60,7 +60,7 @@ def _fit(folder: Path) -> None:
 
 
 def _toolwear(source: Source, graph: Path) -> Callable[[], str]:
-    scorer = Scorer(_Model(graph), _WINDOW, _CONTRACT.rows)
+    scorer = Scorer(_Model(graph), _WINDOW, _CONTRACT)
     return lambda: str(verdict(scorer, source)["verdict"])
 
 
@@ -72,7 +72,7 @@ def _plain(source: Source, graph: Path) -> Callable[[], str]:
 
     def score() -> str:
         frame = pd.read_csv(source.path).assign(**source.stated())
-        features = compute(frame, _WINDOW, _CONTRACT.rows.cutting)[list(_COLUMNS)].to_numpy()
+        features = compute(frame, _WINDOW, _CONTRACT)[list(_COLUMNS)].to_numpy()
         complete = np.isfinite(features).all(axis=1)
         asked = {session.get_inputs()[0].name: features[complete]}
         worn = np.full(len(frame), np.nan)

@@ -13,13 +13,14 @@ import pandas as pd
 from components.evaluate.band import choose_band, envelope
 from components.register import drift
 from serving.common.features import FeatureSpec, computed
-from serving.common.rows import RawRows
+from serving.common.rows import RawColumns, RawRows
 from serving.payload.records import Scored, request_batch
 from tests.packages import forest, parts
 from tools.replay.recordings import Recording
 from toolwear.common.thresholds import thresholds
-from toolwear.dataset import schema
+from toolwear.dataset import contract, schema
 from toolwear.features import dataset
+from toolwear.features.definitions import definitions
 from toolwear.model.abstention import NOT_SURE, Abstention
 from toolwear.model.onnx_model import OnnxModel
 from toolwear.model.package import (
@@ -78,12 +79,14 @@ def trained(
         window=_WINDOW,
         metrics={schema.KNOWN_RUNS: {"accuracy": accuracy, "n": len(test), "unit": "rows"}},
     )
-    frame = drift.rows(features, schema.PUBLISHED)
+    made = definitions(contract.of(features))
+    frame = drift.rows(features, schema.PUBLISHED, made)
     background = background_places(samples.run[train], _BACKGROUND, seed)
     judge = drift.Judge(model.worn, Abstention.of(samples.columns, found, bounds), X[background])
     reference = drift.reference(
         frame[frame[schema.RUN_ID].isin(np.unique(samples.run[chosen]))],
         samples.columns,
+        made,
         judge,
         thresholds().monitor.window_rows,
         no_word,
@@ -119,12 +122,14 @@ class Offline:
         spec = FeatureSpec.of_package(description)
         for number, start in enumerate(range(0, len(recording.rows), REQUEST_ROWS), start=first):
             rows = recording.rows.iloc[start : start + REQUEST_ROWS].reset_index(drop=True)
-            found = computed(RawRows(rows.astype({schema.FEEDRATE: float})), spec)
+            found = computed(
+                RawRows(rows.astype({schema.FEEDRATE: float}), RawColumns.of(spec.dataset)), spec
+            )
             worn = model.worn(found.values)
             unsure = rule.in_band(worn) | rule.outside(found.values).any(axis=1)
             said = np.where(worn > 0.5, schema.WORN, schema.UNWORN)
             assert found.cutting is not None
-            assert found.feedrates is not None
+            assert found.regimes is not None
             yield Scored(
                 receipt_id=f"{recording.run_id}-{number:06d}",
                 request_id=None,
@@ -143,7 +148,7 @@ class Offline:
                 timestamps=[None] * len(rows),
                 stale=[False] * len(rows),
                 cutting=found.cutting.tolist(),
-                feedrates=found.feedrates.tolist(),
+                regimes=found.regimes.tolist(),
                 columns=spec.columns,
                 values=found.values,
                 probability=worn,

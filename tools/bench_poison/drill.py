@@ -16,7 +16,7 @@ from components.guard.rows import RowFacts
 from components.guard.runs import RunFacts
 from tools.bench_poison.attacks import BY_RUN, NEW_RUNS, flipped
 from toolwear.common.thresholds import thresholds
-from toolwear.dataset import schema
+from toolwear.dataset import contract, schema
 from toolwear.evaluation.metrics import binary_metrics
 from toolwear.evaluation.protocols import assign, folds
 from toolwear.features import dataset
@@ -140,8 +140,9 @@ def attempt(on: Mill, attack: str, share: float, seed: int) -> Attempt:
     runs, facts = seen(on, known, y, attack, seed)
     limits = thresholds().guard
     trusting = limits.model_copy(update={"vouch_for_new_runs": False})
-    found = refusing(logic.judge(runs, facts, known, limits))
-    without = refusing(logic.judge(runs, facts, known, trusting))
+    asked = contract.default().admission
+    found = refusing(logic.judge(runs, facts, known, limits, asked))
+    without = refusing(logic.judge(runs, facts, known, trusting, asked))
     X, truth, run = on.samples.X[on.test], on.samples.y[on.test], on.samples.run[on.test]
     clean = compare(challenger.labels(X) == truth, champion.labels(X) == truth, run, seed)
     return Attempt(

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from serving.common.rows import RAW_ROW
+from serving.common.rows import RawColumns
 from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import DataSet
 from toolwear.dataset.recordings import Recordings, recordings
 from toolwear.dataset.run_file import FileNotes
 from toolwear.dataset.run_table import Run, read_run_table
@@ -28,7 +29,7 @@ class Recording:
     Attributes:
         run_id: its key, such as "07".
         worn: whether its tool was worn.
-        rows: the columns `RAW_ROW`, in time order, index from 0.
+        rows: the columns of `RawColumns`, in time order, index from 0.
     """
 
     run_id: str
@@ -44,7 +45,7 @@ class Recording:
         """Yield the instances of consecutive requests of at most so many rows."""
         for start in range(0, len(self.rows), rows):
             values = self.rows.iloc[start : start + rows].itertuples(index=False, name=None)
-            yield [dict(zip(RAW_ROW, row, strict=True)) for row in values]
+            yield [dict(zip(self.rows.columns, row, strict=True)) for row in values]
 
     def with_rows(self, rows: pd.DataFrame) -> Recording:
         """Return the same run with other rows."""
@@ -66,19 +67,19 @@ def read(data: Path, run_ids: Collection[str] = ()) -> list[Recording]:
     with tempfile.TemporaryDirectory() as scratch:
         found = recordings(data, dataset, file_digests(data, dataset), Path(scratch))
         return [
-            _read(found, run, dataset.rows.cutting)
+            _read(found, run, dataset)
             for run in table
             if run.number in found.files
-            and run.condition is not None
+            and run.worn is not None
             and (not run_ids or run.run_id in run_ids)
         ]
 
 
-def _read(found: Recordings, run: Run, cutting: tuple[str, ...]) -> Recording:
+def _read(found: Recordings, run: Run, dataset: DataSet) -> Recording:
     rows = pa.Table.from_batches(found.read(run.number, FileNotes())).to_pandas()
-    rows = rows.iloc[np.argsort(plan([rows], cutting).time_index(np.arange(len(rows))))]
+    rows = rows.iloc[np.argsort(plan([rows], dataset).time_index(np.arange(len(rows))))]
     rows = rows.reset_index(drop=True)
-    rows[schema.FEEDRATE] = run.feedrate
-    rows[schema.CLAMP_PRESSURE] = run.clamp_pressure
-    rows[schema.PHASE] = rows[schema.PHASE].replace(schema.PHASE_SPELLINGS)
-    return Recording(run.run_id, bool(run.worn), rows[list(RAW_ROW)])
+    rows = rows.assign(**run.settings)
+    phases = dataset.phases
+    rows[phases.column] = rows[phases.column].replace(dict(phases.spellings))
+    return Recording(run.run_id, bool(run.worn), rows[list(RawColumns.of(dataset).names)])

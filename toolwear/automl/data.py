@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
+from toolwear.common import jsonfile
 from toolwear.evaluation.protocols import Fold, folds
 from toolwear.features.dataset import TRAINING_SET, Samples
-from toolwear.features.definitions import FEATURE_SETS
 
 SPLITS_FILE = "splits.parquet"
 
@@ -22,7 +22,7 @@ def read_folds(split: Path, protocol: str, samples: Samples) -> list[Fold]:
 
 def every_row(features: Path, feature_set: str) -> np.ndarray:
     """Return every row that has all features of a set, sample or not, float64 (rows, features)."""
-    columns = list(FEATURE_SETS[feature_set].columns)
+    columns = jsonfile.read(features / "manifest.json")["feature_sets"][feature_set]["columns"]
     frame = ds.dataset(features / TRAINING_SET, format="parquet").to_table(columns=columns)
     values = np.column_stack([frame.column(column).to_numpy() for column in columns])
     rows: np.ndarray = values[~np.isnan(values).any(axis=1)]

@@ -16,8 +16,6 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.jsonfile import write_text
 from toolwear.run.config import RunParameters
 
-_COLUMNS = ("run_id", "feedrate", "clamp_pressure", "tool_condition", "rows", "cutting_rows")
-
 
 def inspect(parameters: RunParameters, console: Console, write_dataset: Path | None = None) -> None:
     """Read the recordings as a run would and print what they hold.
@@ -76,10 +74,12 @@ def _print(manifest: dict[str, Any], runs: list[dict[str, Any]], console: Consol
     for warning in manifest["warnings"]:
         console.print(warning, style="bold red", soft_wrap=True)
     table = Table(title=f"{manifest['rows']:,} rows of {manifest['runs']} runs")
-    for column in _COLUMNS:
+    settings = [one["name"] for one in manifest["dataset"]["settings"]]
+    columns = ("run_id", *settings, "tool_condition", "rows", "cutting_rows")
+    for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
     for run in runs:
-        table.add_row(*(f"{run[column]}" for column in _COLUMNS))
+        table.add_row(*(f"{run[column]}" for column in columns))
     console.print(table)
     about = manifest["dataset"]["dataset"]
     lines = [

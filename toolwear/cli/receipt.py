@@ -33,7 +33,7 @@ _ROW = (
     "feature_timestamp",
     "stale",
     "is_cutting",
-    "feedrate",
+    "regime",
     "probability",
     "label",
     "verdict",

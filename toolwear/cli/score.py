@@ -82,8 +82,8 @@ def score(
             raise ToolwearError(f"{file} is there already; give another name, so none is lost.")
     if url and dataset:
         raise ToolwearError("The service reads recordings by its own contract; drop --dataset.")
-    given = settings_of(settings)
     known = known_contract(home)
+    given = settings_of(settings, known)
     found: list[dict[str, Any]] = []
     faults: list[str] = []
     with ExitStack() as stack:
@@ -98,7 +98,7 @@ def score(
                 sys.stdout.write(orjson.dumps(record).decode() + "\n")
                 sys.stdout.flush()
     if found and not as_json:
-        _print(found, console)
+        _print(found, [*known.settings], console)
     if table is not None and found:
         _write_table(table, found)
     if faults:
@@ -126,7 +126,7 @@ def _each(
 
 def _by_champion(home: Home, known: DataSet) -> _Scored:
     """Return what scores a recording by the champion of a home."""
-    champion = ChampionScorer(home, known)
+    champion = ChampionScorer(home)
 
     def scored(source: Source, rows: _RowsFile | None) -> dict[str, Any]:
         def take(frame: pd.DataFrame, found: Judged, worn: np.ndarray) -> None:
@@ -154,16 +154,16 @@ def _by_service(service: Client) -> _Scored:
     return scored
 
 
-def _print(found: Sequence[dict[str, Any]], console: Console) -> None:
+def _print(found: Sequence[dict[str, Any]], settings: Sequence[str], console: Console) -> None:
     shown = Table()
-    for column in ("recording", "verdict", *_WORDS, "judged rows", *schema.SETTING_COLUMNS):
+    for column in ("recording", "verdict", *_WORDS, "judged rows", *settings):
         name = column.replace("_", " ")
         shown.add_column(name, justify="left" if column in ("recording", "verdict") else "right")
     for record in found:
         shares = [f"{record[name]:.1%}" for name in _WORDS]
-        settings = [f"{record[name]:g}" for name in schema.SETTING_COLUMNS]
+        stated = [f"{record[name]:g}" for name in settings]
         said = _WORDS[record["verdict"]] or record["verdict"]
-        shown.add_row(record["recording"], said, *shares, f"{record['judged_rows']:,}", *settings)
+        shown.add_row(record["recording"], said, *shares, f"{record['judged_rows']:,}", *stated)
     console.print(shown)
     for record in found:
         for text in _remarks(record):

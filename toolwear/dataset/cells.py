@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from toolwear.common.errors import ToolwearError
-from toolwear.dataset import schema
 from toolwear.dataset.nulls import SPELLINGS, is_null
 from toolwear.dataset.text_format import WHITE_SPACE, TextFormat, cells_of
 
@@ -30,19 +29,21 @@ class Layout:
     Attributes:
         path: the file.
         format: how it is written.
-        places: position of each of `schema.RAW_COLUMNS`, by name.
-        watched: positions of further columns that are read as text, by their name.
+        numbers: positions of the columns of numbers, by name.
+        phase: name of the column of phases.
+        texts: positions of the columns that are read as text, by name; that of phases is the first.
     """
 
     path: Path
     format: TextFormat
-    places: dict[str, int]
-    watched: dict[str, int]
+    numbers: dict[str, int]
+    phase: str
+    texts: dict[str, int]
 
     @property
     def wanted(self) -> dict[str, int]:
         """Positions of all columns that are read, in the order in which they are handed out."""
-        return {**{name: self.places[name] for name in schema.RAW_COLUMNS}, **self.watched}
+        return {**self.numbers, **self.texts}
 
 
 def columns(block: bytes, layout: Layout, first_line: int, *, is_last: bool) -> pa.Table:
@@ -72,8 +73,7 @@ def _fast(block: bytes, layout: Layout) -> pa.Table:
     names = [f"\0{i}" for i in range(len(layout.format.header))]
     for name, place in layout.wanted.items():
         names[place] = name
-    types = {name: pa.float64() for name in schema.NUMERIC_COLUMNS}
-    types |= dict.fromkeys((schema.PHASE, *layout.watched), pa.string())
+    types = dict.fromkeys(layout.numbers, pa.float64()) | dict.fromkeys(layout.texts, pa.string())
     return pacsv.read_csv(
         pa.BufferReader(block),
         pacsv.ReadOptions(use_threads=False, block_size=max(len(block), 1) + 1, column_names=names),
@@ -92,7 +92,7 @@ def _slow(block: bytes, layout: Layout, first_line: int, *, is_last: bool) -> pa
     found = {}
     for name, place in layout.wanted.items():
         cells = [(line, row[place]) for line, row in rows]
-        if name in schema.NUMERIC_COLUMNS:
+        if name in layout.numbers:
             column = layout.format.header[place]
             values = [_number(cell, layout, line, column) for line, cell in cells]
             found[name] = pa.array(values, pa.float64())
@@ -137,7 +137,7 @@ def _joined(row: list[str], layout: Layout) -> list[str]:
     surplus = len(row) - len(layout.format.header)
     if layout.format.separator != WHITE_SPACE or surplus <= 0:
         return row
-    place = layout.places[schema.PHASE]
+    place = layout.texts[layout.phase]
     end = place + surplus + 1
     return [*row[:place], " ".join(row[place:end]), *row[end:]]
 

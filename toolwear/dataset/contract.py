@@ -1,7 +1,8 @@
 """The contract of a data set, `dataset.toml`: how its files are called, and how they are read.
 
-A file says what differs from the mill's, `datasets/cnc_mill/dataset.toml`. What travels to a step
-is the whole contract as JSON, so that a cluster needs no file of this machine.
+A file says what differs from the mill's, `datasets/cnc_mill/dataset.toml`, unless it names signals:
+then it speaks of another machine, and says all. What travels to a step is the whole
+contract as JSON, so that a cluster needs no file of this machine.
 """
 
 from __future__ import annotations
@@ -15,13 +16,25 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
+from toolwear.common.files import read_regular
 from toolwear.common.fingerprint import ROOT
 from toolwear.dataset import schema
-from toolwear.dataset.limits import limit, number_column
+from toolwear.dataset.limits import limit, near_miss
 from toolwear.dataset.wrong_value import sentence
 
 FILE = "dataset.toml"
@@ -31,14 +44,32 @@ DEFAULT = "cnc_mill"
 ID = "{id}"
 
 
-def _raw_column(name: str) -> str:
-    return name if name == schema.PHASE else number_column(name)
+def _signal(name: str, info: ValidationInfo) -> str:
+    """Refuse what is no column of numbers of the contract that is being read."""
+    return _known(name, info, ())
 
 
-def _phase(name: str) -> str:
-    if name not in schema.PHASES:
-        raise ValueError(f"'{name}' is no phase; the phases are {', '.join(schema.PHASES)}")
+def _raw_column(name: str, info: ValidationInfo) -> str:
+    phases = _being_read(info).get("phases") or {}
+    return _known(name, info, (phases["column"],) if "column" in phases else ())
+
+
+def _known(name: str, info: ValidationInfo, others: tuple[str, ...]) -> str:
+    names = (*_by_name(_being_read(info).get("signals", {})), *others)
+    if name not in names:
+        raise ValueError(f"'{name}' is no column of numbers{near_miss(name, names)}")
     return name
+
+
+def _phase(name: str, info: ValidationInfo) -> str:
+    names = (_being_read(info).get("phases") or {}).get("names", ())
+    if name not in names:
+        raise ValueError(f"'{name}' is no phase; the phases are {', '.join(names)}")
+    return name
+
+
+def _being_read(info: ValidationInfo) -> Mapping[str, Any]:
+    return info.context or {}
 
 
 def _encoding(name: str) -> str:
@@ -48,13 +79,34 @@ def _encoding(name: str) -> str:
         raise ValueError(f"'{name}' is no encoding that Python knows") from None
 
 
-def _limit(text: str) -> str:
-    limit(text)
+def _limit(text: str, info: ValidationInfo) -> str:
+    _known(limit(text).column, info, ())
     return text
 
 
+def _column_alone(value: Any) -> Any:
+    return {"column": value} if isinstance(value, str) else value
+
+
+def _listed(value: Mapping[str, BaseModel]) -> list[dict[str, Any]]:
+    """Return what has an order as a list: an object of JSON may come back in another one."""
+    return [{"name": name, **one.model_dump(mode="json")} for name, one in value.items()]
+
+
+def _by_name(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    return {one["name"]: {k: v for k, v in one.items() if k != "name"} for one in value}
+
+
+_InOrder = (BeforeValidator(_by_name), PlainSerializer(_listed, when_used="json"))
+
+
 Text = Annotated[str, Field(min_length=1)]
-Column = Annotated[str, AfterValidator(number_column)]
+# Names of ours: what Feast, Prometheus and ONNX take as a name, too.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+Column = Annotated[str, AfterValidator(_signal)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Table(BaseModel):
@@ -79,6 +131,11 @@ class Recordings(_Table):
     id: str = Field("", description="Its column with the number of the recording.")
     table: Text = Field(description="File with one row a recording: label and settings.")
     number: Text = Field(description="Column of the table with the number of the recording.")
+    material: str = Field("", description="Column of the table with the work piece's material.")
+    finished: str = Field("", description="Column: was the recording run to its end, yes or no.")
+    inspected: str = Field("", description="Column: did the work piece pass, yes, no or empty.")
+    significant_digits: int = Field(0, ge=0, description="That values are stored with; 0: all.")
+    sample_period_seconds: float = Field(gt=0, allow_inf_nan=False)
     phases_in_order: bool = Field(
         description="Phases never go back within a recording: where they do, another one begins."
     )
@@ -115,20 +172,72 @@ class Label(_Table):
     column: Text
     negative: Annotated[tuple[Text, ...], Field(min_length=1, description="Words: not worn.")]
     positive: Annotated[tuple[Text, ...], Field(min_length=1, description="Words: worn.")]
+    classes: tuple[Name, Name] = Field(description="Names of the two classes, negative first.")
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         both = {w.lower() for w in self.negative} & {w.lower() for w in self.positive}
         if both:
             raise ValueError(f"'{min(both)}' stands for both classes")
+        if self.classes[0] == self.classes[1]:
+            raise ValueError("'classes' has to name two")
         return self
 
 
-class Settings(_Table):
-    """Columns of the table with what a person sets."""
+class Quantity(_Table):
+    """What is measured or set: its unit, and what it can physically be."""
 
-    feedrate: Text = Field(description="Column with the feed rate, mm/s.")
-    clamp_pressure: Text = Field(description="Column with the clamp pressure, bar.")
+    unit: str = ""
+    low: Finite | None = None
+    high: Finite | None = None
+    title: str = Field("", description="What people call it.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError("'low' has to be below 'high'")
+        return self
+
+
+class Signal(Quantity):
+    """A column of numbers of a recording."""
+
+    shown: bool = Field(False, description="Drawn where a recording is looked at.")
+
+
+class Setting(Quantity):
+    """What a person sets for a whole recording."""
+
+    column: Text = Field(description="Column of the table of runs.")
+    read_by: str = Field("", description="Signal that reads it while the machine works.")
+
+
+class Levels(_Table):
+    """What a signal reads in some phases: whether their names fit is a check of the order."""
+
+    column: Column
+    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    values: dict[Annotated[str, AfterValidator(_phase)], Finite]
+    tool_difference: Finite | None = Field(
+        None, description="By which it differs from tool to tool, however sharp they are."
+    )
+
+
+class Phases(_Table):
+    """The column of the recordings that says what the machine is doing."""
+
+    column: Text
+    names: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
+        description="In the order of a recording."
+    )
+    at_any_time: tuple[Text, ...] = Field((), description="Those that come at any time.")
+    spellings: dict[Text, Text] = Field({}, description="Another spelling = the name.")
+    levels: Levels | None = None
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Names and other spellings."""
+        return frozenset((*self.names, *self.spellings))
 
 
 class Columns(_Table):
@@ -137,12 +246,8 @@ class Columns(_Table):
     rename: dict[Annotated[str, AfterValidator(_raw_column)], Text] = Field(
         {}, description="Our name = their name."
     )
-    scale: dict[Column, Annotated[float, Field(allow_inf_nan=False)]] = Field(
-        {}, description="What recorded values are multiplied by."
-    )
-    offset: dict[Column, Annotated[float, Field(allow_inf_nan=False)]] = Field(
-        {}, description="What is then added."
-    )
+    scale: dict[Column, Finite] = Field({}, description="What recorded values are multiplied by.")
+    offset: dict[Column, Finite] = Field({}, description="What is then added.")
     ignore: tuple[Text, ...] = Field(
         (), description="Further columns that say nothing, not even of another recording."
     )
@@ -167,6 +272,129 @@ class Rows(_Table):
     )
     cutting: Annotated[tuple[Annotated[str, AfterValidator(_limit)], ...], Field(min_length=1)] = (
         Field(description="Limits such as 'Z1_ActualPosition < 30.2'; a cutting row keeps all.")
+    )
+
+
+# Statistics of windows.
+STD, MAD, ALIAS = "std", "mad", "alias"
+
+
+def window_column(signal: str, statistic: str) -> str:
+    """Return the name of a window feature, such as "S1_OutputPower_std"."""
+    return f"{signal}_{statistic}"
+
+
+class Windows(_Table):
+    """Signals of one physical kind, the statistics that windows take of them, and why."""
+
+    signals: Annotated[tuple[Name, ...], Field(min_length=1)]
+    statistics: Annotated[tuple[Literal["std", "mad", "alias"], ...], Field(min_length=1)] = Field(
+        description=(
+            "std: standard deviation; mad: mean absolute difference of neighbours; alias: "
+            "amplitude of the vibration of period `alias_period`."
+        )
+    )
+    why: Text
+
+
+class FeatureSetOf(_Table):
+    """Columns that a model may be given, and what they are for."""
+
+    of: Literal["rows", "windows"]
+    columns: tuple[Text, ...] = Field((), description="By default all of that kind.")
+    without: tuple[Text, ...] = ()
+    why: Text
+
+
+class Difference(_Table):
+    """A signal that is the difference of two."""
+
+    of: Column
+    less: Column
+    title: str = Field("", description="What people call it.")
+
+
+class Features(_Table):
+    """What models are given: columns as they are, and statistics of trailing windows."""
+
+    levels: tuple[Text, ...] = Field(description="Columns and settings of a single row.")
+    session: tuple[Text, ...] = Field(
+        (), description="Those of them that tell which session or set-up a row is from."
+    )
+    derived: dict[Name, Difference] = {}
+    alias_period: int = Field(3, ge=2, description="Rows; of the statistic `alias`.")
+    windows: tuple[Windows, ...] = ()
+    sets: Annotated[dict[Name, FeatureSetOf], Field(min_length=1), *_InOrder]
+
+
+class Order(_Table):
+    """What tells the order of rows that were stored in shuffled batches; see features/order.py."""
+
+    line: Column = Field(description="Line of the program: it only grows within a recording.")
+    spindle_position: Column = Field(description="Revolutions, a counter that wraps.")
+    spindle_velocity: Column = Field(description="Revolutions/s.")
+    wraps_at: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(description="Revolutions.")
+    axis_positions: Annotated[tuple[Column, ...], Field(min_length=1)]
+    axis_velocities: tuple[Column, ...] = Field(description="In the order of the positions.")
+    stale_line: Finite | None = Field(
+        None, description="Line that the first row of a batch shows whatever the program does."
+    )
+
+    @model_validator(mode="after")
+    def _paired(self) -> Self:
+        if len(self.axis_positions) != len(self.axis_velocities):
+            raise ValueError("'axis_velocities' needs one for each of 'axis_positions'")
+        return self
+
+    @property
+    def motion(self) -> tuple[str, ...]:
+        """Columns of motion: spindle position and velocity, axis positions, axis velocities."""
+        spindle = (self.spindle_position, self.spindle_velocity)
+        return (*spindle, *self.axis_positions, *self.axis_velocities)
+
+
+class Fault(_Table):
+    """A reading of a signal that is known for a fault; it is counted, never filtered."""
+
+    severity: Literal["warning", "info"] = "warning"
+    column: Column
+    value: Finite | None = Field(None, description="That it reads then.")
+    normal: Finite | None = Field(None, description="Anything else than this is one.")
+    about: Text = Field(description="What it may be, as a clause.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.value is None) == (self.normal is None):
+            raise ValueError("say either 'value' or 'normal'")
+        return self
+
+    @property
+    def told(self) -> str:
+        """The reading for people."""
+        return f"not {self.normal:g}" if self.value is None else f"{self.value:g}"
+
+    def shows(self, values: np.ndarray) -> np.ndarray:
+        """Return where values of the column show it; where one is missing, they do not."""
+        if self.normal is not None:
+            return np.not_equal(values, self.normal) & ~np.isnan(values)
+        shown: np.ndarray = values == self.value
+        return shown
+
+
+class Admission(_Table):
+    """What new recordings are compared by before they may teach."""
+
+    levels: tuple[Column, ...] = Field(
+        (), description="Signals whose mean size in the cut is compared with other recordings'."
+    )
+    same_source: tuple[Column, ...] = Field(
+        (), description="Those that read one source; the others are judged by the first."
+    )
+    follow: dict[Name, tuple[Column, ...]] = Field(
+        {}, description="Setting = the levels that grow with it."
+    )
+    shapes: tuple[Column, ...] = Field(
+        (), description="Signals by which a copy of a recording is known; by default all."
     )
 
 
@@ -196,15 +424,86 @@ class DataSet(_Table):
     recordings: Recordings
     format: Format = Format()
     label: Label
-    settings: Settings
+    settings: Annotated[dict[Name, Annotated[Setting, BeforeValidator(_column_alone)]], *_InOrder]
+    signals: Annotated[dict[Name, Signal], Field(min_length=1), *_InOrder]
+    phases: Phases
+    faults: tuple[Fault, ...] = ()
+    order: Order | None = Field(None, description="By default rows are in the order of time.")
     columns: Columns = Columns()
     rows: Rows
+    features: Features
+    admission: Admission = Admission()
     published: Published | None = None
+
+    @model_validator(mode="after")
+    def _features_are_there(self) -> Self:
+        features = self.features
+        measured = {*self.signals, *features.derived}
+        windows = [signal for group in features.windows for signal in group.signals]
+        for name in (*(n for n in features.levels if n not in self.settings), *windows):
+            if name not in measured:
+                raise ValueError(f"[features] speaks of '{name}'{near_miss(name, measured)}")
+        for name in self.admission.follow:
+            if name not in self.settings:
+                raise ValueError(f"[admission.follow] speaks of '{name}', which is no setting")
+        made = {
+            window_column(signal, statistic)
+            for group in features.windows
+            for signal in group.signals
+            for statistic in group.statistics
+        }
+        for key, one in features.sets.items():
+            held = set(features.levels) if one.of == "rows" else made
+            for name in (*one.columns, *one.without):
+                if name not in held:
+                    raise ValueError(
+                        f"[features.sets.{key}] speaks of '{name}'{near_miss(name, held)}"
+                    )
+        return self
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Names of the columns of numbers, in the order of `signals`."""
+        return tuple(self.signals)
+
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """Names of all columns that are read of a recording: numbers, then the phase."""
+        return (*self.signals, self.phases.column)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Signals that are drawn where a recording is looked at: by default the first four."""
+        chosen = tuple(name for name, signal in self.signals.items() if signal.shown)
+        return chosen or tuple(self.signals)[:4]
+
+    @property
+    def regime(self) -> tuple[str, ...]:
+        """The setting by whose value behaviour is compared with itself: the first, if any."""
+        return tuple(self.settings)[:1]
 
     @property
     def content(self) -> str:
         """The whole contract as one line of JSON, equal for equal contracts."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+def key_columns(dataset: DataSet) -> tuple[str, ...]:
+    """Return the columns that each row of the features has beside them."""
+    return (
+        schema.SAMPLE_ID,
+        schema.RUN_ID,
+        schema.ROW,
+        schema.TIME_INDEX,
+        schema.EVENT_TIME,
+        dataset.phases.column,
+        schema.SETTING,
+        *dataset.settings,
+        schema.IS_ACTIVE,
+        schema.IS_CUTTING,
+        schema.IS_WINDOW,
+        schema.LABEL,
+    )
 
 
 def published(dataset: DataSet, digest: str) -> Published | None:
@@ -216,7 +515,16 @@ def published(dataset: DataSet, digest: str) -> Published | None:
 @cache
 def default() -> DataSet:
     """Return the mill's contract."""
-    return DataSet.model_validate(_toml(FOLDER / DEFAULT / FILE))
+    return validated(_toml(FOLDER / DEFAULT / FILE))
+
+
+def validated(values: Mapping[str, Any]) -> DataSet:
+    """Return a whole contract from plain values.
+
+    Raises:
+        ValidationError: it is wrong.
+    """
+    return DataSet.model_validate(values, context=values)
 
 
 def named(given: str) -> DataSet:
@@ -257,12 +565,35 @@ def resolve(given: str, folder: Path | None) -> DataSet:
     return default()
 
 
+_MOST_BYTES = 1 << 20
+
+
+def stored(path: Path) -> DataSet:
+    """Return the contract that `keep` has written.
+
+    Raises:
+        ToolwearError: it is damaged, or no regular file.
+    """
+    try:
+        return validated(json.loads(read_regular(path, _MOST_BYTES)))
+    except (OSError, ValueError):
+        raise ToolwearError(
+            f"{path} is no contract of a data set; finish a training run (toolwear run), which "
+            "makes it anew."
+        ) from None
+
+
+def keep(dataset: DataSet, path: Path) -> None:
+    """Write a contract to a file of its own."""
+    jsonfile.write(path, dataset.model_dump(mode="json"))
+
+
 def of(folder: Path) -> DataSet:
     """Return the contract by which the ingest or features step made `folder`, or raise."""
     manifest = folder / "manifest.json"
     if not manifest.is_file():
         raise ToolwearError(f"{folder} is no telemetry folder: it lacks {manifest.name}.")
-    return DataSet.model_validate(jsonfile.read(manifest)["dataset"])
+    return validated(jsonfile.read(manifest)["dataset"])
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -277,17 +608,18 @@ def _toml(path: Path) -> dict[str, Any]:
 def _checked(values: Any, source: str) -> DataSet:
     if not isinstance(values, dict):
         raise ToolwearError(f"{source} has to be an object of tables such as [recordings].")
-    base = default().model_dump(exclude_none=True)
+    # Who names signals speaks of another machine, of which the mill's contract says nothing.
+    base = {} if "signals" in values else default().model_dump(exclude_none=True)
     if "published" in values:
-        base.pop("published")  # figures and their digest belong together
+        base.pop("published", None)  # figures and their digest belong together
     said = values.get("recordings")
     if isinstance(said, Mapping):
         # One way of finding recordings takes the place of the other.
         for gone in ("files",) if "file" in said else ("file", "id") if "files" in said else ():
-            base["recordings"].pop(gone)
+            base.get("recordings", {}).pop(gone, None)
     merged = _merged(base, values)
     try:
-        return DataSet.model_validate(merged)
+        return validated(merged)
     except ValidationError as error:
         raise ToolwearError(f"{source}: {sentence(error, DataSet)}") from None
 
@@ -296,6 +628,10 @@ def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
     merged = dict(base)
     for key, value in given.items():
         old = merged.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
+        if not isinstance(old, Mapping):
+            merged[key] = value
+        elif isinstance(value, Mapping):
+            merged[key] = _merged(old, value)
+        else:
+            merged[key] = {**old, "column": value} if "column" in old else value
     return merged

@@ -10,8 +10,6 @@ from functools import cache
 
 import numpy as np
 
-from toolwear.dataset import schema
-
 _LIMIT = re.compile(r"\s*(\w+)\s*([<>])\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*")
 
 
@@ -19,19 +17,6 @@ def near_miss(name: str, known: Iterable[str]) -> str:
     """Return the question whether a known name like this one was meant; empty if none is."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
-
-
-def number_column(name: str) -> str:
-    """Return the name of a column of numbers.
-
-    Raises:
-        ValueError: there is no such column.
-    """
-    if name not in schema.NUMERIC_COLUMNS:
-        raise ValueError(
-            f"'{name}' is no column of numbers{near_miss(name, schema.NUMERIC_COLUMNS)}"
-        )
-    return name
 
 
 @dataclass(frozen=True)
@@ -52,7 +37,7 @@ def limit(text: str) -> Limit:
     """Return what a condition such as "Z1_ActualPosition < 30.2" says.
 
     Raises:
-        ValueError: it says nothing, or speaks of a column that there is not.
+        ValueError: it says nothing.
     """
     match = _LIMIT.fullmatch(text)
     try:
@@ -61,7 +46,7 @@ def limit(text: str) -> Limit:
         value = None
     if match is None or value is None:
         raise ValueError(f"'{text}' is no limit; write one like 'Z1_ActualPosition < 30.2'")
-    return Limit(number_column(match[1]), match[2] == "<", value)
+    return Limit(match[1], match[2] == "<", value)
 
 
 def limit_columns(cutting: Iterable[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from toolwear.common.errors import ToolwearError
-from toolwear.dataset import schema
+from toolwear.dataset.contract import DataSet, Phases
 
 _ENOUGH = 0.62  # likeness from which a name is proposed
 _MOST = 0.5  # share of the missing columns that have to be there under other names
@@ -63,29 +63,30 @@ def rename_table(rename: Mapping[str, str]) -> str:
 def places(
     file: str,
     header: Sequence[str],
-    rename: Mapping[str, str],
+    dataset: DataSet,
     sample: Sequence[Sequence[str]] = (),
 ) -> dict[str, int]:
-    """Return the position of each of `schema.RAW_COLUMNS` in a file's header.
+    """Return the position of each column of `DataSet.raw` in a file's header.
 
     Args:
         file: its name.
         header: names of its columns.
-        rename: our name = their name.
+        dataset: the contract that reads it.
         sample: cells of its first rows; a column of phases is known by what is in it.
 
     Raises:
         OtherNamesError: columns are missing, and most of them seem to be there by another name.
         ToolwearError: columns are missing, or there twice.
     """
-    theirs = {name: rename.get(name, name) for name in schema.RAW_COLUMNS}
+    theirs = {name: dataset.columns.rename.get(name, name) for name in dataset.raw}
     twice = next((n for n in theirs.values() if header.count(n) > 1), None)
     if twice is not None:
         raise ToolwearError(f"{file} line 1 names the column '{twice}' twice; keep one.")
     missing = [name for name, their in theirs.items() if their not in header]
     if missing:
         extra = [n for n in dict.fromkeys(header) if n and n not in theirs.values()]
-        raise _missing(file, missing, theirs, proposal(missing, extra, header, sample))
+        found = proposal(missing, extra, dataset.phases, header, sample)
+        raise _missing(file, missing, theirs, found)
     return {name: header.index(their) for name, their in theirs.items()}
 
 
@@ -107,21 +108,22 @@ def _missing(
         f"names{open_ones}, such as '{their}' for '{ours}'; check the map that `toolwear data` "
         "prints and paste it into a dataset.toml beside the recordings, or let `toolwear data "
         "--write-dataset FILE` write it.",
-        {name: found[name] for name in schema.RAW_COLUMNS if name in found},
+        {name: found[name] for name in theirs if name in found},
     )
 
 
 def proposal(
     missing: Sequence[str],
     extra: Sequence[str],
+    phases: Phases,
     header: Sequence[str] = (),
     sample: Sequence[Sequence[str]] = (),
 ) -> dict[str, str]:
     """Return for missing columns the names that are probably meant, each given once."""
     found: dict[str, str] = {}
-    phases = _phases_in(extra, header, sample)
-    if schema.PHASE in missing and phases:
-        found[schema.PHASE] = phases
+    theirs = _phases_in(extra, phases, header, sample)
+    if phases.column in missing and theirs:
+        found[phases.column] = theirs
     left = [name for name in missing if name not in found]
     names = [name for name in extra if name not in found.values()]
     if not left or not names:
@@ -134,10 +136,10 @@ def proposal(
 
 
 def _phases_in(
-    extra: Sequence[str], header: Sequence[str], sample: Sequence[Sequence[str]]
+    extra: Sequence[str], phases: Phases, header: Sequence[str], sample: Sequence[Sequence[str]]
 ) -> str | None:
     """Return the one column whose cells are all phases."""
-    known = {phase.lower() for phase in schema.PHASES}
+    known = {phase.lower() for phase in phases.names}
     found = []
     for name in extra:
         place = header.index(name) if name in header else -1

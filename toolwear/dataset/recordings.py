@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset.contract import Columns, DataSet, Format
 from toolwear.dataset.names import plain
-from toolwear.dataset.run_file import RAW, FileNotes, read_batches, read_with
+from toolwear.dataset.run_file import FileNotes, raw_schema, read_batches, read_with
 from toolwear.dataset.run_table import MAXIMUM_RUN_NUMBER, run_number
 from toolwear.dataset.sources import run_files, whole_file
 from toolwear.dataset.starts import ID_WORDS
@@ -84,10 +84,10 @@ def recordings(
 class _Part:
     """The rows of one recording, written as they come."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, raw: pa.Schema) -> None:
         self.path = path
         self.sha = hashlib.sha256()
-        self._writer = pq.ParquetWriter(path, RAW)
+        self._writer = pq.ParquetWriter(path, raw)
 
     def add(self, batch: pa.RecordBatch) -> None:
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
@@ -102,7 +102,7 @@ def _divided(path: Path, dataset: DataSet, notes: FileNotes, scratch: Path) -> d
     """Write the rows of each recording of a file to a file of its own, wherever they stand."""
     column = dataset.recordings.id
     parts: dict[int, _Part] = {}
-    row = 0
+    row, raw = 0, raw_schema(dataset)
     try:
         for batch, others in read_with(path, dataset, notes, ID_WORDS | {plain(column)}):
             if column not in others:
@@ -114,7 +114,7 @@ def _divided(path: Path, dataset: DataSet, notes: FileNotes, scratch: Path) -> d
             for number in dict.fromkeys(numbers.tolist()):
                 if number not in parts:
                     _check_count(path, column, len(parts))
-                    parts[number] = _Part(scratch / f"{number}.parquet")
+                    parts[number] = _Part(scratch / f"{number}.parquet", raw)
                 parts[number].add(batch.filter(pa.array(numbers == number)))
             row += batch.num_rows
     finally:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from toolwear.common.errors import ToolwearError
-from toolwear.dataset import names, schema
+from toolwear.dataset import names
 from toolwear.dataset.cells import Layout, blocks, columns
 from toolwear.dataset.contract import DataSet
 from toolwear.dataset.starts import ID_WORDS, TIME_WORDS, Starts
@@ -24,9 +24,6 @@ _BLOCK_BYTES = 1 << 20
 _PARQUET_ROWS = 65_536
 _CELL_BYTES = 1 << 10  # of a column's cells in Parquet, written out, on average
 _PARQUET = b"PAR1"
-RAW = pa.schema(
-    [*((name, pa.float64()) for name in schema.NUMERIC_COLUMNS), (schema.PHASE, pa.string())]
-)
 
 
 @dataclass
@@ -48,6 +45,12 @@ class FileNotes:
     id_column: str = ""
 
 
+def raw_schema(dataset: DataSet) -> pa.Schema:
+    """Return the types of the columns of `DataSet.raw`."""
+    numbers = [(name, pa.float64()) for name in dataset.numbers]
+    return pa.schema([*numbers, (dataset.phases.column, pa.string())])
+
+
 def is_parquet(path: Path) -> bool:
     """Tell whether a file is Parquet, by its first bytes."""
     with path.open("rb") as raw:
@@ -55,7 +58,7 @@ def is_parquet(path: Path) -> bool:
 
 
 def read_batches(path: Path, dataset: DataSet, notes: FileNotes) -> Iterator[pa.RecordBatch]:
-    """Yield a recording's rows as batches with the columns of `schema.RAW_COLUMNS` in that order.
+    """Yield a recording's rows as batches with the columns of `DataSet.raw` in that order.
 
     Memory is bounded, whatever the file's size. Missing numbers are null in whatever spelling;
     blank lines are passed over.
@@ -69,9 +72,11 @@ def read_batches(path: Path, dataset: DataSet, notes: FileNotes) -> Iterator[pa.
         ToolwearError: the file is empty, not text, lacks columns, has text in a number, a short
             row or more than one recording; the sentence names the file and the place.
     """
-    starts = Starts(dataset.recordings.phases_in_order)
+    phases = dataset.phases
+    in_order = [name for name in phases.names if name not in phases.at_any_time]
+    starts = Starts(in_order if dataset.recordings.phases_in_order else ())
     for batch, others in read_with(path, dataset, notes, ID_WORDS | TIME_WORDS):
-        starts.look(batch.column(schema.PHASE), others)
+        starts.look(batch.column(phases.column), others)
         yield batch
     notes.several, notes.id_column = starts.sign, starts.id_column
 
@@ -103,24 +108,24 @@ def read_with(
         ToolwearError: as `read_batches`.
     """
     read = _parquet if is_parquet(path) else _text
-    empty = True
+    empty, raw = True, raw_schema(dataset)
     for table in read(path, dataset, notes, words):
         if not table.num_rows:
             continue
         empty = False
         others = {
             name: pc.fill_null(table.column(name).combine_chunks(), "")
-            for name in table.column_names[len(RAW) :]
+            for name in table.column_names[len(raw) :]
         }
-        yield _as_asked(table, dataset), others
+        yield _as_asked(table, dataset, raw), others
     if empty:
         raise ToolwearError(f"{path.name} holds no rows; record the run again or remove it.")
 
 
-def _as_asked(table: pa.Table, dataset: DataSet) -> pa.RecordBatch:
-    """Return the columns of `RAW` with NaN as null, in the units and with the zeros of ours."""
+def _as_asked(table: pa.Table, dataset: DataSet, raw: pa.Schema) -> pa.RecordBatch:
+    """Return the columns of `raw` with NaN as null, in the units and with the zeros of ours."""
     found = []
-    for name in schema.NUMERIC_COLUMNS:
+    for name in dataset.numbers:
         column = table.column(name).combine_chunks()
         if len(column) and np.isnan(column.to_numpy(zero_copy_only=False).min()):
             column = pc.if_else(pc.is_nan(column), None, column)
@@ -129,8 +134,8 @@ def _as_asked(table: pa.Table, dataset: DataSet) -> pa.RecordBatch:
         if name in dataset.columns.offset:
             column = pc.add(column, dataset.columns.offset[name])
         found.append(column)
-    found.append(pc.utf8_trim_whitespace(table.column(schema.PHASE).combine_chunks()))
-    return pa.RecordBatch.from_arrays(found, schema=RAW)
+    found.append(pc.utf8_trim_whitespace(table.column(dataset.phases.column).combine_chunks()))
+    return pa.RecordBatch.from_arrays(found, schema=raw)
 
 
 def _find(
@@ -142,7 +147,7 @@ def _find(
     sample: tuple[tuple[str, ...], ...] = (),
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Return where our columns and the watched ones are, and note what is passed over."""
-    places = names.places(path.name, header, dataset.columns.rename, sample)
+    places = names.places(path.name, header, dataset, sample)
     notes.columns_reordered = list(places.values()) != sorted(places.values())
     ignored = set(dataset.columns.ignore)
     notes.passed_over = [
@@ -161,25 +166,26 @@ def _text(
     path: Path, dataset: DataSet, notes: FileNotes, words: frozenset[str]
 ) -> Iterator[pa.Table]:
     rename = dataset.columns.rename
-    known = [rename.get(name, name) for name in schema.RAW_COLUMNS]
+    known = [rename.get(name, name) for name in dataset.raw]
     found = text_format(path, dataset.format, known)
     notes.format = found.told
     places, watched = _find(path, found.header, dataset, notes, words, found.sample)
-    layout = Layout(path, found, places, watched)
+    phase = dataset.phases.column
+    texts = {phase: places.pop(phase), **watched}
+    layout = Layout(path, found, places, phase, texts)
     last_phase = None
     with lines_of(path, found.compression, found.encoding) as stream:
         try:
             for line, block, is_last in blocks(stream, found.header_line, _BLOCK_BYTES):
                 table = columns(block, layout, line, is_last=is_last)
                 if table.num_rows:
-                    last_phase = table.column(schema.PHASE)[-1].as_py()
+                    last_phase = table.column(phase)[-1].as_py()
                 yield table
         except csv.Error as error:
             raise ToolwearError(f"{path.name} can't be read as CSV ({error}).") from None
         notes.bare_carriage_returns = stream.bare_carriage_returns
         ended = stream.ends_with_newline
-    phases = {*schema.PHASES, *schema.PHASE_SPELLINGS}
-    if last_phase is not None and not ended and last_phase not in phases:
+    if last_phase is not None and not ended and last_phase not in dataset.phases.known:
         raise ToolwearError(
             f"{path.name} is cut off: its last row ends in '{last_phase}'; copy it again."
         )
@@ -204,7 +210,7 @@ def _parquet(
             for batch in _batches(path, file, _PARQUET_ROWS, asked):
                 yield pa.table(
                     {
-                        name: _cast(path, name, batch.column(column))
+                        name: _cast(path, name, batch.column(column), dataset)
                         for name, column in zip(wanted, asked, strict=True)
                     }
                 )
@@ -257,8 +263,8 @@ def _check_cells(path: Path, name: str, size: int, cells: int) -> None:
         )
 
 
-def _cast(path: Path, name: str, column: pa.Array) -> pa.Array:
-    is_text = name not in schema.NUMERIC_COLUMNS
+def _cast(path: Path, name: str, column: pa.Array, dataset: DataSet) -> pa.Array:
+    is_text = name not in dataset.signals
     try:
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()

@@ -7,6 +7,7 @@ import difflib
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,34 +25,40 @@ from toolwear.dataset.text_stream import lines_of
 
 _WHOLE = re.compile(r"([0-9]{1,9})([.,]0*)?")  # programs write 7 as 7.0, too
 _YES_NO = {"yes": True, "no": False}
+# Keys of the contract that name the table's columns, as people are told them.
+_NUMBER, _MATERIAL, _FINISHED, _INSPECTED = (
+    f"{name} under [recordings]" for name in ("number", "material", "finished", "inspected")
+)
+_SETTINGS = " under [settings]"
+_LABEL = "column under [label]"
 # A run gets a day of its own in the event times, and pandas' nanoseconds end in the year 2262.
 MAXIMUM_RUN_NUMBER = 80_000
 
 
 @dataclass(frozen=True)
 class Run:
-    """One row of the table of runs; feed rate in mm/s, clamp pressure in bar.
+    """One row of the table of runs.
 
-    The condition is None where nobody has said it.
+    Attributes:
+        number: of the run.
+        settings: by name, in the contract's units.
+        worn: number of the class; None where nobody has said it.
+        material: of the work piece; empty where the table does not say it.
+        finished: whether it was run to its end; None where the table does not say it.
+        inspected: whether the work piece passed; None where nobody looked.
     """
 
     number: int
-    material: str
-    feedrate: float
-    clamp_pressure: float
-    condition: str | None
-    finalized: bool
-    inspection: bool | None
+    settings: Mapping[str, float]
+    worn: int | None
+    material: str = ""
+    finished: bool | None = None
+    inspected: bool | None = None
 
     @property
     def run_id(self) -> str:
         """The run's key."""
         return schema.run_id(self.number)
-
-    @property
-    def worn(self) -> int | None:
-        """The class number of the tool's condition."""
-        return None if self.condition is None else schema.CLASSES.index(self.condition)
 
 
 def read_run_table(path: Path, dataset: DataSet) -> tuple[list[Run], str]:
@@ -65,17 +72,11 @@ def read_run_table(path: Path, dataset: DataSet) -> tuple[list[Run], str]:
         ToolwearError: the table is no text, lacks columns, or a cell can't be what it says; the
             sentence names the line.
     """
-    columns = {
-        schema.RUN_NUMBER: dataset.recordings.number,
-        schema.FEEDRATE: dataset.settings.feedrate,
-        schema.CLAMP_PRESSURE: dataset.settings.clamp_pressure,
-        schema.CONDITION: dataset.label.column,
-        **{name: name for name in (schema.MATERIAL, schema.FINALIZED, schema.INSPECTION)},
-    }
+    columns = _columns(dataset)
     header, rows, decimal, told = _read(path, dataset, tuple(columns.values()))
-    for ours, theirs in columns.items():
+    for key, theirs in columns.items():
         if header.count(theirs) != 1:
-            raise _wrong_column(path, ours, theirs, header, set(columns.values()))
+            raise _wrong_column(path, key, theirs, header, set(columns.values()))
     runs = []
     for line, cells in rows:
         if len(cells) != len(header):
@@ -84,8 +85,8 @@ def read_run_table(path: Path, dataset: DataSet) -> tuple[list[Run], str]:
                 "mend the line."
             )
         named = dict(zip(header, cells, strict=True))
-        by_ours = {ours: named[theirs].strip() for ours, theirs in columns.items()}
-        runs.append(_Row(path.name, line, by_ours, columns, decimal, dataset).run())
+        by_key = {key: named[theirs].strip() for key, theirs in columns.items()}
+        runs.append(_Row(path.name, line, by_key, columns, decimal, dataset).run())
     if not runs:
         raise ToolwearError(f"{path.name} holds no runs; add a row for each recorded run.")
     number, count = Counter(run.number for run in runs).most_common(1)[0]
@@ -94,23 +95,31 @@ def read_run_table(path: Path, dataset: DataSet) -> tuple[list[Run], str]:
     return sorted(runs, key=lambda run: run.number), told
 
 
-_KEYS = {
-    schema.RUN_NUMBER: "number under [recordings]",
-    schema.FEEDRATE: "feedrate under [settings]",
-    schema.CLAMP_PRESSURE: "clamp_pressure under [settings]",
-    schema.CONDITION: "column under [label]",
-}
+def _columns(dataset: DataSet) -> dict[str, str]:
+    """Return the table's columns by the key of the contract that names each."""
+    about = dataset.recordings
+    optional = {
+        _MATERIAL: about.material,
+        _FINISHED: about.finished,
+        _INSPECTED: about.inspected,
+    }
+    return {
+        _NUMBER: about.number,
+        **{f"{name}{_SETTINGS}": one.column for name, one in dataset.settings.items()},
+        _LABEL: dataset.label.column,
+        **{key: column for key, column in optional.items() if column},
+    }
 
 
 def _wrong_column(
-    path: Path, ours: str, theirs: str, header: list[str], known: set[str]
+    path: Path, key: str, theirs: str, header: list[str], known: set[str]
 ) -> ToolwearError:
     if theirs in header:
         return ToolwearError(f"{path.name} names twice the column '{theirs}'; keep one.")
     free = {plain(name): name for name in header if name not in known}
     near = difflib.get_close_matches(plain(theirs), list(free), n=1)
     meant = f"; is it '{free[near[0]]}'?" if near else "; it needs each of its columns once."
-    say = f" Say so in {_KEYS[ours]} in dataset.toml." if near and ours in _KEYS else ""
+    say = f" Say so in {key} in dataset.toml." if near else ""
     return ToolwearError(f"{path.name} lacks the column '{theirs}'{meant}{say}")
 
 
@@ -144,7 +153,7 @@ def _read(
 
 @dataclass(frozen=True)
 class _Row:
-    """The cells of one line by our name, what their columns are called, and where they stand."""
+    """The cells of one line by the contract's key, their columns' names, and where they stand."""
 
     file: str
     line: int
@@ -154,53 +163,54 @@ class _Row:
     dataset: DataSet
 
     def run(self) -> Run:
+        inspected = self.cells.get(_INSPECTED, "")
         return Run(
             number=self._run_number(),
-            material=self.cells[schema.MATERIAL],
-            feedrate=self._positive(schema.FEEDRATE),
-            clamp_pressure=self._positive(schema.CLAMP_PRESSURE),
-            condition=self._condition(),
-            finalized=_YES_NO[self._word(schema.FINALIZED, tuple(_YES_NO))],
-            inspection=_YES_NO[self._word(schema.INSPECTION, tuple(_YES_NO))]
-            if self.cells[schema.INSPECTION]
-            else None,
+            settings={name: self._positive(f"{name}{_SETTINGS}") for name in self.dataset.settings},
+            worn=self._class(),
+            material=self.cells.get(_MATERIAL, ""),
+            finished=self._yes_or_no(_FINISHED) if _FINISHED in self.cells else None,
+            inspected=self._yes_or_no(_INSPECTED) if inspected else None,
         )
 
-    def _wrong(self, column: str, what: str) -> ToolwearError:
+    def _wrong(self, key: str, what: str) -> ToolwearError:
         return ToolwearError(
-            f"{self.file} line {self.line}: '{self.cells[column][:40]}' in column "
-            f"'{self.theirs[column]}' is {what}; mend the cell."
+            f"{self.file} line {self.line}: '{self.cells[key][:40]}' in column "
+            f"'{self.theirs[key]}' is {what}; mend the cell."
         )
 
     def _run_number(self) -> int:
-        number = run_number(self.cells[schema.RUN_NUMBER])
+        number = run_number(self.cells[_NUMBER])
         if number is None:
-            raise self._wrong(schema.RUN_NUMBER, f"no whole number from 1 to {MAXIMUM_RUN_NUMBER}")
+            raise self._wrong(_NUMBER, f"no whole number from 1 to {MAXIMUM_RUN_NUMBER}")
         return number
 
-    def _positive(self, column: str) -> float:
-        cell = self.cells[column]
+    def _positive(self, key: str) -> float:
+        cell = self.cells[key]
         try:
             value = float(cell.replace(",", ".") if self.decimal == "," else cell)
         except ValueError:
-            raise self._wrong(column, "not a number") from None
+            raise self._wrong(key, "not a number") from None
         if not (math.isfinite(value) and value > 0):
-            raise self._wrong(column, "not a number above 0")
+            raise self._wrong(key, "not a number above 0")
         return value
 
-    def _condition(self) -> str | None:
+    def _class(self) -> int | None:
         label = self.dataset.label
-        words = {word.lower(): schema.UNWORN for word in label.negative}
-        words |= {word.lower(): schema.WORN for word in label.positive}
-        cell = self.cells[schema.CONDITION].lower()
+        words = {word.lower(): 0 for word in label.negative}
+        words |= {word.lower(): 1 for word in label.positive}
+        cell = self.cells[_LABEL].lower()
         if cell not in words and is_null(cell):
             return None
-        return words[self._word(schema.CONDITION, tuple(words))]
+        return words[self._word(_LABEL, tuple(words))]
 
-    def _word(self, column: str, allowed: tuple[str, ...]) -> str:
-        word = self.cells[column].lower()
+    def _yes_or_no(self, key: str) -> bool:
+        return _YES_NO[self._word(key, tuple(_YES_NO))]
+
+    def _word(self, key: str, allowed: tuple[str, ...]) -> str:
+        word = self.cells[key].lower()
         if word not in allowed:
-            raise self._wrong(column, f"none of {', '.join(allowed)}")
+            raise self._wrong(key, f"none of {', '.join(allowed)}")
         return word
 
 

@@ -5,6 +5,8 @@ Kept to the standard library and Python 3.9 so that the AutoML environment can i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 SAMPLE_PERIOD_SECONDS = 0.1
 
 _MOTION = (
@@ -85,6 +87,7 @@ SETTING = "setting"  # "<feedrate>/<clamp_pressure>"
 TIME_INDEX = "time_index"  # position in the run once its order is restored
 IS_ACTIVE = "is_active"  # phase is one of ACTIVE_PHASES
 IS_CUTTING = "is_cutting"  # the tool is in the work piece, by physics rather than by phase
+REGIME = "regime"  # value of the setting within which behaviour is compared
 IS_WINDOW = "is_window"  # a trailing window of cutting rows ends here, at the window stride
 KEY_COLUMNS = (
     SAMPLE_ID,
@@ -123,6 +126,9 @@ MODELS = (
 
 # Names of the feature sets; their columns stand in toolwear.features.definitions.
 PUBLISHED, RESPONSE = "published", "response"
+# A data set may have them, too: without the column that most of the accuracy rests on, and few
+# enough columns of one physical cause that few runs can speak to it.
+PUBLISHED_WITHOUT_POSITION, RIPPLE = "published_without_position", "ripple"
 
 
 def run_id(number: int) -> str:
@@ -135,6 +141,6 @@ def sample_id(run: str, row: int) -> str:
     return f"{run}:{row}"
 
 
-def setting(feedrate: float, clamp_pressure: float) -> str:
-    """Return the name of a machine setting, such as ``"6/2.5"`` (mm/s / bar)."""
-    return f"{feedrate:g}/{clamp_pressure:g}"
+def setting(values: Iterable[float]) -> str:
+    """Return the name of a machine setting, such as ``"6/2.5"``, in the order of the contract."""
+    return "/".join(f"{value:g}" for value in values)

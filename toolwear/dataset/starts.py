@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from toolwear.dataset import schema
 from toolwear.dataset.names import plain
 
 # Plain names of columns that divide recordings, and of clocks.
@@ -28,9 +27,6 @@ TIME_WORDS = frozenset(
 )
 _MOST_IDS = 1000  # more is a number of the row, not of a recording
 _SHOWN = 5
-_RANKS = {
-    phase: rank for rank, phase in enumerate(p for p in schema.PHASES if p != "Repositioning")
-}
 
 
 @dataclass
@@ -38,10 +34,10 @@ class Starts:
     """Looks for the beginning of another recording, batch by batch.
 
     Args:
-        phases_in_order: whether phases never go back within a recording.
+        phases: those that never go back within a recording, in their order.
     """
 
-    phases_in_order: bool = True
+    phases: Sequence[str] = ()
     _furthest: str = ""
     _rows: int = 0
     _sign: str = ""
@@ -50,7 +46,7 @@ class Starts:
 
     def look(self, phases: pa.Array, others: Mapping[str, pa.Array]) -> None:
         """Look at the next rows: their phases, and further columns as text."""
-        if self.phases_in_order and not self._sign:
+        if self.phases and not self._sign:
             self._phases(phases)
         for name, column in others.items():
             if plain(name) in ID_WORDS:
@@ -81,7 +77,7 @@ class Starts:
         # A phase lasts for many rows: one look at each stretch is enough.
         stretches = pc.run_end_encode(column)
         phases = stretches.values.to_pylist()
-        at = phase_restart(phases, self._furthest)
+        at = phase_restart(phases, self.phases, self._furthest)
         if at is not None:
             stretch, before, after = at
             row = stretches.run_ends[stretch - 1].as_py() if stretch else 0
@@ -89,8 +85,9 @@ class Starts:
                 f"its phases start again at row {self._rows + row + 1} ({after} after {before})"
             )
             return
-        known = [phase for phase in dict.fromkeys(phases) if phase in _RANKS]
-        self._furthest = max((self._furthest, *known), key=lambda p: _RANKS.get(p, -1))
+        rank = {phase: number for number, phase in enumerate(self.phases)}
+        known = [phase for phase in dict.fromkeys(phases) if phase in rank]
+        self._furthest = max((self._furthest, *known), key=lambda phase: rank.get(phase, -1))
 
     def _clock(self, name: str, column: pa.Array) -> None:
         try:
@@ -111,16 +108,20 @@ class Starts:
         self._clocks[name] = (first, max(most, float(values.max())))
 
 
-def phase_restart(phases: Iterable[str | None], furthest: str = "") -> tuple[int, str, str] | None:
+def phase_restart(
+    phases: Iterable[str | None], order: Sequence[str], furthest: str = ""
+) -> tuple[int, str, str] | None:
     """Return where phases go back: the row from 0, the phase before and the phase there.
 
     Args:
-        phases: in stored order; those that nobody knows and repositioning say nothing.
+        phases: in stored order; those that are not in `order` say nothing.
+        order: phases in the order of a recording.
         furthest: the furthest phase before.
     """
-    rank = _RANKS.get(furthest, -1)
+    ranks = {phase: number for number, phase in enumerate(order)}
+    rank = ranks.get(furthest, -1)
     for row, phase in enumerate(phases):
-        new = _RANKS.get(phase or "", -1)
+        new = ranks.get(phase or "", -1)
         if new < 0:
             continue
         if new < rank:

@@ -15,19 +15,10 @@ from toolwear.dataset import schema
 
 ROW_GROUP_ROWS = 131_072
 ROWS_PER_PART = 1_000_000
-_PERIOD_MICROSECONDS = round(schema.SAMPLE_PERIOD_SECONDS * 1_000_000)
 # The recordings carry no clock. Runs get a day each from here on, in the order of their numbers.
 FIRST_DAY = datetime(2018, 1, 1, tzinfo=UTC)
 
-TELEMETRY = pa.schema(
-    [
-        (schema.RUN_ID, pa.string()),
-        (schema.ROW, pa.int64()),
-        (schema.EVENT_TIME, pa.timestamp("us", tz="UTC")),
-        *((name, pa.float64()) for name in schema.NUMERIC_COLUMNS),
-        (schema.PHASE, pa.string()),
-    ]
-)
+_TIME = pa.timestamp("us", tz="UTC")
 
 
 def run_start(number: int) -> datetime:
@@ -35,18 +26,25 @@ def run_start(number: int) -> datetime:
     return FIRST_DAY + timedelta(days=number)
 
 
-def keyed(number: int, first_row: int, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return rows of a run, the first of which stands at `first_row` in its file, as telemetry."""
+def keyed(number: int, first_row: int, batch: pa.RecordBatch, period: float) -> pa.RecordBatch:
+    """Return rows of a run as telemetry: with its id, their place in its file, and their time.
+
+    Args:
+        number: of the run.
+        first_row: place of the first of the rows.
+        batch: raw columns.
+        period: seconds from row to row.
+    """
     count = batch.num_rows
     rows = np.arange(first_row, first_row + count)
-    times = round(run_start(number).timestamp() * 1_000_000) + rows * _PERIOD_MICROSECONDS
-    columns = [
-        pa.repeat(schema.run_id(number), count),
-        pa.array(rows),
-        pa.array(times).cast(TELEMETRY.field(schema.EVENT_TIME).type),
-        *batch.columns,
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=TELEMETRY)
+    times = round(run_start(number).timestamp() * 1_000_000) + rows * round(period * 1_000_000)
+    keys = {
+        schema.RUN_ID: pa.repeat(schema.run_id(number), count),
+        schema.ROW: pa.array(rows),
+        schema.EVENT_TIME: pa.array(times).cast(_TIME),
+    }
+    names = [*keys, *batch.schema.names]
+    return pa.RecordBatch.from_arrays([*keys.values(), *batch.columns], names=names)
 
 
 class PartWriter:
@@ -54,10 +52,15 @@ class PartWriter:
 
     A part ends with a run once it holds `ROWS_PER_PART` rows, so that the rows of a run stay
     together and in order. Memory is bounded by a row group.
+
+    Args:
+        folder: for the parts.
+        period: seconds from row to row.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, period: float) -> None:
         self._folder = folder
+        self._period = period
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.RecordBatch] = []
         self._rows_waiting = self._rows_in_part = self._parts = 0
@@ -77,7 +80,7 @@ class PartWriter:
 
     def write(self, number: int, first_row: int, batch: pa.RecordBatch) -> None:
         """Append rows of a run, the first of which stands at `first_row` in its file."""
-        self._waiting.append(keyed(number, first_row, batch))
+        self._waiting.append(keyed(number, first_row, batch, self._period))
         self._rows_waiting += batch.num_rows
         if self._rows_waiting >= ROW_GROUP_ROWS:
             self._flush()
@@ -93,7 +96,7 @@ class PartWriter:
             return
         if self._writer is None:
             path = self._folder / f"part-{self._parts:05d}.parquet"
-            self._writer = pq.ParquetWriter(path, TELEMETRY, compression="zstd")
+            self._writer = pq.ParquetWriter(path, self._waiting[0].schema, compression="zstd")
             self._parts += 1
         table = pa.Table.from_batches(self._waiting)
         self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)

@@ -34,9 +34,15 @@ def _keys(model: type[BaseModel], where: list[str]) -> list[str]:
     whole = model.model_json_schema()
     found: dict[str, Any] = whole
     for part in where:
-        found = found.get("properties", {}).get(part) or found.get("additionalProperties", {})
+        found = found.get("properties", {}).get(part) or _of_any_key(found)
         reference = found.get("$ref") or next(
             (item["$ref"] for item in found.get("anyOf", ()) if "$ref" in item), None
         )
         found = whole["$defs"][reference.rsplit("/", 1)[1]] if reference else found
     return list(found.get("properties", {}))
+
+
+def _of_any_key(found: dict[str, Any]) -> dict[str, Any]:
+    by_pattern = next(iter(found.get("patternProperties", {}).values()), None)
+    chosen: dict[str, Any] = by_pattern or found.get("additionalProperties") or {}
+    return chosen

@@ -2,58 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
+from toolwear.dataset.contract import ALIAS, MAD, STD, DataSet, Difference, window_column
 from toolwear.dataset.limits import limit, limit_columns
 from toolwear.features import windows
-from toolwear.features.definitions import (
-    ALIAS,
-    FEATURE_COLUMNS,
-    INPUT_COLUMNS,
-    MAD,
-    PUBLISHED_COLUMNS,
-    SIGNAL_GROUPS,
-    STD,
-    VELOCITY_ERRORS,
-    WINDOW_COLUMNS,
-    window_column,
-)
+from toolwear.features.definitions import Definitions, definitions
 
 
-def compute(rows: pd.DataFrame, window: int, cutting: Sequence[str]) -> pd.DataFrame:
+def compute(rows: pd.DataFrame, window: int, dataset: DataSet) -> pd.DataFrame:
     """Return the features of each row from this row and earlier ones.
 
     Args:
-        rows: consecutive telemetry rows of one run in time order, with `INPUT_COLUMNS` and those
-            that `cutting` speaks of. For the newest row of a stream, a tail that holds the last
+        rows: consecutive telemetry rows of one run in time order, with `Definitions.inputs` and
+            those that the limits of cutting speak of. For the newest row of a stream, a tail that holds the last
             `window` cutting rows is enough.
         window: cutting rows in a trailing window, at least 2.
-        cutting: limits of cutting rows, as in the data set's contract.
+        dataset: its contract.
 
     Returns:
-        One row per input row, same index: `FEATURE_COLUMNS` (float64) and `is_cutting`. Window
+        One row per input row, same index: `Definitions.columns` (float64) and `is_cutting`. Window
         features are NaN on rows that are not cutting or have fewer than `window` cutting rows.
 
     Raises:
         ToolwearError: a column is missing.
     """
-    wanted = (*INPUT_COLUMNS, *limit_columns(cutting))
+    made, cutting = definitions(dataset), dataset.rows.cutting
+    wanted = (*made.inputs, *limit_columns(cutting))
     missing = [column for column in wanted if column not in rows.columns]
     if missing:
         raise ToolwearError(f"The telemetry lacks the column {missing[0]!r}; add it.")
     is_cut = is_cutting(rows, cutting)
-    out = rows.loc[:, list(PUBLISHED_COLUMNS)].astype(np.float64)
-    values = np.full((len(WINDOW_COLUMNS), len(rows)), np.nan)
-    places = np.flatnonzero(is_cut)
-    if len(places) >= window:
-        values[:, places[window - 1 :]] = _window_features(rows.iloc[places], places, window)
-    of_windows = pd.DataFrame(values.T, columns=list(WINDOW_COLUMNS), index=rows.index)
-    out = pd.concat([out, of_windows], axis=1)[list(FEATURE_COLUMNS)]
+    out = rows.loc[:, list(made.level_columns)].astype(np.float64)
+    if made.window_columns:
+        values = np.full((len(made.window_columns), len(rows)), np.nan)
+        places = np.flatnonzero(is_cut)
+        if len(places) >= window:
+            found = _window_features(rows.iloc[places], places, window, made)
+            values[:, places[window - 1 :]] = found
+        of_windows = pd.DataFrame(values.T, columns=list(made.window_columns), index=rows.index)
+        out = pd.concat([out, of_windows], axis=1)
     out[schema.IS_CUTTING] = is_cut
     return out
 
@@ -69,32 +62,37 @@ def is_cutting(rows: pd.DataFrame, cutting: Sequence[str]) -> np.ndarray:
     return kept
 
 
-def _window_features(rows: pd.DataFrame, places: np.ndarray, window: int) -> np.ndarray:
+def _window_features(
+    rows: pd.DataFrame, places: np.ndarray, window: int, made: Definitions
+) -> np.ndarray:
     """Return the features of each full window, shape (columns, windows).
 
     `places` are the rows' positions before all but cutting rows were dropped.
     """
+    features = made.dataset.features
     adjacent = np.diff(places, prepend=-2) == 1
     found: dict[str, np.ndarray] = {}
     for statistic in (STD, MAD, ALIAS):
         names = [
-            s for group in SIGNAL_GROUPS if statistic in group.statistics for s in group.signals
+            s for group in features.windows if statistic in group.statistics for s in group.signals
         ]
-        x = np.stack([_signal(rows, name) for name in names])
+        if not names:
+            continue
+        x = np.stack([_signal(rows, name, features.derived) for name in names])
         if statistic == STD:
             result = windows.trailing_std(x, window)
         elif statistic == MAD:
             result = windows.trailing_mean_difference(x, adjacent, window)
         else:
-            result = windows.trailing_alias_amplitude(x, window)
+            result = windows.trailing_alias_amplitude(x, window, features.alias_period)
         found.update(
             {window_column(name, statistic): row for name, row in zip(names, result, strict=True)}
         )
-    return np.stack([found[column] for column in WINDOW_COLUMNS])
+    return np.stack([found[column] for column in made.window_columns])
 
 
-def _signal(rows: pd.DataFrame, name: str) -> np.ndarray:
-    if name not in VELOCITY_ERRORS:
+def _signal(rows: pd.DataFrame, name: str, derived: Mapping[str, Difference]) -> np.ndarray:
+    if name not in derived:
         return rows[name].to_numpy(dtype=np.float64)
-    actual, command = VELOCITY_ERRORS[name]
-    return rows[actual].to_numpy(dtype=np.float64) - rows[command].to_numpy(dtype=np.float64)
+    one = derived[name]
+    return rows[one.of].to_numpy(dtype=np.float64) - rows[one.less].to_numpy(dtype=np.float64)

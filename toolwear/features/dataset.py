@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
+from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
-from toolwear.features.definitions import FEATURE_SETS
 
 TRAINING_SET = "training_set"
 
@@ -25,6 +25,8 @@ class Samples:
         y: labels, 1 for worn, shape (n,).
         run: run ids, shape (n,).
         setting: names of the machine settings, shape (n,).
+        settings: their values in the order of the contract, float64 (n, settings).
+        setting_names: what each of these is called.
         frame: the key columns, n rows, index 0 to n - 1.
         columns: names of the features.
     """
@@ -33,8 +35,15 @@ class Samples:
     y: np.ndarray
     run: np.ndarray
     setting: np.ndarray
+    settings: np.ndarray
+    setting_names: tuple[str, ...]
     frame: pd.DataFrame
     columns: tuple[str, ...]
+
+
+def names(features: Path) -> tuple[str, ...]:
+    """Return the names of the feature sets that an output of the features step has."""
+    return tuple(jsonfile.read(features / "manifest.json")["feature_sets"])
 
 
 def load(features: Path, feature_set: str) -> Samples:
@@ -42,32 +51,38 @@ def load(features: Path, feature_set: str) -> Samples:
 
     Args:
         features: output folder of the features step.
-        feature_set: a key of `definitions.FEATURE_SETS`.
+        feature_set: one of those that the data set's contract names.
 
     Raises:
         ToolwearError: there is no such feature set, or the folder holds no training set.
     """
-    if feature_set not in FEATURE_SETS:
+    # Not from the contract: the AutoML environment reads it, too, and has no pydantic.
+    about = jsonfile.read(features / "manifest.json")
+    keys, sets = about["keys"], about["feature_sets"]
+    if feature_set not in sets:
         raise ToolwearError(
-            f"There is no feature set {feature_set!r}; choose one of {', '.join(FEATURE_SETS)}."
+            f"There is no feature set {feature_set!r}; choose one of {', '.join(sets)}."
         )
-    chosen = FEATURE_SETS[feature_set]
+    chosen = sets[feature_set]
+    columns = tuple(chosen["columns"])
     parts = sorted((features / TRAINING_SET).glob("part-*.parquet"))
     if not parts:
         raise ToolwearError(f"{features.name} holds no training set; run the features step.")
     table = ds.dataset(parts, format="parquet").to_table(
-        columns=list(dict.fromkeys((*schema.KEY_COLUMNS, *chosen.columns))),
-        filter=ds.field(chosen.samples_column),
+        columns=list(dict.fromkeys((*keys, *columns))), filter=ds.field(chosen["samples"])
     )
-    X = np.empty((table.num_rows, len(chosen.columns)))
-    for place, column in enumerate(chosen.columns):
+    X = np.empty((table.num_rows, len(columns)))
+    for place, column in enumerate(columns):
         X[:, place] = table.column(column).to_numpy()
-    frame = table.select(list(schema.KEY_COLUMNS)).to_pandas()
+    frame = table.select(keys).to_pandas()
+    stated = tuple(one["name"] for one in about["dataset"]["settings"])
     return Samples(
         X=X,
         y=frame[schema.LABEL].to_numpy(dtype=np.int64),
         run=frame[schema.RUN_ID].to_numpy(dtype=str),
         setting=frame[schema.SETTING].to_numpy(dtype=str),
+        settings=frame[list(stated)].to_numpy(dtype=np.float64),
+        setting_names=stated,
         frame=frame,
-        columns=chosen.columns,
+        columns=columns,
     )

@@ -7,7 +7,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,10 @@ import yaml
 from toolwear.common.errors import ToolwearError
 from toolwear.common.files import see_database, see_regular
 from toolwear.common.fingerprint import ROOT
+from toolwear.dataset import contract
+from toolwear.dataset.contract import DataSet
 from toolwear.features.foreign import CONFIG_FILE, REGISTRY_FILE, foreign
-from toolwear.features.names import LATEST_FILE
+from toolwear.features.names import CONTRACT_FILE, LATEST_FILE
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -46,55 +48,68 @@ def open_folder(folder: Path) -> FeatureStore:
     Raises:
         ToolwearError: it is not of our definitions.
     """
-    check_folder(folder)
-    return _opened(folder, _own() / REGISTRY_FILE, redis())
+    own = check_folder(folder)
+    return _opened(folder, own / REGISTRY_FILE, redis())
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> Path:
     """See that only our definitions describe a store; runs nothing of what it finds.
+
+    Returns:
+        A folder to which the same definitions have been applied.
 
     Raises:
         ToolwearError: something else does, or a file of the store is not regular.
     """
     see_database(folder / ONLINE_FILE)
     see_regular(folder / LATEST_FILE)
-    found = foreign(folder, _own())
+    own = _own(contract_of(folder).content)
+    found = foreign(folder, own)
     if found:
         raise ToolwearError(
             f"The feature store {folder} has {found}, which toolwear did not write: it may be "
             "code, and is not opened; finish a training run (toolwear run), which makes it anew."
         )
+    return own
 
 
-def apply_folder(folder: Path) -> FeatureStore:
+def apply_folder(folder: Path, dataset: DataSet) -> FeatureStore:
     """Open the store in `folder` with the definitions of the feature repository applied.
 
     The folder can be moved, and Feast's own command line works in it.
     """
-    return _applied(folder, redis())
+    return _applied(folder, dataset, redis())
 
 
-def _own() -> Path:
+def contract_of(folder: Path) -> DataSet:
+    """Return the contract of the data set whose features a store holds."""
+    path = folder / CONTRACT_FILE
+    # Before anything is published, there is nothing that another one could describe.
+    return contract.stored(path) if path.is_file() else contract.default()
+
+
+def _own(content: str) -> Path:
     """Return a folder of our definitions, which is there as long as this process; takes 20 ms."""
-    if not (Path(_made().name) / REGISTRY_FILE).is_file():  # somebody has tidied up
+    if not (Path(_made(content).name) / REGISTRY_FILE).is_file():  # somebody has tidied up
         _made.cache_clear()
-    return Path(_made().name)
+    return Path(_made(content).name)
 
 
-@cache
-def _made() -> TemporaryDirectory[str]:
+@lru_cache(maxsize=4)
+def _made(content: str) -> TemporaryDirectory[str]:
     folder = TemporaryDirectory(prefix="toolwear-feast-")
-    _applied(Path(folder.name), None)
+    _applied(Path(folder.name), contract.named(content), None)
     return folder
 
 
-def _applied(folder: Path, address: str | None) -> FeatureStore:
+def _applied(folder: Path, dataset: DataSet, address: str | None) -> FeatureStore:
     from feature_repo.definitions import repository
 
+    contract.keep(dataset, folder / CONTRACT_FILE)
     shutil.copyfile(_CONFIG, folder / CONFIG_FILE)
     (folder / REGISTRY_FILE).unlink(missing_ok=True)  # whatever somebody has put there
     store = _opened(folder, folder / REGISTRY_FILE, address)
-    store.apply([*repository(Path())])
+    store.apply([*repository(Path(), dataset)])
     return store
 
 

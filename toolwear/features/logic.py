@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,19 +10,25 @@ import pandas as pd
 
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
-from toolwear.dataset.contract import Rows
+from toolwear.dataset.contract import DataSet, key_columns
 from toolwear.features.compute import compute
-from toolwear.features.definitions import FEATURE_COLUMNS, WINDOW_COLUMNS
+from toolwear.features.definitions import definitions
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the table of runs says of one run; feedrate in mm/s, clamp pressure in bar."""
+    """What the table of runs says of one run.
+
+    Attributes:
+        run_id: its key.
+        rows: in it.
+        settings: by name, in the contract's units.
+        worn: number of the class.
+    """
 
     run_id: str
     rows: int
-    feedrate: float
-    clamp_pressure: float
+    settings: Mapping[str, float]
     worn: int
 
 
@@ -45,7 +51,7 @@ def check_parameters(window: int, stride: int, longest_run: int) -> None:
 
 
 def samples(
-    chunks: Iterable[pd.DataFrame], run: Run, window: int, stride: int, counted: Rows
+    chunks: Iterable[pd.DataFrame], run: Run, window: int, stride: int, dataset: DataSet
 ) -> Iterator[pd.DataFrame]:
     """Yield keys and features of a run's rows, one frame for each chunk.
 
@@ -56,17 +62,17 @@ def samples(
         run: the run that they are of.
         window: cutting rows in a trailing window.
         stride: distance in cutting rows of the windows that are marked as samples.
-        counted: which rows are cutting, and which are judged.
+        dataset: its contract.
     """
     cut_before = 0
-    for rows, found in features(chunks, run, window, counted):
+    for rows, found in features(chunks, run, window, dataset):
         ordinal = cut_before + found[schema.IS_CUTTING].cumsum().to_numpy() - 1
         cut_before = int(ordinal[-1]) + 1
-        yield _with_keys(rows, found, ordinal, window, stride)
+        yield _with_keys(rows, found, ordinal, (window, stride), dataset)
 
 
 def features(
-    chunks: Iterable[pd.DataFrame], run: Run, window: int, counted: Rows
+    chunks: Iterable[pd.DataFrame], run: Run, window: int, dataset: DataSet
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Yield each chunk's rows, and their features, which rows are cutting and which are judged.
 
@@ -74,29 +80,35 @@ def features(
         chunks: rows in time order with the columns of the telemetry that features need.
         run: the run that they are of.
         window: cutting rows in a trailing window.
-        counted: which rows are cutting, and which are judged.
+        dataset: its contract.
     """
+    phase = dataset.phases.column
     tail: pd.DataFrame | None = None
     for chunk in chunks:
         rows = chunk.copy(deep=False)
-        rows[schema.FEEDRATE] = run.feedrate
-        rows[schema.CLAMP_PRESSURE] = run.clamp_pressure
-        rows[schema.SETTING] = schema.setting(run.feedrate, run.clamp_pressure)
+        for name, value in run.settings.items():
+            rows[name] = value
+        rows[schema.SETTING] = schema.setting(run.settings.values())
         rows[schema.LABEL] = np.int8(run.worn)
         with_tail = rows if tail is None else pd.concat([tail, rows], ignore_index=True)
-        found = compute(with_tail, window, counted.cutting)
+        found = compute(with_tail, window, dataset)
         tail = _tail(with_tail, found[schema.IS_CUTTING].to_numpy(), window)
         found = found.iloc[len(found) - len(rows) :].set_axis(rows.index)
-        found[schema.IS_ACTIVE] = rows[schema.PHASE].isin(counted.judged)
+        found[schema.IS_ACTIVE] = rows[phase].isin(dataset.rows.judged)
         yield rows, found
 
 
 def _with_keys(
-    rows: pd.DataFrame, found: pd.DataFrame, ordinal: np.ndarray, window: int, stride: int
+    rows: pd.DataFrame,
+    found: pd.DataFrame,
+    ordinal: np.ndarray,
+    windows: tuple[int, int],
+    dataset: DataSet,
 ) -> pd.DataFrame:
+    (window, stride), columns, made = windows, key_columns(dataset), definitions(dataset)
     cutting = found[schema.IS_CUTTING].to_numpy()
     # Complete windows only: one whose rows never follow one another has no differences.
-    complete = found[list(WINDOW_COLUMNS)].notna().all(axis=1).to_numpy()
+    complete = found[list(made.window_columns)].notna().all(axis=1).to_numpy()
     at_stride = (ordinal >= window - 1) & ((ordinal - (window - 1)) % stride == 0)
     keys = rows.assign(
         **{
@@ -105,9 +117,8 @@ def _with_keys(
             schema.IS_CUTTING: cutting,
             schema.IS_WINDOW: cutting & at_stride & complete,
         }
-    )[list(schema.KEY_COLUMNS)]
-    features = found[[c for c in FEATURE_COLUMNS if c not in schema.KEY_COLUMNS]]
-    return pd.concat([keys, features], axis=1)
+    )[list(columns)]
+    return pd.concat([keys, found[[c for c in made.columns if c not in columns]]], axis=1)
 
 
 def _tail(rows: pd.DataFrame, cutting: np.ndarray, window: int) -> pd.DataFrame:
@@ -123,16 +134,18 @@ def _tail(rows: pd.DataFrame, cutting: np.ndarray, window: int) -> pd.DataFrame:
     return rows.iloc[places]
 
 
-def newest(frame: pd.DataFrame, before: pd.DataFrame | None) -> pd.DataFrame:
+def newest(frame: pd.DataFrame, before: pd.DataFrame | None, dataset: DataSet) -> pd.DataFrame:
     """Return the one row to serve: the newest with a full window, else cutting, else any.
 
     Args:
         frame: keys and features of rows of a run, in any order.
         before: the row found so far in earlier frames of the run.
+        dataset: its contract.
     """
     rows = frame if before is None else pd.concat([before, frame], ignore_index=True)
     cutting = rows[schema.IS_CUTTING].to_numpy()
-    complete = cutting & rows[list(WINDOW_COLUMNS)].notna().all(axis=1).to_numpy()
+    columns = list(definitions(dataset).window_columns)
+    complete = cutting & rows[columns].notna().all(axis=1).to_numpy()
     rank = cutting.astype(np.int8) + complete
     at = np.lexsort((rows[schema.TIME_INDEX].to_numpy(), rank))[-1]
     return rows.iloc[[at]]

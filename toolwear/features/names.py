@@ -9,6 +9,7 @@ FEATURES_FOLDER = "features"  # of the features step's output
 # Below a folder of Feast's.
 SAMPLES_FOLDER = "samples"
 LATEST_FILE = "latest.parquet"  # also of the features step's output
+CONTRACT_FILE = "dataset.json"  # the contract of the data set that the features are of
 
 SAMPLES_VIEW, SAMPLES_SERVICE = "sample_features", "training_set"
 PUSH_SOURCE = "telemetry_push"

@@ -13,23 +13,14 @@ mix two batches and no order can be right for both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from toolwear.features.definitions import AXIS_POSITION
-from toolwear.features.pieces import (
-    PLACE,
-    REVOLUTIONS,
-    SPIN,
-    Cutter,
-    Pieces,
-    around,
-    resolution,
-    seams,
-)
+from toolwear.dataset.contract import DataSet
+from toolwear.features.pieces import SPIN, Cutter, Pieces, around, place, resolution
 
 _STANDING = 5.0  # revolutions/s below which the spindle counts as standing
 
@@ -75,23 +66,39 @@ class Plan:
         }
 
 
-def plan(chunks: Iterable[pd.DataFrame], cutting: Sequence[str], restore: bool = True) -> Plan:
+_STORED = Plan(
+    start=np.array([0]),
+    offset=np.array([0]),
+    restored=False,
+    discontinuities=0,
+    discontinuities_after=0,
+    cutting=0,
+    cutting_after=0,
+    slips=0,
+)
+
+
+def plan(chunks: Iterable[pd.DataFrame], dataset: DataSet, restore: bool = True) -> Plan:
     """Return the order of a run's rows; memory grows with the pieces, not with the rows.
 
     Args:
-        chunks: the run's rows with `pieces.ORDER_COLUMNS` and the columns of `cutting`, in stored
-            order, in one or more frames.
-        cutting: limits of cutting rows, as in the data set's contract.
+        chunks: the run's rows with `pieces.order_columns`, in stored order, in one or more frames.
+        dataset: the data set's contract; one that says nothing of the order keeps the stored one.
         restore: False to count the discontinuities and keep the stored order.
     """
-    cutter = Cutter(cutting)
+    how = dataset.order
+    if how is None:
+        for _ in chunks:  # whoever reads them may wait for their end
+            pass
+        return _STORED
+    cutter = Cutter(how, dataset)
     for chunk in chunks:
         cutter.add(chunk)
     pieces = cutter.pieces()
-    order = _sorted(pieces) if restore else np.arange(len(pieces.start))
+    order = _sorted(pieces, how.wraps_at) if restore else np.arange(len(pieces.start))
     stored = np.arange(len(pieces.start))
-    before, cut = seams(pieces, stored)
-    after, cut_after = seams(pieces, order)
+    before, cut = cutter.seams(pieces, stored)
+    after, cut_after = cutter.seams(pieces, order)
     if after >= before:
         order, after, cut_after = stored, before, cut
     offset = np.empty(len(order), dtype=np.int64)
@@ -109,13 +116,13 @@ def plan(chunks: Iterable[pd.DataFrame], cutting: Sequence[str], restore: bool =
     )
 
 
-def _sorted(pieces: Pieces) -> np.ndarray:
-    line = _program_lines(pieces)
+def _sorted(pieces: Pieces, wraps_at: float) -> np.ndarray:
+    line = _program_lines(pieces, wraps_at)
     spin = pieces.first[:, SPIN]
-    return np.lexsort((pieces.start, _way(pieces, line), _advance(line, spin), line))
+    return np.lexsort((pieces.start, _way(pieces, line), _advance(line, spin, wraps_at), line))
 
 
-def _program_lines(pieces: Pieces) -> np.ndarray:
+def _program_lines(pieces: Pieces, wraps_at: float) -> np.ndarray:
     """Return each piece's G-code line; 0 before the program, infinity after it."""
     standing = pieces.fastest < _STANDING
     line = np.where(np.isnan(pieces.line) & standing, 0, pieces.line)
@@ -127,13 +134,13 @@ def _program_lines(pieces: Pieces) -> np.ndarray:
     programmed = np.flatnonzero(line > 0)
     if len(programmed):
         begin = pieces.first[programmed[np.argmin(line[programmed])], SPIN]
-        away = np.abs(around(pieces.first[:, SPIN] - begin))
+        away = np.abs(around(pieces.first[:, SPIN] - begin, wraps_at))
         waiting = standing & (away <= 2 * resolution(begin))
         line[(line == 0) & ~waiting] = np.inf
     return line
 
 
-def _advance(line: np.ndarray, spin: np.ndarray) -> np.ndarray:
+def _advance(line: np.ndarray, spin: np.ndarray, wraps_at: float) -> np.ndarray:
     """Return the revolutions since the first piece of the same line.
 
     The counter wraps, so the pieces of a line lie on a circle: the first one follows the widest
@@ -146,18 +153,19 @@ def _advance(line: np.ndarray, spin: np.ndarray) -> np.ndarray:
     first = np.flatnonzero(is_first)
     last = np.concatenate([first[1:], [len(line)]]) - 1
     gap = np.diff(spin, prepend=0)
-    gap[first] = spin[first] + REVOLUTIONS - spin[last]
+    gap[first] = spin[first] + wraps_at - spin[last]
     widest = np.lexsort((-gap, group))[first]
     advance = np.empty_like(spin)
-    advance[order] = (spin - spin[widest][group]) % REVOLUTIONS
+    advance[order] = (spin - spin[widest][group]) % wraps_at
     return advance
 
 
 def _way(pieces: Pieces, line: np.ndarray) -> np.ndarray:
     """Return how far along its line's mean movement a piece lies, up to a factor (mm^2)."""
     group = pd.factorize(line)[0]
-    direction = np.zeros((group.max() + 1, len(AXIS_POSITION)))
-    np.add.at(direction, group, pieces.last[:, PLACE] - pieces.first[:, PLACE])
+    moved = place(pieces.last) - place(pieces.first)
+    direction = np.zeros((group.max() + 1, moved.shape[1]))
+    np.add.at(direction, group, moved)
     centre = pieces.place_sum / pieces.rows[:, np.newaxis]
     way: np.ndarray = (centre * direction[group]).sum(axis=1)
     return way

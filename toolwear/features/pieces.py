@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from toolwear.dataset import schema
+from toolwear.dataset.contract import DataSet, Order
+from toolwear.dataset.limits import limit_columns
 from toolwear.features.compute import is_cutting
-from toolwear.features.definitions import (
-    AXIS_POSITION,
-    AXIS_VELOCITY,
-    SPINDLE_POSITION,
-    SPINDLE_VELOCITY,
-)
 
-REVOLUTIONS = 2**32 / 1e6  # at which the spindle's counter wraps: 4294.967296
-_STALE_LINE = 2.0  # the line that the first row of a batch shows whatever the program does
 _SPINDLE_SLACK = 1.0  # revolutions
 _AXIS_SLACK = 0.5  # mm, beside one more sample of the fastest axis
 
-_AXES = len(AXIS_POSITION)
-_MOTION = [SPINDLE_POSITION, SPINDLE_VELOCITY, *AXIS_POSITION, *AXIS_VELOCITY]
-# Columns of an array of motion.
-SPIN, _SPEED = 0, 1
-PLACE, _VELOCITY = slice(2, 2 + _AXES), slice(2 + _AXES, 2 + 2 * _AXES)
-# What `Cutter.add` must be given, beside the columns of the limits of cutting.
-ORDER_COLUMNS = (*_MOTION, schema.SEQUENCE_NUMBER)
+SPIN, _SPEED = 0, 1  # columns of an array of motion; positions of the axes and velocities follow
+
+
+def order_columns(dataset: DataSet) -> tuple[str, ...]:
+    """Return the columns that `Cutter.add` must be given."""
+    limits = limit_columns(dataset.rows.cutting)
+    return limits if dataset.order is None else (*dataset.order.motion, dataset.order.line, *limits)
+
+
+def place(motion: np.ndarray) -> np.ndarray:
+    """Return the positions of the axes out of rows of motion."""
+    return motion[..., 2 : 2 + (motion.shape[-1] - 2) // 2]
+
+
+def _velocity(motion: np.ndarray) -> np.ndarray:
+    return motion[..., 2 + (motion.shape[-1] - 2) // 2 :]
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """Pieces in stored order; arrays of motion have the columns of `_MOTION`."""
+    """Pieces in stored order; arrays of motion have the columns of `Order.motion`."""
 
     start: np.ndarray
     rows: np.ndarray
@@ -51,15 +52,19 @@ class Cutter:
     """Cuts a stream of rows into pieces, with two rows of memory across chunks.
 
     Args:
-        cutting: limits of cutting rows, as in the data set's contract.
+        how: what tells the order of rows.
+        dataset: the data set's contract.
     """
 
-    def __init__(self, cutting: Sequence[str]) -> None:
-        self._limits = cutting
+    def __init__(self, how: Order, dataset: DataSet) -> None:
+        self._how = how
+        self._columns = list(how.motion)
+        self._limits = dataset.rows.cutting
+        self._period = dataset.recordings.sample_period_seconds
         self.slips = 0
         self.cutting_slips = 0
         self._rows = 0
-        self._tail = np.empty((0, len(_MOTION)))
+        self._tail = np.empty((0, len(self._columns)))
         self._tail_cutting = np.empty(0, dtype=bool)
         self._tables: list[pd.DataFrame] = []
 
@@ -68,9 +73,9 @@ class Cutter:
         if chunk.empty:
             return
         known = len(self._tail)
-        motion = np.concatenate([self._tail, chunk[_MOTION].to_numpy(dtype=np.float64)])
+        motion = np.concatenate([self._tail, chunk[self._columns].to_numpy(dtype=np.float64)])
         cutting = np.concatenate([self._tail_cutting, is_cutting(chunk, self._limits)])
-        spindle, axis = _breaks(motion[:-1], motion[1:])
+        spindle, axis = self._breaks(motion[:-1], motion[1:])
         # A late axis break repeats the spindle's: both belong to one seam.
         slip = np.zeros_like(axis)
         slip[1:] = axis[1:] & ~spindle[1:] & spindle[:-1]
@@ -90,8 +95,9 @@ class Cutter:
         if len(start) == 0 or start[0] != 0:
             start = np.concatenate([[0], start])  # goes on with the piece of the chunk before
         end = np.concatenate([start[1:], [len(motion)]]) - 1
-        line = chunk[schema.SEQUENCE_NUMBER].to_numpy(dtype=np.float64)
-        fresh = np.where(line == _STALE_LINE, -1, np.arange(len(line)))
+        line = chunk[self._how.line].to_numpy(dtype=np.float64)
+        places, axes = place(motion), range(len(self._how.axis_positions))
+        fresh = np.where(line == self._how.stale_line, -1, np.arange(len(line)))
         last_fresh = np.maximum.accumulate(fresh)[end]
         return pd.DataFrame(
             {
@@ -103,9 +109,9 @@ class Cutter:
                 "fastest": np.maximum.reduceat(motion[:, _SPEED], start),
                 "first_cutting": cutting[start],
                 "last_cutting": cutting[end],
-                **{f"first{i}": motion[start, i] for i in range(len(_MOTION))},
-                **{f"last{i}": motion[end, i] for i in range(len(_MOTION))},
-                **{f"sum{i}": np.add.reduceat(motion[:, PLACE][:, i], start) for i in range(_AXES)},
+                **{f"first{i}": motion[start, i] for i in range(len(self._columns))},
+                **{f"last{i}": motion[end, i] for i in range(len(self._columns))},
+                **{f"sum{i}": np.add.reduceat(places[:, i], start) for i in axes},
             }
         )
 
@@ -122,53 +128,52 @@ class Cutter:
                 for column in table.columns
             }
             table = table.groupby(table["begins"].cumsum(), sort=False).agg(how)
-        first = table[[f"first{i}" for i in range(len(_MOTION))]].to_numpy()
-        last = table[[f"last{i}" for i in range(len(_MOTION))]].to_numpy()
+        columns, axes = range(len(self._columns)), range(len(self._how.axis_positions))
+        first = table[[f"first{i}" for i in columns]].to_numpy()
+        last = table[[f"last{i}" for i in columns]].to_numpy()
         named = ("start", "rows", "line", "slowest", "fastest", "first_cutting", "last_cutting")
         return Pieces(
             first=first,
             last=last,
-            place_sum=table[[f"sum{i}" for i in range(_AXES)]].to_numpy(),
+            place_sum=table[[f"sum{i}" for i in axes]].to_numpy(),
             **{name: table[name].to_numpy() for name in named},
         )
 
+    def seams(self, pieces: Pieces, order: np.ndarray) -> tuple[int, int]:
+        """Return the discontinuities between pieces in this order: all, between cutting rows."""
+        left, right = order[:-1], order[1:]
+        spindle, axis = self._breaks(pieces.last[left], pieces.first[right])
+        broken = spindle | axis
+        return int(broken.sum()), int(
+            (broken & pieces.last_cutting[left] & pieces.first_cutting[right]).sum()
+        )
 
-def _breaks(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return whether rows cannot follow one another, by the spindle and by the axes.
+    def _breaks(self, before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return whether rows cannot follow one another, by the spindle and by the axes.
 
-    Args:
-        before: rows, shape (pairs, columns of `_MOTION`).
-        after: the row stored or put after each.
-    """
-    period = schema.SAMPLE_PERIOD_SECONDS
-    advance = around(after[:, SPIN] - before[:, SPIN])
-    read = np.maximum(resolution(before[:, SPIN]), resolution(after[:, SPIN]))
-    furthest = period * np.maximum(0, np.maximum(before[:, _SPEED], after[:, _SPEED]))
-    spindle = (advance < -read) | (advance > furthest + read + _SPINDLE_SLACK)
+        Args:
+            before: rows, shape (pairs, columns of motion).
+            after: the row stored or put after each.
+        """
+        period = self._period
+        advance = around(after[:, SPIN] - before[:, SPIN], self._how.wraps_at)
+        read = np.maximum(resolution(before[:, SPIN]), resolution(after[:, SPIN]))
+        furthest = period * np.maximum(0, np.maximum(before[:, _SPEED], after[:, _SPEED]))
+        spindle = (advance < -read) | (advance > furthest + read + _SPINDLE_SLACK)
 
-    moved = after[:, PLACE] - before[:, PLACE]
-    read = np.maximum(resolution(before[:, PLACE]), resolution(after[:, PLACE]))
-    steps = period * np.stack([before[:, _VELOCITY], after[:, _VELOCITY]])
-    # Velocity may turn within a sample, by as much as the fastest axis runs.
-    slack = read + _AXIS_SLACK + np.abs(steps).max(axis=(0, 2))[:, np.newaxis]
-    low, high = np.minimum(steps.min(axis=0), 0), np.maximum(steps.max(axis=0), 0)
-    axis = ((moved < low - slack) | (moved > high + slack)).any(axis=1)
-    return spindle, axis
-
-
-def seams(pieces: Pieces, order: np.ndarray) -> tuple[int, int]:
-    """Return the discontinuities between pieces in this order: all, between cutting rows."""
-    left, right = order[:-1], order[1:]
-    spindle, axis = _breaks(pieces.last[left], pieces.first[right])
-    broken = spindle | axis
-    return int(broken.sum()), int(
-        (broken & pieces.last_cutting[left] & pieces.first_cutting[right]).sum()
-    )
+        moved = place(after) - place(before)
+        read = np.maximum(resolution(place(before)), resolution(place(after)))
+        steps = period * np.stack([_velocity(before), _velocity(after)])
+        # Velocity may turn within a sample, by as much as the fastest axis runs.
+        slack = read + _AXIS_SLACK + np.abs(steps).max(axis=(0, 2))[:, np.newaxis]
+        low, high = np.minimum(steps.min(axis=0), 0), np.maximum(steps.max(axis=0), 0)
+        axis = ((moved < low - slack) | (moved > high + slack)).any(axis=1)
+        return spindle, axis
 
 
-def around(revolutions: np.ndarray) -> np.ndarray:
-    """Return differences of the counter as the shorter way around."""
-    return (revolutions + REVOLUTIONS / 2) % REVOLUTIONS - REVOLUTIONS / 2
+def around(revolutions: np.ndarray, wraps_at: float) -> np.ndarray:
+    """Return differences of a counter that wraps as the shorter way around."""
+    return (revolutions + wraps_at / 2) % wraps_at - wraps_at / 2
 
 
 def resolution(value: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ handed out in chunks. Both give the same rows.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from toolwear.common.steps import report
 from toolwear.dataset import schema
+from toolwear.dataset.contract import DataSet
 from toolwear.features import order
 from toolwear.features.logic import Run
 from toolwear.features.telemetry import BATCH_ROWS
@@ -44,7 +45,7 @@ class Recording(Protocol):
 def recording(
     run: Run,
     pieces: Iterable[pd.DataFrame],
-    cutting: Sequence[str],
+    dataset: DataSet,
     restore_order: bool,
     scratch: Path,
     long: int | None = None,
@@ -54,22 +55,22 @@ def recording(
     Args:
         run: that they are of.
         pieces: its rows in stored order.
-        cutting: limits of cutting rows.
+        dataset: the data set's contract.
         restore_order: put rows that were stored out of the order of time into it.
         scratch: folder for what does not fit into memory.
         long: rows from which on there are many; by default `LONG_RUN_ROWS`.
     """
     if run.rows < (LONG_RUN_ROWS if long is None else long):
-        yield _InMemory(pd.concat(pieces, ignore_index=True), cutting, restore_order)
+        yield _InMemory(pd.concat(pieces, ignore_index=True), dataset, restore_order)
         return
     report(f"run {run.run_id} is long: its rows are sorted on disk")
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        yield _OnDisk(pieces, cutting, restore_order, Path(folder))
+        yield _OnDisk(pieces, dataset, restore_order, Path(folder))
 
 
 class _InMemory:
-    def __init__(self, rows: pd.DataFrame, cutting: Sequence[str], restore: bool) -> None:
-        self.plan = order.plan([rows], cutting, restore)
+    def __init__(self, rows: pd.DataFrame, dataset: DataSet, restore: bool) -> None:
+        self.plan = order.plan([rows], dataset, restore)
         rows[schema.TIME_INDEX] = self.plan.time_index(np.arange(len(rows)))
         self._rows = rows
 
@@ -91,13 +92,13 @@ class _OnDisk:
     def __init__(
         self,
         pieces: Iterable[pd.DataFrame],
-        cutting: Sequence[str],
+        dataset: DataSet,
         restore: bool,
         folder: Path,
     ) -> None:
         self._folder = folder
         self._stored = folder / "stored.parquet"
-        self.plan = order.plan(_spilled(pieces, self._stored), cutting, restore)
+        self.plan = order.plan(_spilled(pieces, self._stored), dataset, restore)
 
     def time_order(self) -> Iterator[pd.DataFrame]:
         if not self.plan.restored:

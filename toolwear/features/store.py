@@ -20,12 +20,13 @@ import pandas as pd
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.lock import exclusive
-from toolwear.dataset import schema
-from toolwear.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, VIEWS
+from toolwear.dataset import contract, schema
+from toolwear.features.definitions import definitions
 from toolwear.features.feast_folder import (
     apply_folder,
     bounded_duckdb,
     check_folder,
+    contract_of,
     open_folder,
     redis,
 )
@@ -157,12 +158,18 @@ class OnlineStore:
         self._value: Any = Value
         self._store = open_folder(folder)
         self._online = get_provider(self._store.config)
-        self._views = {name: self._store.get_feature_view(name) for name in VIEWS}
+        self._made = definitions(contract_of(folder))
+        self._views = {name: self._store.get_feature_view(name) for name in self._made.views}
         self._lock = Lock()  # Feast's SQLite connection does not bear two threads at a time
         # Kept, because Feast parses a service anew each time it is asked for.
         self._services = {
-            name: self._store.get_feature_service(latest_service(name)) for name in FEATURE_SETS
+            name: self._store.get_feature_service(latest_service(name)) for name in self._made.sets
         }
+
+    @property
+    def feature_sets(self) -> tuple[str, ...]:
+        """Names of the feature sets that it holds."""
+        return tuple(self._services)
 
     def latest(self, run_ids: Sequence[str], feature_set: str) -> pd.DataFrame:
         """Return the newest features of runs.
@@ -179,7 +186,7 @@ class OnlineStore:
             )
         found = response.to_dict(include_event_timestamps=True)
         seconds = pd.Series(found[f"{schema.SAMPLE_ID}__ts"], dtype="float64")
-        columns = FEATURE_SETS[feature_set].columns
+        columns = self._made.sets[feature_set].columns
         return pd.DataFrame(
             {
                 schema.RUN_ID: list(run_ids),
@@ -198,7 +205,7 @@ class OnlineStore:
         Raises:
             StoreDownError: the store does not answer.
         """
-        chosen = FEATURE_SETS[feature_set]
+        chosen = self._made.sets[feature_set]
         columns, view = chosen.columns, self._views[chosen.view]
         keys = [
             self._key(join_keys=[schema.RUN_ID], entity_values=[self._value(string_val=run_id)])
@@ -219,7 +226,7 @@ class OnlineStore:
         """
         from feast.data_source import PushMode
 
-        columns = [schema.RUN_ID, schema.EVENT_TIME, schema.SAMPLE_ID, *FEATURE_COLUMNS]
+        columns = [schema.RUN_ID, schema.EVENT_TIME, schema.SAMPLE_ID, *self._made.columns]
         with self._lock:
             self._store.push(PUSH_SOURCE, rows[columns], to=PushMode.ONLINE)
 
@@ -258,7 +265,7 @@ def _materialize(features: Path, folder: Path) -> None:
     # Relative within the home, so that it can be moved.
     inside = samples.is_relative_to(home)
     (folder / SAMPLES_FOLDER).symlink_to(os.path.relpath(samples, folder) if inside else samples)
-    _fill(apply_folder(folder), folder)
+    _fill(apply_folder(folder, contract.of(features)), folder)
     (folder / _COMPLETE).touch()
 
 
@@ -271,5 +278,5 @@ def _fill(store: FeatureStore, folder: Path) -> None:
         store.materialize(
             start_date=times.min().to_pydatetime() - margin,
             end_date=times.max().to_pydatetime() + margin,
-            feature_views=list(VIEWS),
+            feature_views=list(definitions(contract_of(folder)).views),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -11,18 +11,21 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from toolwear.common.errors import ToolwearError
-from toolwear.dataset import schema
-from toolwear.dataset.limits import limit_columns
-from toolwear.features.definitions import RAW_SIGNALS
+from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import DataSet
+from toolwear.features.definitions import definitions
 from toolwear.features.logic import Run
-from toolwear.features.pieces import ORDER_COLUMNS
+from toolwear.features.pieces import order_columns
 
 BATCH_ROWS = 131_072
-COLUMNS = tuple(
-    dict.fromkeys(
-        (schema.RUN_ID, schema.ROW, schema.EVENT_TIME, schema.PHASE, *RAW_SIGNALS, *ORDER_COLUMNS)
-    )
-)
+
+
+def columns_read(dataset: DataSet) -> tuple[str, ...]:
+    """Return the columns of the telemetry that features and their order need."""
+    keys = (schema.RUN_ID, schema.ROW, schema.EVENT_TIME, dataset.phases.column)
+    signals = definitions(dataset).raw_signals
+    readers = (one.read_by for one in dataset.settings.values() if one.read_by)
+    return tuple(dict.fromkeys((*keys, *signals, *order_columns(dataset), *readers)))
 
 
 def read_runs(telemetry: Path) -> dict[str, Run]:
@@ -37,24 +40,28 @@ def read_runs(telemetry: Path) -> dict[str, Run]:
     frame = pd.read_parquet(table).sort_values("run_number", kind="stable")
     if frame.empty:
         raise ToolwearError(f"{telemetry.name} holds no runs; ingest at least one.")
-    columns = [schema.RUN_ID, "rows", schema.FEEDRATE, schema.CLAMP_PRESSURE, schema.LABEL]
+    names = list(contract.of(telemetry).settings)
+    settings = frame[names].astype(float).to_dict("records")
+    columns = [schema.RUN_ID, "rows", schema.LABEL]
     return {
-        run_id: Run(run_id, int(rows), float(feedrate), float(clamp), int(worn))
-        for run_id, rows, feedrate, clamp, worn in frame[columns].itertuples(index=False)
+        run_id: Run(
+            run_id, int(rows), {str(name): value for name, value in set_.items()}, int(worn)
+        )
+        for (run_id, rows, worn), set_ in zip(
+            frame[columns].itertuples(index=False), settings, strict=True
+        )
     }
 
 
-def read_rows(
-    telemetry: Path, cutting: Sequence[str]
-) -> Iterator[tuple[str, Iterator[pd.DataFrame]]]:
+def read_rows(telemetry: Path, dataset: DataSet) -> Iterator[tuple[str, Iterator[pd.DataFrame]]]:
     """Yield each run's id and its rows in stored order, in frames of at most `BATCH_ROWS`.
 
     Args:
         telemetry: output folder of the ingest step.
-        cutting: limits whose columns are read, too.
+        dataset: its contract.
     """
-    columns = list(dict.fromkeys((*COLUMNS, *limit_columns(cutting))))
-    for run_id, pieces in groupby(_pieces(telemetry, columns), key=lambda piece: piece[0]):
+    pieces_of_all = _pieces(telemetry, list(columns_read(dataset)))
+    for run_id, pieces in groupby(pieces_of_all, key=lambda piece: piece[0]):
         yield run_id, (frame for _, frame in pieces)
 
 

@@ -12,8 +12,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from toolwear.features.definitions import ALIAS_PERIOD
-
 State = tuple[np.ndarray, ...]
 Join = Callable[[State, int, State, int], State]
 
@@ -49,8 +47,8 @@ def trailing_mean_difference(x: np.ndarray, adjacent: np.ndarray, window: int) -
     return total / np.where(count > 0, count, np.nan)
 
 
-def trailing_alias_amplitude(x: np.ndarray, window: int) -> np.ndarray:
-    """Return the amplitude of the component with period `ALIAS_PERIOD` rows in each window.
+def trailing_alias_amplitude(x: np.ndarray, window: int, period: int) -> np.ndarray:
+    """Return the amplitude of the component with this period in each window.
 
     One bin of the discrete Fourier transform of the window less its mean; a pure sine of that
     period gives its amplitude when the window is a multiple of the period.
@@ -58,11 +56,23 @@ def trailing_alias_amplitude(x: np.ndarray, window: int) -> np.ndarray:
     Args:
         x: signals over time, shape (signals, n), n >= window.
         window: rows, at least 2.
+        period: rows.
     """
+
+    def join(left: State, n: int, right: State, _: int) -> State:
+        # Real arithmetic only: complex products may be fused in one place and not in another.
+        real, next_real = _pair(left[0], n, right[0])
+        imaginary, next_imaginary = _pair(left[1], n, right[1])
+        cosine, sine = _turn(n, period)
+        return (
+            real + (next_real * cosine - next_imaginary * sine),
+            imaginary + (next_real * sine + next_imaginary * cosine),
+        )
+
     zero = np.zeros_like(x)
-    real, imaginary = _over_windows((x, zero), _join_spectrum, window)
+    real, imaginary = _over_windows((x, zero), join, window)
     mean = _over_windows((x, zero), _join_moments, window)[0]
-    turns = [_turn(step) for step in range(window % ALIAS_PERIOD)]  # whole periods cancel
+    turns = [_turn(step, period) for step in range(window % period)]  # whole periods cancel
     real = real - mean * math.fsum(cosine for cosine, _ in turns)
     imaginary = imaginary - mean * math.fsum(sine for _, sine in turns)
     return np.sqrt(real * real + imaginary * imaginary) * (2 / window)
@@ -99,17 +109,6 @@ def _join_moments(left: State, n: int, right: State, m: int) -> State:
     return mean + delta * (m / (n + m)), squares + next_squares + delta * delta * (n * m / (n + m))
 
 
-def _join_spectrum(left: State, n: int, right: State, _: int) -> State:
-    # Real arithmetic only: complex products may be fused in one place and not in another.
-    real, next_real = _pair(left[0], n, right[0])
-    imaginary, next_imaginary = _pair(left[1], n, right[1])
-    cosine, sine = _turn(n)
-    return (
-        real + (next_real * cosine - next_imaginary * sine),
-        imaginary + (next_real * sine + next_imaginary * cosine),
-    )
-
-
-def _turn(rows: int) -> tuple[float, float]:
-    angle = -2 * math.pi * (rows % ALIAS_PERIOD) / ALIAS_PERIOD
+def _turn(rows: int, period: int) -> tuple[float, float]:
+    angle = -2 * math.pi * (rows % period) / period
     return math.cos(angle), math.sin(angle)

@@ -170,7 +170,7 @@ class Reference(_Part):
         format: of the file.
         window: rows in a window.
         features: of the model, in its order.
-        regimes: by feed rate, written as by `regime_name`.
+        regimes: by the value of the contract's regime, written as by `regime_name`.
         columns: by feature.
     """
 
@@ -202,6 +202,6 @@ class Reference(_Part):
         return cls.model_validate_json(data)
 
 
-def regime_name(feedrate: float) -> str:
-    """Return the name of a feed rate (mm/s), such as ``"6"``."""
-    return f"{feedrate:g}"
+def regime_name(value: float | None) -> str:
+    """Return the name of a regime by the value of its setting, such as "6"; "all" without one."""
+    return "all" if value is None else f"{value:g}"

@@ -18,7 +18,6 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from toolwear.dataset import schema
 from toolwear.features.dataset import Samples
-from toolwear.features.definitions import RIPPLE
 
 # A few hundred windows of 18 runs carry no more than shallow trees, and the permutation test fits
 # them tens of thousands of times.
@@ -43,7 +42,7 @@ class Rows:
 
     Attributes:
         X: features, float64 (n, features).
-        settings: feed rate (mm/s) and clamp pressure (bar), float64 (n, 2).
+        settings: values of the machine's settings, float64 (n, settings).
         run: the run of each row (n,); for drawing whole runs, never a feature.
     """
 
@@ -54,8 +53,7 @@ class Rows:
     @classmethod
     def of(cls, samples: Samples) -> Rows:
         """Return the rows of samples."""
-        settings = samples.frame[list(schema.SETTING_COLUMNS)].to_numpy(dtype=np.float64)
-        return cls(samples.X, settings, samples.run)
+        return cls(samples.X, samples.settings, samples.run)
 
     def take(self, index: np.ndarray) -> Rows:
         """Return the rows at these positions."""
@@ -86,7 +84,7 @@ def majority(_rows: Rows, y: np.ndarray, weight: np.ndarray, _seed: int) -> Fitt
 
 
 def settings_only(rows: Rows, y: np.ndarray, weight: np.ndarray, seed: int) -> Fitted:
-    """Fit a decision tree on feed rate and clamp pressure alone, one row a run."""
+    """Fit a decision tree on the machine's settings alone, one row a run."""
     _, first, index = np.unique(rows.run, return_index=True, return_inverse=True)
     total = np.bincount(index, weights=weight).round(9)
     tree = DecisionTreeClassifier(random_state=seed)
@@ -168,18 +166,18 @@ def run_forest(trees: int, depth: int) -> Learner:
 
 
 def logistic(rows: Rows, y: np.ndarray, weight: np.ndarray, _seed: int) -> Fitted:
-    """Fit a ridge logistic regression on features from which the feed rate has been taken out.
+    """Fit a ridge logistic regression on features from which the first setting is taken out.
 
-    Vibration grows with the feed; what a straight line over the feed rate explains of a feature in
-    the training rows is subtracted, the rest standardised. Newton's method as in Hastie,
+    Vibration grows with the feed; what a straight line over the first setting explains of a feature
+    in the training rows is subtracted, the rest standardised. Newton's method as in Hastie,
     Tibshirani & Friedman (2009), section 4.4.1; the intercept is not penalised.
     """
-    line = np.column_stack([np.ones(len(y)), rows.settings[:, 0]])
+    line = np.column_stack([np.ones(len(y)), rows.settings[:, :1]])
     root = np.sqrt(weight)[:, None]
     slope = np.linalg.lstsq(line * root, rows.X * root, rcond=None)[0]
 
     def residual(rows: Rows) -> np.ndarray:
-        rest: np.ndarray = rows.X - slope[0] - np.outer(rows.settings[:, 0], slope[1])
+        rest: np.ndarray = rows.X - slope[0] - rows.settings[:, :1] @ slope[1:]
         return rest
 
     left = residual(rows)
@@ -252,6 +250,8 @@ ON_WINDOWS: MappingProxyType[str, MappingProxyType[str, Learner]] = MappingProxy
                 schema.LOGISTIC: logistic,
             }
         ),
-        RIPPLE: MappingProxyType({schema.DECISION_TREE: window_tree, schema.LOGISTIC: logistic}),
+        schema.RIPPLE: MappingProxyType(
+            {schema.DECISION_TREE: window_tree, schema.LOGISTIC: logistic}
+        ),
     }
 )

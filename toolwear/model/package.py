@@ -39,14 +39,14 @@ OPTIONAL_FILES = (DRIFT_FILE,)
 _DESCRIPTION_BYTES = 1 << 20
 _FILE_BYTES = 256 << 20  # of each; what a server may really take is the gate's to say
 
-_FORMAT = 2
+_FORMAT = 3
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KEYS = frozenset(
     {
         "name",
         "feature_set",
         "window",
-        "cutting",
+        "dataset",
         "inputs",
         "outputs",
         "labels",

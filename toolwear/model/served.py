@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +18,13 @@ from toolwear.model.package import Package
 _TOLERANCE = 1e-9  # of a probability: the same graph on the same rows
 
 
+def token(description: Mapping[str, Any]) -> str:
+    """Return in a word which features a package's model is given: set, window and contract."""
+    contract = json.dumps(description["dataset"], sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(contract.encode()).hexdigest()[:16]
+    return f"{description['feature_set']}:{description['window']}:{digest}"
+
+
 @dataclass(frozen=True, eq=False)
 class Served:
     """A package, ready to answer.
@@ -21,7 +32,7 @@ class Served:
     Attributes:
         package: the package.
         features: names of the model's columns.
-        token: feature set, window and limits of cutting, as `serving.common.features` writes them.
+        token: which features its rows hold; see `token`.
         onnx: the graph, loaded.
         abstention: when it is not sure.
         proof: which model this is; goes into every answer.
@@ -57,10 +68,7 @@ class Served:
         return cls(
             package=package,
             features=package.features,
-            token=(
-                f"{description['feature_set']}:{description['window']}:"
-                f"{','.join(description['cutting'])}"
-            ),
+            token=token(description),
             onnx=onnx,
             abstention=Abstention.of(
                 package.features, description["abstention"], description["envelope"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolwear.dataset.contract import DataSet
 from toolwear.release import champion as pointer
 from toolwear.scoring.logic import RowSink, Scorer
 from toolwear.scoring.sources import Source
@@ -17,15 +16,14 @@ class ChampionScorer:
 
     Args:
         home: with the champion.
-        known: the contract of the recordings that it was trained on.
 
     Raises:
         ToolwearError: there is none, or it may not be served.
     """
 
-    def __init__(self, home: Home, known: DataSet) -> None:
+    def __init__(self, home: Home) -> None:
         champion, package = pointer.read_package(home.root)
-        self._scorer = Scorer.of(package, known.rows.judged)
+        self._scorer = Scorer.of(package)
         self._model = {
             "model": champion.name,
             "version": champion.version,

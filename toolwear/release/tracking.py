@@ -19,11 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from toolwear.common import jsonfile
 from toolwear.common.person import who
 from toolwear.common.states import ENDED, State
 from toolwear.common.steps import EVENTS_FOLDER, report
-from toolwear.dataset.writer import TELEMETRY
 from toolwear.release import registry as tags
 from toolwear.release.patience import going_on
 from toolwear.release.registry import Registry
@@ -100,10 +102,12 @@ class Tracking:
             from mlflow.entities import DatasetInput, InputTag
 
             manifest = jsonfile.read(telemetry / "manifest.json")
+            columns = pq.read_schema(next(telemetry.glob("part-*.parquet")))
             registry = self._registry()
             run_id = self._run_id(registry)
             context = InputTag("mlflow.data.context", "recordings")
-            registry.client.log_inputs(run_id, [DatasetInput(_recordings(manifest), [context])])
+            made = DatasetInput(_recordings(manifest, columns), [context])
+            registry.client.log_inputs(run_id, [made])
             registry.client.set_tag(run_id, tags.DATA, manifest["digest"])
 
     def attach(self, files: Mapping[str, Path]) -> None:
@@ -245,14 +249,14 @@ def _tags(registry: Registry, known: Beginning) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-def _recordings(manifest: Mapping[str, Any]) -> Any:
+def _recordings(manifest: Mapping[str, Any], columns: pa.Schema) -> Any:
     """Return recordings as MLflow knows data sets; their rows stay where they are."""
     from mlflow.entities import Dataset
     from mlflow.types import ColSpec, DataType, Schema
 
     types = {"double": DataType.double, "int64": DataType.long, "string": DataType.string}
-    columns: list[Any] = [
-        ColSpec(types.get(str(column.type), DataType.datetime), column.name) for column in TELEMETRY
+    kinds: list[Any] = [
+        ColSpec(types.get(str(column.type), DataType.datetime), column.name) for column in columns
     ]
     source = manifest["source"]
     return Dataset(
@@ -260,7 +264,7 @@ def _recordings(manifest: Mapping[str, Any]) -> Any:
         digest=manifest["digest"][:DIGEST_LENGTH],
         source_type=source["kind"],
         source=json.dumps({"uri": source["location"]}),
-        schema=json.dumps({"mlflow_colspec": Schema(columns).to_dict()}),
+        schema=json.dumps({"mlflow_colspec": Schema(kinds).to_dict()}),
         profile=json.dumps({"num_rows": manifest["rows"], "num_runs": manifest["runs"]}),
     )
 

@@ -12,15 +12,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from toolwear.dataset import schema
-from toolwear.dataset.contract import Rows
-from toolwear.dataset.limits import limit_columns
+from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import DataSet
 from toolwear.dataset.writer import keyed
 from toolwear.features.compute import is_cutting
 from toolwear.features.contradictions import Readings
 from toolwear.features.logic import Run, features
 from toolwear.features.recording import recording
-from toolwear.features.telemetry import BATCH_ROWS, COLUMNS
+from toolwear.features.telemetry import BATCH_ROWS, columns_read
 from toolwear.model.abstention import ANSWERS, NOT_SURE, VERDICTS
 from toolwear.model.judged import Judged
 from toolwear.model.package import Package
@@ -80,25 +79,21 @@ class Scorer:
     Args:
         model: answers rows.
         window: cutting rows in a trailing window.
-        rows: phases whose rows make the verdict, and the limits of cutting rows.
+        dataset: the contract that the model was trained by.
     """
 
-    def __init__(self, model: RowModel, window: int, rows: Rows) -> None:
+    def __init__(self, model: RowModel, window: int, dataset: DataSet) -> None:
         self._model = model
         self._window = window
-        self._rows = rows
+        self._dataset = dataset
 
     @classmethod
-    def of(cls, package: Package, judged: tuple[str, ...]) -> Self:
-        """Return what scores with the model of a package.
-
-        Args:
-            package: the model's.
-            judged: phases whose rows make the verdict.
-        """
-        about = package.description
-        rows = Rows(judged=judged, cutting=about["cutting"])
-        return cls(PackageModel(package.folder), int(about["window"]), rows)
+    def of(cls, package: Package) -> Self:
+        """Return what scores with the model of a package."""
+        window = int(package.description["window"])
+        return cls(
+            PackageModel(package.folder), window, contract.validated(package.description["dataset"])
+        )
 
     def score(
         self,
@@ -110,22 +105,21 @@ class Scorer:
         """Return the verdict of a recording.
 
         Args:
-            batches: its rows with the columns of `schema.RAW_COLUMNS`, in stored order.
-            settings: by the names of `schema.SETTING_COLUMNS`, in mm/s and bar.
+            batches: its rows with the columns of `DataSet.raw`, in stored order.
+            settings: by name, in the contract's units.
             scratch: an empty folder for what does not fit into memory.
             sink: told row numbers and features of rows in stored order, their answers, and P(worn).
         """
-        cutting, tally, readings = self._rows.cutting, _Tally(), Readings()
+        dataset, tally, readings = self._dataset, _Tally(), Readings(self._dataset)
         frames = self._frames(batches, readings)
         head, begun = [], 0
         # A recording that one frame of a long one could hold is never written to the disk.
         while begun < BATCH_ROWS and (frame := next(frames, None)) is not None:
             head.append(frame)
             begun += len(frame)
-        feedrate, clamp = (settings[name] for name in schema.SETTING_COLUMNS)
         # Nobody knows whether it is worn, and nobody asks.
-        run = Run(schema.run_id(_NUMBER), begun, feedrate, clamp, worn=0)
-        with recording(run, chain(head, frames), cutting, True, scratch, BATCH_ROWS) as rows:
+        run = Run(schema.run_id(_NUMBER), begun, settings, worn=0)
+        with recording(run, chain(head, frames), dataset, True, scratch, BATCH_ROWS) as rows:
             del head
             # What was restored in memory can be put back into stored order as a whole only.
             whole = rows.plan.restored and sink is not None
@@ -137,26 +131,24 @@ class Scorer:
                 tally.add(frame[schema.IS_ACTIVE].to_numpy(), answers, worn)
                 if sink is not None:
                     sink(frame, answers, worn)
-        warning = readings.contradiction(settings[schema.FEEDRATE])
-        return tally.score(restored=rows.plan.restored, warnings=(warning,) if warning else ())
+        warnings = readings.contradictions(settings)
+        return tally.score(restored=rows.plan.restored, warnings=tuple(warnings))
 
     def _frames(
         self, batches: Iterable[pa.RecordBatch], readings: Readings
     ) -> Iterator[pd.DataFrame]:
         """Yield the rows as telemetry, what features need of it, and look at what they say."""
-        limits = limit_columns(self._rows.cutting)
-        wanted = [name for name in dict.fromkeys((*COLUMNS, *limits)) if name != schema.RUN_ID]
-        count = 0
+        dataset = self._dataset
+        wanted = [name for name in columns_read(dataset) if name != schema.RUN_ID]
+        count, period = 0, dataset.recordings.sample_period_seconds
         for batch in batches:
-            frame = keyed(_NUMBER, count, batch).select(wanted).to_pandas()
+            frame = keyed(_NUMBER, count, batch, period).select(wanted).to_pandas()
             count += len(frame)
-            readings.add(
-                frame[schema.CURRENT_FEEDRATE].to_numpy(), is_cutting(frame, self._rows.cutting)
-            )
+            readings.add(frame, is_cutting(frame, dataset.rows.cutting))
             yield frame
 
     def _features(self, frames: Iterable[pd.DataFrame], run: Run) -> Iterator[pd.DataFrame]:
-        for rows, found in features(frames, run, self._window, self._rows):
+        for rows, found in features(frames, run, self._window, self._dataset):
             found[schema.ROW] = rows[schema.ROW]
             yield found
 

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from toolwear.common.errors import ToolwearError
-from toolwear.dataset import schema
-from toolwear.dataset.contract import DataSet
+from toolwear.dataset.contract import DataSet, Phases
 from toolwear.dataset.quirks import folded
 from toolwear.dataset.run_file import FileNotes, read_batches
 
@@ -30,9 +29,9 @@ def usable(path: Path, dataset: DataSet, name: str) -> Iterator[pa.RecordBatch]:
     """
     notes, row = FileNotes(), 0
     for batch in read_batches(path, dataset, notes):
-        found = folded(batch)
+        found = folded(batch, dataset.phases)
         _check_complete(found, name, row)
-        _check_phases(found, name, row)
+        _check_phases(found, name, row, dataset.phases)
         row += found.num_rows
         yield found
     if notes.several:
@@ -43,7 +42,7 @@ def usable(path: Path, dataset: DataSet, name: str) -> Iterator[pa.RecordBatch]:
 
 def _check_complete(batch: pa.RecordBatch, name: str, row: int) -> None:
     for column, values in zip(batch.schema.names, batch.columns, strict=True):
-        is_number = column in schema.NUMERIC_COLUMNS
+        is_number = pa.types.is_floating(values.type)
         if not values.null_count and (not is_number or np.isfinite(values.to_numpy()).all()):
             continue
         gone = pc.is_null(values)
@@ -56,13 +55,13 @@ def _check_complete(batch: pa.RecordBatch, name: str, row: int) -> None:
         )
 
 
-def _check_phases(batch: pa.RecordBatch, name: str, row: int) -> None:
-    phases = batch.column(schema.PHASE)
-    place = pc.index(pc.is_in(phases, pa.array(schema.PHASES)), False).as_py()
+def _check_phases(batch: pa.RecordBatch, name: str, row: int, known: Phases) -> None:
+    phases = batch.column(known.column)
+    place = pc.index(pc.is_in(phases, pa.array(known.names)), False).as_py()
     if place >= 0:
         said = phases[place].as_py()[:40]
         kind = "a formula" if said[:1] in ("=", "+", "@", "-") else "not a phase"
         raise ToolwearError(
-            f"{name} has '{said}' in row {row + place + 1}, column {schema.PHASE}, which is "
-            f"{kind}; the phases are {', '.join(schema.PHASES)}."
+            f"{name} has '{said}' in row {row + place + 1}, column {known.column}, which is "
+            f"{kind}; the phases are {', '.join(known.names)}."
         )

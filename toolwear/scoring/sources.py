@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolwear.common.errors import ToolwearError
-from toolwear.dataset import contract, schema
+from toolwear.dataset import contract
 from toolwear.dataset.contract import DataSet
 from toolwear.dataset.recordings import recordings
 from toolwear.dataset.run_table import read_run_table
@@ -25,7 +25,7 @@ class Source:
         path: of its rows.
         name: for people.
         dataset: the contract that reads it.
-        settings: by the names of `schema.SETTING_COLUMNS`; None where nobody has said them.
+        settings: by name; None where nobody has said them.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class Source:
             ToolwearError: nobody has said them.
         """
         if self.settings is None:
-            keys = ",".join(f"{name}=..." for name in schema.SETTING_COLUMNS)
+            keys = ",".join(f"{name}=..." for name in self.dataset.settings)
             raise ToolwearError(
                 f"{self.name} has no row in a table of runs; give its settings with "
                 f"--settings {keys}, on which the answer depends."
@@ -48,8 +48,12 @@ class Source:
         return self.settings
 
 
-def settings_of(text: str) -> dict[str, float] | None:
+def settings_of(text: str, dataset: DataSet) -> dict[str, float] | None:
     """Return settings given as `feedrate=6,clamp_pressure=4`; None for an empty text.
+
+    Args:
+        text: as people write them.
+        dataset: contract that names them.
 
     Raises:
         ToolwearError: one is missing, unknown or not a positive number.
@@ -57,15 +61,17 @@ def settings_of(text: str) -> dict[str, float] | None:
     if not text.strip():
         return None
     parts = (part.partition("=") for part in text.split(","))
-    return checked_settings({name.strip(): value.strip() for name, _, value in parts}, "--settings")
+    given = {name.strip(): value.strip() for name, _, value in parts}
+    return checked_settings(given, "--settings", dataset)
 
 
-def checked_settings(given: Mapping[str, str], where: str) -> dict[str, float]:
+def checked_settings(given: Mapping[str, str], where: str, dataset: DataSet) -> dict[str, float]:
     """Return settings as numbers.
 
     Args:
         given: by their names, as they were written.
         where: they stand, for people.
+        dataset: contract that names them.
 
     Raises:
         ToolwearError: one is missing, unknown or not a positive number.
@@ -76,13 +82,13 @@ def checked_settings(given: Mapping[str, str], where: str) -> dict[str, float]:
             found[name] = float(value)
         except ValueError:
             found[name] = math.nan
-        if name not in schema.SETTING_COLUMNS or not 0 < found[name] < math.inf:
+        if name not in dataset.settings or not 0 < found[name] < math.inf:
             said = f"{name}={value}" if value else name
             raise ToolwearError(
                 f"{where} has '{said[:80]}'; give each of "
-                f"{', '.join(schema.SETTING_COLUMNS)} as NAME=NUMBER."
+                f"{', '.join(dataset.settings)} as NAME=NUMBER."
             )
-    missing = [name for name in schema.SETTING_COLUMNS if name not in found]
+    missing = [name for name in dataset.settings if name not in found]
     if missing:
         raise ToolwearError(f"{where} lacks {missing[0]}; add {missing[0]}=NUMBER.")
     return found
@@ -147,14 +153,13 @@ class _Told:
         self._given = settings
         self._table = {} if settings else self._read_table()
 
-    def _read_table(self) -> dict[int, dict[str, float]]:
+    def _read_table(self) -> dict[int, Mapping[str, float]]:
         try:
             file = run_table_file(self._folder, self._dataset)
         except ToolwearError:  # none is needed where settings are given, or for other files
             return {}
         runs, _ = read_run_table(file, self._dataset)
-        values = ((run.number, (run.feedrate, run.clamp_pressure)) for run in runs)
-        return {n: dict(zip(schema.SETTING_COLUMNS, pair, strict=True)) for n, pair in values}
+        return {run.number: run.settings for run in runs}
 
     def folder(self, scratch: Path) -> Iterator[Source]:
         if self._dataset.recordings.file:

@@ -22,9 +22,10 @@ from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.files import TEXT_BYTES, see_regular
 from toolwear.common.tables import see_table
-from toolwear.dataset import schema
-from toolwear.features.definitions import FEATURE_COLUMNS
+from toolwear.dataset import contract, schema
+from toolwear.features.definitions import definitions
 from toolwear.release import champion as pointer
+from toolwear.scoring.known import known_contract
 
 _COLUMNS = "columns"
 # What distributions are shown of: the step and the artifact that have it.
@@ -85,7 +86,7 @@ class DataPages:
             return self._console.page("fault.html.j2", sentence="There are no recordings yet.")
         columns = self._shown(_COLUMNS, frame, worn)
         column = max(columns, key=lambda item: float(item["distance"]))
-        said = in_words(column["name"])
+        said = in_words(known_contract(self._console.home), column["name"])
         return self._console.page("clearest.html.j2", column=column, said=said)
 
     def _shown(self, kind: str, frame: pd.DataFrame, worn: np.ndarray) -> list[dict[str, Any]]:
@@ -148,13 +149,14 @@ class DataPages:
             return None, np.empty(0, dtype=bool)
 
         def load() -> tuple[pd.DataFrame, np.ndarray]:
+            dataset = contract.of(folder)
             if kind == _COLUMNS:
-                parts, names = sorted(folder.glob("part-*.parquet")), schema.NUMERIC_COLUMNS
+                parts, names = sorted(folder.glob("part-*.parquet")), dataset.numbers
                 frame = _read(parts, [schema.RUN_ID, *names])
                 runs = frame.pop(schema.RUN_ID)
             else:
                 parts = sorted((folder / "features").glob("part-*.parquet"))
-                frame = _read(parts, [schema.SAMPLE_ID, *FEATURE_COLUMNS])
+                frame = _read(parts, [schema.SAMPLE_ID, *definitions(dataset).columns])
                 runs = frame.pop(schema.SAMPLE_ID).str.partition(":")[0]
             table = recordings.table(home).set_index(schema.RUN_ID)[schema.LABEL]
             return frame, runs.map(table).to_numpy() == 1

@@ -123,9 +123,8 @@ class HomePages:
 
     def _judge(self, file: UploadFile, fields: dict[str, str]) -> Look:
         name = (file.filename or "").replace("\\", "/").rpartition("/")[2][:_NAME] or "the file"
-        feed, clamp = (fields.get(setting, "") for setting in schema.SETTING_COLUMNS)
         dataset = known_contract(self._console.home)
-        return look(self._console, recordings.uploaded(file.file, name, feed, clamp, dataset))
+        return look(self._console, recordings.uploaded(file.file, name, fields, dataset))
 
     def _page(
         self,
@@ -135,6 +134,7 @@ class HomePages:
         status: int = 200,
         typed: Mapping[str, str] | None = None,
     ) -> Response:
+        dataset = known_contract(self._console.home)
         table = recordings.table(self._console.home)
         runs = table.to_dict("records")
         known = {row[schema.RUN_ID] for row in runs}
@@ -148,7 +148,8 @@ class HomePages:
             fault=fault,
             result=result,
             most_bytes=MOST_BYTES,
-            typed={name: (typed or {}).get(name, "") for name in schema.SETTING_COLUMNS},
+            settings=dataset.settings,
+            typed={name: (typed or {}).get(name, "") for name in dataset.settings},
         )
 
     def strip(self, _request: Request) -> Response:

@@ -142,7 +142,7 @@ class WhyPages:
             raise NoSuchRowError("There is no such run here.")
         features = recording.features(served)
         if row is None:
-            cutting = recording.frame[schema.PHASE].isin(schema.ACTIVE_PHASES).to_numpy()
+            cutting = recording.judged
             usable = np.flatnonzero(np.isfinite(features).all(axis=1) & cutting)
             place = int(usable[len(usable) // 2]) if len(usable) else 0
         else:
@@ -155,7 +155,7 @@ class WhyPages:
             raise NoSuchRowError(
                 f"Row {place} ends no full window of cutting rows; choose one while it cuts."
             )
-        phase = str(recording.frame[schema.PHASE].iloc[place])
+        phase = str(recording.frame[recording.dataset.phases.column].iloc[place])
         return Point(run_id, place, len(features), phase, served, features[place])
 
     def _explanation(self, name: str, point: Point | None) -> Envelope:

@@ -9,19 +9,19 @@ import pandas as pd
 import pytest
 
 from serving.common.features import FeatureSpec
+from tests.mill import INPUT_COLUMNS, WINDOW_COLUMNS, mill
 from toolwear.client import RequestRefusedError, cutting
 from toolwear.client.answers import History
 from toolwear.client.cutting import Piece, cut, lines
 from toolwear.dataset import schema
 from toolwear.features.compute import compute
-from toolwear.features.definitions import INPUT_COLUMNS, WINDOW_COLUMNS
 
-LIMIT = "Z1_ActualPosition < 30.2"
+MILL = mill(("Z1_ActualPosition < 30.2",))
 WINDOW = 50
 
 
 def history(window: int = WINDOW) -> History:
-    return History.of(FeatureSpec(schema.RESPONSE, window, (LIMIT,)).history)
+    return History.of(FeatureSpec(schema.RESPONSE, window, MILL, "").history)
 
 
 def recording() -> pd.DataFrame:
@@ -45,7 +45,7 @@ def features(pieces: list[Piece], window: int) -> np.ndarray:
     found = []
     for piece in pieces:
         rows = pd.DataFrame(json.loads(piece.body)["instances"])
-        values = compute(rows, window, (LIMIT,))[list(WINDOW_COLUMNS)].to_numpy()
+        values = compute(rows, window, MILL)[list(WINDOW_COLUMNS)].to_numpy()
         assert piece.ends_window == np.isfinite(values).any()
         found.append(values[len(piece.before) :])
     return np.concatenate(found)
@@ -57,7 +57,7 @@ def test_pieces_have_the_features_of_the_whole(most_rows: int) -> None:
     pieces = list(cut(lines(rows), history(), most_rows))
     assert all(len(piece.places) <= most_rows for piece in pieces)
     assert [line.place for piece in pieces for line in piece.own] == list(range(len(rows)))
-    whole = compute(rows, WINDOW, (LIMIT,))[list(WINDOW_COLUMNS)].to_numpy()
+    whole = compute(rows, WINDOW, MILL)[list(WINDOW_COLUMNS)].to_numpy()
     np.testing.assert_array_equal(features(pieces, WINDOW), whole)
 
 
@@ -68,12 +68,12 @@ def test_a_piece_keeps_to_the_bytes_of_a_request(monkeypatch: pytest.MonkeyPatch
     sizes = [len(piece.body) for piece in pieces]
     assert max(sizes) <= 100_000
     assert min(sizes[:-1]) > 95_000
-    whole = compute(rows, WINDOW, (LIMIT,))[list(WINDOW_COLUMNS)].to_numpy()
+    whole = compute(rows, WINDOW, MILL)[list(WINDOW_COLUMNS)].to_numpy()
     np.testing.assert_array_equal(features(pieces, WINDOW), whole)
 
 
 def test_without_windows_nothing_is_sent_twice() -> None:
-    rows = FeatureSpec(schema.PUBLISHED, WINDOW, (LIMIT,)).history
+    rows = FeatureSpec(schema.PUBLISHED, WINDOW, MILL, "").history
     pieces = list(cut(lines(recording()), History.of(rows), 1000))
     assert [len(piece.own) for piece in pieces] == [1000, 1000, 650]
     assert not any(piece.before or not piece.ends_window for piece in pieces)

@@ -24,7 +24,6 @@ from components.validate.logic import (
     Finding,
     Ledger,
 )
-from components.validate.signals import LAYER_DEPTHS, SIGNALS
 from components.validate.summaries import (
     CONSTANT,
     FINE_VALUES,
@@ -37,8 +36,8 @@ from components.validate.summaries import (
     fine_values,
     judge_runs,
 )
+from tests.mill import MILL
 from toolwear.dataset import schema
-from toolwear.dataset.contract import default
 
 
 def check(claim: str, severity: str = CRITICAL, allowed_share: float = 0.0) -> Check:
@@ -46,12 +45,12 @@ def check(claim: str, severity: str = CRITICAL, allowed_share: float = 0.0) -> C
 
 
 def test_every_signal_has_a_range_that_holds_the_recordings(telemetry: Path) -> None:
-    assert tuple(SIGNALS) == schema.NUMERIC_COLUMNS
-    rows = pd.concat(map(pd.read_parquet, telemetry.glob("part-*.parquet")))[list(SIGNALS)]
-    low = pd.Series({column: signal.low for column, signal in SIGNALS.items()})
-    high = pd.Series({column: signal.high for column, signal in SIGNALS.items()})
+    assert tuple(MILL.signals) == schema.NUMERIC_COLUMNS
+    rows = pd.concat(map(pd.read_parquet, telemetry.glob("part-*.parquet")))[list(MILL.signals)]
+    low = pd.Series({column: signal.low for column, signal in MILL.signals.items()}, dtype=float)
+    high = pd.Series({column: signal.high for column, signal in MILL.signals.items()}, dtype=float)
     assert ((rows.min() >= low) & (rows.max() <= high)).all()
-    assert all(signal.unit for signal in SIGNALS.values())
+    assert all(signal.unit for signal in MILL.signals.values())
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
@@ -89,16 +88,16 @@ def test_sampling_sees_gaps_repetitions_and_runs_in_pieces_across_batches() -> N
 
 @given(st.integers(-999, 999), st.integers(-18, 18))
 def test_three_digits_are_never_called_fine(digits: int, exponent: int) -> None:
-    assert fine_values(np.array([float(f"{digits}e{exponent}")])) == 0
+    assert fine_values(np.array([float(f"{digits}e{exponent}")]), 3) == 0
 
 
 def test_finer_values_are_counted_and_holes_are_not() -> None:
     values = np.array([1.234, 198.5, 0.001001, 198.0, 0.0, np.nan, np.inf, -np.inf])
-    assert fine_values(values) == 3
+    assert fine_values(values, 3) == 3
 
 
 def recording(run: str, rows: int, phase: str, depth: float, level: float) -> pd.DataFrame:
-    frame = pd.DataFrame(level, index=range(rows), columns=list(SIGNALS))
+    frame = pd.DataFrame(level, index=range(rows), columns=list(MILL.signals))
     frame["Z1_ActualPosition"] = depth
     return frame.assign(**{schema.RUN_ID: run, schema.PHASE: phase})
 
@@ -106,13 +105,13 @@ def recording(run: str, rows: int, phase: str, depth: float, level: float) -> pd
 def test_summaries_compare_depth_with_layer_and_find_equal_recordings() -> None:
     rows = pd.concat(
         [
-            recording("01", 4, "Layer 1 Up", LAYER_DEPTHS[1] + 0.1, 5.0),
-            recording("02", 3, "Layer 2 Up", LAYER_DEPTHS[2], 6.0),
-            recording("02", 1, "Layer 1 Up", LAYER_DEPTHS[2], 6.0),
-            recording("03", 4, "Prep", LAYER_DEPTHS[1] + 0.1, 5.0),
+            recording("01", 4, "Layer 1 Up", 29.6 + 0.1, 5.0),
+            recording("02", 3, "Layer 2 Up", 28.6, 6.0),
+            recording("02", 1, "Layer 1 Up", 28.6, 6.0),
+            recording("03", 4, "Prep", 29.6 + 0.1, 5.0),
         ]
     )
-    summaries = Summaries(default().rows.cutting)
+    summaries = Summaries(MILL)
     for start in range(0, len(rows), 3):
         summaries.add(rows.iloc[start : start + 3].reset_index(drop=True))
     table = pd.DataFrame(
@@ -121,10 +120,11 @@ def test_summaries_compare_depth_with_layer_and_find_equal_recordings() -> None:
             schema.CONDITION: ["unworn", "worn", "worn", "worn"],
             schema.LABEL: [0, 1, 1, 1],
             schema.FEEDRATE: [6.0] * 4,
+            schema.CLAMP_PRESSURE: [4.0] * 4,
             "rows": [4, 4, 5, 2],
         }
     )
-    runs = judge_runs(table, summaries.runs())
+    runs = judge_runs(table, summaries.runs(), MILL)
     assert runs[LAYER_AGREEMENT].fillna(-1).tolist() == [1.0, 0.75, -1, -1]
     assert runs[ROW_DIFFERENCE].tolist() == [0, 0, -1, -2]
     assert runs[TWIN_OTHER_LABEL].tolist() == [True, False, True, False]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from pathlib import Path
 
 import jsonschema
@@ -9,7 +11,7 @@ import pytest
 
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import contract
-from toolwear.dataset.contract import DataSet, default, named, resolve
+from toolwear.dataset.contract import DEFAULT, FILE, FOLDER, DataSet, default, named, resolve
 from toolwear.dataset.limits import limit
 from toolwear.run.config import RunParameters, load
 
@@ -48,7 +50,15 @@ def test_a_folder_is_read_by_its_own_file_unless_told_otherwise(tmp_path: Path) 
 
 
 def test_the_schema_accepts_the_mills_contract() -> None:
-    jsonschema.validate(default().model_dump(mode="json"), DataSet.model_json_schema())
+    written = tomllib.loads((FOLDER / DEFAULT / FILE).read_text(encoding="utf-8"))
+    jsonschema.validate(written, DataSet.model_json_schema())
+
+
+def test_what_has_an_order_keeps_it_through_json() -> None:
+    mill = default()
+    again = named(json.dumps(json.loads(mill.content), sort_keys=True))
+    assert again == mill
+    assert (again.numbers, tuple(again.settings)) == (mill.numbers, ("feedrate", "clamp_pressure"))
 
 
 @pytest.mark.parametrize(

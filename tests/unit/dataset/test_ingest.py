@@ -143,8 +143,8 @@ def test_oddities_are_counted_and_left(data: Path, tmp_path: Path) -> None:
     assert quirks["phase_spellings"] == {"end": 2}
     assert table[schema.PHASE].to_pylist()[:3] == ["End", "End", "Milling"]
     assert quirks["unknown_phases"] == {"Milling": 1}
-    assert quirks["sensor_faults"][schema.CURRENT_FEEDRATE] == {"value": 50.0, "rows": 2}
-    assert quirks["sensor_faults"][schema.NUMERIC_COLUMNS[0]] == {"value": 198.0, "rows": 1}
+    assert quirks["sensor_faults"][schema.CURRENT_FEEDRATE] == {"value": "50", "rows": 2}
+    assert quirks["sensor_faults"][schema.NUMERIC_COLUMNS[0]] == {"value": "198", "rows": 1}
     assert quirks["sensor_faults"][schema.PROGRAM_NUMBER] == {"value": "not 0", "rows": 7}
     assert quirks["nulls"] == {schema.NUMERIC_COLUMNS[1]: 1}
     assert set(quirks["infinities"].values()) == {1}

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.ingest.step import ingest
+from tests.mill import MILL
 from toolwear.common.errors import ToolwearError
 from toolwear.common.fingerprint import ROOT
 from toolwear.dataset import contract, schema
@@ -230,8 +231,8 @@ def test_other_names_are_proposed_and_the_map_is_taken(data: Path, tmp_path: Pat
 
 
 def test_a_column_of_another_axis_is_not_proposed() -> None:
-    assert proposal(["X1_OutputPower"], ["Y1_OutputPower", "coolant"]) == {}
-    assert proposal(["X1_OutputPower"], ["x1 output power [kW]"]) == {
+    assert proposal(["X1_OutputPower"], ["Y1_OutputPower", "coolant"], MILL.phases) == {}
+    assert proposal(["X1_OutputPower"], ["x1 output power [kW]"], MILL.phases) == {
         "X1_OutputPower": "x1 output power [kW]"
     }
 
@@ -456,25 +457,24 @@ def test_a_column_divides_recordings_wherever_their_rows_stand(
 def test_an_upload_is_read_in_any_form_and_one_recording_at_a_time(data: Path) -> None:
     from serving.console.recordings import uploaded
 
+    settings = {"feedrate": "6", "clamp_pressure": "4"}
     text = frame_of(1).to_csv(index=False, sep=";", decimal=",")
-    found = uploaded(
-        io.BytesIO(gzip.compress(text.encode())), "a.csv.gz", "6", "4", contract.default()
-    )
+    found = uploaded(io.BytesIO(gzip.compress(text.encode())), "a.csv.gz", settings, MILL)
     assert len(found.frame) == 12
     with pytest.raises(ToolwearError, match=r"more than one recording: its phases start again"):
         uploaded(
             io.BytesIO(_both(data).to_csv(index=False).encode()),
             "b.csv",
-            "6",
-            "4",
-            contract.default(),
+            settings,
+            MILL,
         )
 
 
 def test_phases_of_one_recording_never_go_back(real_data: Path) -> None:
+    order = [name for name in MILL.phases.names if name not in MILL.phases.at_any_time]
     for path in sorted(real_data.glob("experiment_*.csv")):
-        assert phase_restart(pd.read_csv(path)[schema.PHASE].tolist()) is None
-    assert phase_restart(["End", "Repositioning", None, "Prep"]) == (3, "End", "Prep")
+        assert phase_restart(pd.read_csv(path)[schema.PHASE].tolist(), order) is None
+    assert phase_restart(["End", "Repositioning", None, "Prep"], order) == (3, "End", "Prep")
 
 
 def test_a_recording_without_a_label_is_read_and_never_taught_from(

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
 
+from tests.mill import FEATURE_SETS, MOVING
 from toolwear.common import jsonfile
 from toolwear.common.digest import tree_digest
 from toolwear.common.errors import ToolwearError
@@ -24,8 +25,6 @@ from toolwear.dataset.simulator import SimulatorSettings, simulate
 from toolwear.dataset.simulator.digits import three_digits
 from toolwear.dataset.simulator.program import program, way
 from toolwear.features.compute import is_cutting
-from toolwear.features.definitions import FEATURE_SETS
-from toolwear.features.pieces import REVOLUTIONS
 
 CUTTING = default().rows.cutting
 DEPTH, PLACE = "Z1_ActualPosition", "X1_ActualPosition"
@@ -101,9 +100,9 @@ def test_movement_is_continuous_in_time_order(clean: pd.DataFrame) -> None:
         for axis in ("X1", "Y1", "Z1"):
             step = run[f"{axis}_CommandPosition"].diff().abs().dropna()
             assert step.max() <= 5 + 1  # 50 mm/s for 100 ms, and the rounding of 100 mm to 1 mm
-        turns = run["S1_CommandPosition"].diff().dropna().mod(REVOLUTIONS).to_numpy()
+        turns = run["S1_CommandPosition"].diff().dropna().mod(MOVING.wraps_at).to_numpy()
         assert (
-            np.minimum(turns, REVOLUTIONS - turns).max() <= 16 / 3 + 10
+            np.minimum(turns, MOVING.wraps_at - turns).max() <= 16 / 3 + 10
         )  # three digits of a counter beyond 1000
 
 

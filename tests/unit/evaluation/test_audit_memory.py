@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.mill import MILL
 from toolwear.dataset import schema
 from toolwear.evaluation.audit.memory import (
     copied_rows,
@@ -70,10 +71,10 @@ def test_settings_anti_predict_in_a_matched_design() -> None:
         columns=[schema.RUN_ID, schema.FEEDRATE, schema.CLAMP_PRESSURE, schema.LABEL],
     )
     runs[schema.SETTING] = [
-        schema.setting(*pair)
+        schema.setting(pair)
         for pair in zip(runs[schema.FEEDRATE], runs[schema.CLAMP_PRESSURE], strict=True)
     ]
-    found = settings_only(runs)
+    found = settings_only(runs, [*MILL.settings])
     assert (found[schema.NEW_RUN]["correct"], found[schema.NEW_RUN]["of"]) == (0, 8)
     assert found[schema.NEW_RUN]["interval"][1] == pytest.approx(0.324, abs=0.001)
     assert found[schema.NEW_SETTING]["run_auc"] == 0.5

@@ -6,17 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.mill import MILL, MOVING
 from toolwear.dataset import schema
 from toolwear.evaluation.audit.order import continuous, order, phases
-from toolwear.features.definitions import (
-    AXIS_POSITION,
-    AXIS_VELOCITY,
-    SPINDLE_POSITION,
-    SPINDLE_VELOCITY,
-)
 
 ROWS, LIMIT = 600, 0.02
 _SPINDLE = 53.333
+AXIS_POSITION, AXIS_VELOCITY = MOVING.axis_positions, MOVING.axis_velocities
+SPINDLE_POSITION, SPINDLE_VELOCITY = MOVING.spindle_position, MOVING.spindle_velocity
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
@@ -64,20 +61,20 @@ def shuffled(run: pd.DataFrame, batch: int = 10) -> pd.DataFrame:
 def test_a_movement_explains_every_step_and_the_counter_may_wrap() -> None:
     run = run_of(1)
     assert (np.diff(run[SPINDLE_POSITION]) < -4000).any()
-    assert continuous(run).all()
-    assert continuous(run.iloc[:1]).size == 0
+    assert continuous(run, MOVING, 0.1).all()
+    assert continuous(run.iloc[:1], MOVING, 0.1).size == 0
 
 
 def test_a_step_against_the_velocity_is_seen_in_each_part() -> None:
     for place in (*AXIS_POSITION, SPINDLE_POSITION):
         run = run_of(2)
         run.loc[run.index >= 300, place] += 40.0
-        assert 299 in np.flatnonzero(~continuous(run))
+        assert 299 in np.flatnonzero(~continuous(run, MOVING, 0.1))
 
 
 def test_shuffled_batches_are_found_with_their_length_and_an_intact_run_is_not() -> None:
     rows = pd.concat([run_of(1), shuffled(run_of(2)), shuffled(run_of(3), 25)], ignore_index=True)
-    found = order(rows, LIMIT)
+    found = order(rows, LIMIT, MILL)
     assert found["shuffled_runs"] == ["02", "03"]
     assert found["run"]["01"]["share"] == 0
     assert found["run"]["02"]["share"] == pytest.approx(0.1, abs=0.01)
@@ -89,13 +86,13 @@ def test_shuffled_batches_are_found_with_their_length_and_an_intact_run_is_not()
 def test_an_order_that_was_not_restored_stays_as_bad() -> None:
     stored = shuffled(run_of(2))
     rows = stored.assign(**{schema.TIME_INDEX: stored[schema.ROW]})
-    found = order(rows, LIMIT)
+    found = order(rows, LIMIT, MILL)
     assert not found["restored"]
     assert found["run"]["02"]["restored_share"] == found["run"]["02"]["share"] > LIMIT
 
 
 def test_phases_fit_the_depth_in_order_and_do_not_when_shuffled() -> None:
-    found = phases(pd.concat([run_of(1), shuffled(run_of(2))], ignore_index=True))
+    found = phases(pd.concat([run_of(1), shuffled(run_of(2))], ignore_index=True), MILL.phases)
     assert found["01"] == {"layers": [29.5, 28.5, 27.5], "agreement": 1.0, "unnamed": 0.0}
     assert found["02"]["agreement"] < 0.6
 
@@ -103,4 +100,4 @@ def test_phases_fit_the_depth_in_order_and_do_not_when_shuffled() -> None:
 def test_rows_without_a_layer_phase_are_counted() -> None:
     run = run_of(1)
     run.loc[run.index < 150, schema.PHASE] = "Prep"
-    assert phases(run)["01"]["unnamed"] == pytest.approx(0.25)
+    assert phases(run, MILL.phases)["01"]["unnamed"] == pytest.approx(0.25)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.mill import KEY_COLUMNS
 from toolwear.dataset import schema
 from toolwear.evaluation.audit.session import fingerprints
 
@@ -48,8 +49,8 @@ def marked(frame: pd.DataFrame, seed: int, size: float) -> pd.Series:
 
 
 def search(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    columns = [str(name) for name in frame if name not in schema.KEY_COLUMNS]
-    return fingerprints(frame, columns, LIMIT)
+    columns = [str(name) for name in frame if name not in KEY_COLUMNS]
+    return fingerprints(frame, columns, LIMIT, second=10)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -10,22 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolwear.common.errors import ToolwearError
-from toolwear.dataset import schema
-from toolwear.dataset.contract import default
-from toolwear.features import windows
-from toolwear.features.compute import compute
-from toolwear.features.definitions import (
+from tests.mill import (
     FEATURE_COLUMNS,
     FEATURE_SETS,
     INPUT_COLUMNS,
+    KEY_COLUMNS,
+    MILL,
     PUBLISHED_COLUMNS,
     WINDOW_COLUMNS,
 )
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import schema
+from toolwear.features import windows
+from toolwear.features.compute import compute
 from toolwear.features.logic import Run, check_parameters, newest, samples
 
-COUNTED = default().rows
-CUTTING = COUNTED.cutting
+STATED = {"feedrate": 6.0, "clamp_pressure": 2.5}
 WINDOW = 20
 
 
@@ -55,7 +55,7 @@ def test_windows_are_what_numpy_says(window: int, extra: int, seed: int) -> None
     adjacent = draw.random(window + extra) < 0.8
     std = windows.trailing_std(x, window)
     mad = windows.trailing_mean_difference(x, adjacent, window)
-    alias = windows.trailing_alias_amplitude(x, window)
+    alias = windows.trailing_alias_amplitude(x, window, 3)
     assert std.shape == mad.shape == alias.shape == (2, extra + 1)
     turn = np.exp(-2j * np.pi * np.arange(window) / 3)
     for i in range(extra + 1):
@@ -71,7 +71,7 @@ def test_windows_are_what_numpy_says(window: int, extra: int, seed: int) -> None
 
 def test_the_alias_amplitude_is_that_of_a_sine_of_period_three() -> None:
     sine = 7 + 2.5 * np.cos(2 * np.pi * np.arange(90) / 3 + 0.4)
-    np.testing.assert_allclose(windows.trailing_alias_amplitude(sine[np.newaxis], 30), 2.5)
+    np.testing.assert_allclose(windows.trailing_alias_amplitude(sine[np.newaxis], 30, 3), 2.5)
 
 
 def test_a_steady_signal_varies_by_nothing() -> None:
@@ -80,12 +80,12 @@ def test_a_steady_signal_varies_by_nothing() -> None:
 
 def test_the_tail_that_serving_holds_gives_the_same_bits() -> None:
     rows = telemetry_rows(400)
-    whole = compute(rows, WINDOW, CUTTING)
+    whole = compute(rows, WINDOW, MILL)
     checked = 0
     for end in range(100, 400, 7):
         cutting = np.flatnonzero(whole[schema.IS_CUTTING].to_numpy()[: end + 1])
         tail = rows.iloc[cutting[-WINDOW] : end + 1]
-        last = compute(tail, WINDOW, CUTTING).iloc[-1]
+        last = compute(tail, WINDOW, MILL).iloc[-1]
         assert last.equals(whole.iloc[end])
         checked += int(whole[schema.IS_CUTTING].iloc[end])
     assert checked > 20
@@ -93,16 +93,16 @@ def test_the_tail_that_serving_holds_gives_the_same_bits() -> None:
 
 def test_later_rows_change_no_earlier_feature() -> None:
     rows = telemetry_rows(300)
-    before = compute(rows, WINDOW, CUTTING).iloc[:200]
+    before = compute(rows, WINDOW, MILL).iloc[:200]
     changed = rows.copy()
     changed.loc[200:, "S1_ActualAcceleration"] = 1e6
     pd.testing.assert_frame_equal(
-        compute(changed, WINDOW, CUTTING).iloc[:200], before, check_exact=True
+        compute(changed, WINDOW, MILL).iloc[:200], before, check_exact=True
     )
 
 
 def test_window_features_stand_on_cutting_rows_with_a_full_window_only() -> None:
-    found = compute(telemetry_rows(300), WINDOW, CUTTING)
+    found = compute(telemetry_rows(300), WINDOW, MILL)
     full = found[schema.IS_CUTTING] & (found[schema.IS_CUTTING].cumsum() >= WINDOW)
     assert 100 < full.sum() < 290
     complete = found[list(WINDOW_COLUMNS)].notna()
@@ -112,7 +112,7 @@ def test_window_features_stand_on_cutting_rows_with_a_full_window_only() -> None
 
 def test_published_features_are_the_columns_as_they_stand() -> None:
     rows = telemetry_rows(30)
-    found = compute(rows, WINDOW, CUTTING)
+    found = compute(rows, WINDOW, MILL)
     pd.testing.assert_frame_equal(
         found[list(PUBLISHED_COLUMNS)], rows[list(PUBLISHED_COLUMNS)], check_exact=True
     )
@@ -121,7 +121,7 @@ def test_published_features_are_the_columns_as_they_stand() -> None:
 def test_a_missing_column_is_named() -> None:
     rows = telemetry_rows(30).drop(columns="S1_OutputPower")
     with pytest.raises(ToolwearError, match="lacks the column 'S1_OutputPower'"):
-        compute(rows, WINDOW, CUTTING)
+        compute(rows, WINDOW, MILL)
 
 
 def chunks(rows: pd.DataFrame, size: int) -> Iterator[pd.DataFrame]:
@@ -131,22 +131,22 @@ def chunks(rows: pd.DataFrame, size: int) -> Iterator[pd.DataFrame]:
 @pytest.mark.parametrize("size", [1, 19, 20, 21, 150])
 def test_chunks_make_no_difference(size: int) -> None:
     rows = telemetry_rows(120)
-    run = Run("01", 120, 6.0, 2.5, 1)
-    (whole,) = samples([rows], run, WINDOW, stride=5, counted=COUNTED)
+    run = Run("01", 120, STATED, 1)
+    (whole,) = samples([rows], run, WINDOW, stride=5, dataset=MILL)
     chunked = pd.concat(
-        samples(chunks(rows, size), run, WINDOW, stride=5, counted=COUNTED), ignore_index=True
+        samples(chunks(rows, size), run, WINDOW, stride=5, dataset=MILL), ignore_index=True
     )
     pd.testing.assert_frame_equal(chunked, whole, check_exact=True)
 
 
 def test_samples_carry_their_keys_and_every_stride_th_window() -> None:
     (found,) = samples(
-        [telemetry_rows(300)], Run("01", 300, 6.0, 2.5, 1), WINDOW, stride=5, counted=COUNTED
+        [telemetry_rows(300)], Run("01", 300, STATED, 1), WINDOW, stride=5, dataset=MILL
     )
-    assert list(found.columns[: len(schema.KEY_COLUMNS)]) == list(schema.KEY_COLUMNS)
-    assert set(found.columns) == {*schema.KEY_COLUMNS, *FEATURE_COLUMNS}
+    assert list(found.columns[: len(KEY_COLUMNS)]) == list(KEY_COLUMNS)
+    assert set(found.columns) == {*KEY_COLUMNS, *FEATURE_COLUMNS}
     assert found[schema.SAMPLE_ID].iloc[7] == schema.sample_id("01", 7)
-    assert set(found[schema.SETTING]) == {schema.setting(6.0, 2.5)}
+    assert set(found[schema.SETTING]) == {"6/2.5"}
     assert set(found[schema.LABEL]) == {1}
     ordinal = found.loc[found[schema.IS_CUTTING], schema.IS_WINDOW].to_numpy().nonzero()[0]
     np.testing.assert_array_equal(ordinal, np.arange(WINDOW - 1, ordinal[-1] + 1, 5))
@@ -156,14 +156,14 @@ def test_samples_carry_their_keys_and_every_stride_th_window() -> None:
 def test_the_newest_row_to_serve_has_a_full_window_if_there_is_one() -> None:
     rows = telemetry_rows(100)
     rows.loc[90:, "Z1_ActualPosition"] = 119.0  # back home
-    (found,) = samples([rows], Run("01", 100, 6.0, 2.5, 1), WINDOW, stride=5, counted=COUNTED)
+    (found,) = samples([rows], Run("01", 100, STATED, 1), WINDOW, stride=5, dataset=MILL)
     last_cutting = int(np.flatnonzero(found[schema.IS_CUTTING])[-1])
-    assert newest(found, None)[schema.ROW].tolist() == [last_cutting]
-    assert newest(found.iloc[50:], newest(found.iloc[:50], None))[schema.ROW].tolist() == [
-        last_cutting
-    ]
-    (short,) = samples([rows], Run("01", 100, 6.0, 2.5, 1), window=99, stride=5, counted=COUNTED)
-    assert newest(short, None)[schema.ROW].tolist() == [last_cutting]
+    assert newest(found, None, MILL)[schema.ROW].tolist() == [last_cutting]
+    assert newest(found.iloc[50:], newest(found.iloc[:50], None, MILL), MILL)[
+        schema.ROW
+    ].tolist() == [last_cutting]
+    (short,) = samples([rows], Run("01", 100, STATED, 1), window=99, stride=5, dataset=MILL)
+    assert newest(short, None, MILL)[schema.ROW].tolist() == [last_cutting]
 
 
 def test_the_published_set_is_the_published_one() -> None:

@@ -17,12 +17,12 @@ import pandas as pd
 import pytest
 
 from components.features.join import TrainingSetJoin
+from tests.mill import FEATURE_COLUMNS, FEATURE_SETS, FEATURES_MANIFEST, MILL, VIEWS
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.fingerprint import ROOT
 from toolwear.dataset import schema
 from toolwear.features import store
-from toolwear.features.definitions import FEATURE_COLUMNS, FEATURE_SETS, VIEWS
 from toolwear.features.feast_folder import apply_folder
 from toolwear.features.names import FEATURES_FOLDER, LATEST_FILE, SAMPLES_VIEW
 
@@ -54,7 +54,7 @@ def test_the_join_never_sees_the_future(tmp_path: Path) -> None:
     keys = pd.DataFrame(
         {schema.SAMPLE_ID: ["01:2", "01:1", "01:0"], schema.EVENT_TIME: [NOON, NOON, NOON]}
     )
-    joined = TrainingSetJoin(tmp_path / "feast").join(keys, part).to_pandas()
+    joined = TrainingSetJoin(tmp_path / "feast", MILL).join(keys, part).to_pandas()
     assert list(joined.columns) == list(FEATURE_COLUMNS)
     np.testing.assert_array_equal(joined.iloc[:, 0], [4.0, np.nan, 1.0])
     np.testing.assert_array_equal(joined.iloc[:, -1], [4.0, np.nan, 1.0])
@@ -68,7 +68,7 @@ def output(tmp_path: Path) -> Callable[..., Path]:
         folder = tmp_path / digest
         folder.mkdir()
         (folder / FEATURES_FOLDER).mkdir()
-        jsonfile.write(folder / "manifest.json", {"digest": digest})
+        jsonfile.write(folder / "manifest.json", {**FEATURES_MANIFEST, "digest": digest})
         latest = feature_rows([(run, NOON) for run in runs], schema.RUN_ID)
         latest[schema.SAMPLE_ID] = [f"{run}:9" for run in runs]
         latest.to_parquet(folder / LATEST_FILE, index=False)
@@ -167,7 +167,7 @@ def test_feast_s_command_line_finds_what_the_store_applies(
     found = parse_repo(ROOT / "feature_repo")
     objects: list[Any] = [*found.entities, *found.feature_views, *found.feature_services]
     names = {o.name for o in objects} - {"__dummy"}  # Feast's own
-    assert names == {o.name for o in repository(tmp_path)}
+    assert names == {o.name for o in repository(tmp_path, MILL)}
     assert len(found.feature_services) == 1 + len(FEATURE_SETS)
     assert [view.online for view in found.feature_views if view.name == SAMPLES_VIEW] == [False]
 
@@ -211,7 +211,7 @@ def test_feast_s_command_line_works_in_the_repository_and_in_what_is_published(
     listed = feast(current, "feature-views", "list")
     assert [view for view in VIEWS if view not in listed] == []
     (current / "online.db").unlink()
-    store._fill(apply_folder(current), current)
+    store._fill(apply_folder(current, MILL), current)
     assert store.open_store(moved).latest(["01"], schema.PUBLISHED)[schema.SAMPLE_ID].all()
 
 

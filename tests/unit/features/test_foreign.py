@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.feast_attacks import KINDS, plant
+from tests.mill import MILL
 from toolwear.common.errors import ToolwearError
 from toolwear.common.fingerprint import ROOT
 from toolwear.features import feast_folder, store
@@ -39,7 +40,7 @@ for listed in (
 def folder(tmp_path: Path) -> Path:
     made = tmp_path / "store"
     made.mkdir()
-    apply_folder(made)
+    apply_folder(made, MILL)
     return made
 
 

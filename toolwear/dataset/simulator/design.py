@@ -62,12 +62,14 @@ class PlannedRun:
         """Return the run's row in the table of runs."""
         return Run(
             number=self.number,
+            settings={
+                schema.FEEDRATE: self.feedrate,
+                schema.CLAMP_PRESSURE: self.clamp_pressure,
+            },
+            worn=int(self.label),
             material="wax",
-            feedrate=self.feedrate,
-            clamp_pressure=self.clamp_pressure,
-            condition=schema.CLASSES[self.label],
-            finalized=self.finalized,
-            inspection=self.inspection,
+            finished=self.finalized,
+            inspected=self.inspection,
         )
 
 

@@ -112,11 +112,10 @@ def _write_table(runs: list[PlannedRun], path: Path) -> None:
                 [
                     run.number,
                     run.material,
-                    f"{run.feedrate:g}",
-                    f"{run.clamp_pressure:g}",
-                    run.condition,
-                    words[run.finalized],
-                    words[run.inspection],
+                    *(f"{value:g}" for value in run.settings.values()),
+                    schema.CLASSES[run.worn or 0],
+                    words[run.finished],
+                    words[run.inspected],
                 ]
             )
 

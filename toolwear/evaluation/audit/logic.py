@@ -12,6 +12,7 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.common.thresholds import Thresholds
 from toolwear.dataset import schema
+from toolwear.dataset.contract import DataSet
 from toolwear.evaluation.audit import columns as audit_columns
 from toolwear.evaluation.audit import memory as audit_memory
 from toolwear.evaluation.audit import order as audit_order
@@ -21,7 +22,7 @@ from toolwear.evaluation.audit.separation import violations
 from toolwear.evaluation.protocols import folds
 from toolwear.evaluation.questions import ASKED_OF, why_left_out
 from toolwear.features.dataset import Samples
-from toolwear.features.definitions import FEATURE_SETS
+from toolwear.features.definitions import Definitions, definitions
 
 SCAN_ROWS = 200_000  # beyond, the search over columns sees a sample of every run
 FOREST_ROWS = 20_000
@@ -34,15 +35,17 @@ def audit(
     splits: pd.DataFrame,
     seed: int,
     limits: Thresholds,
+    dataset: DataSet,
 ) -> dict[str, Any]:
     """Search the data for what would make a score say more than is known.
 
     Args:
-        rows: all rows: KEY_COLUMNS and NUMERIC_COLUMNS.
+        rows: all rows: keys and recorded numbers.
         feature_sets: the samples of each feature set.
         splits: what `protocols.assign` returned.
         seed: seed of permutations, samples and forests.
         limits: the thresholds.
+        dataset: the data set's contract.
 
     Returns:
         The content of `audit.json`.
@@ -55,15 +58,18 @@ def audit(
     cutting = rows[rows[schema.IS_CUTTING].to_numpy(dtype=bool)]
     if cutting.empty:
         raise ToolwearError("No row is a cutting row, so there is nothing to audit or to learn.")
-    if rows[schema.LABEL].nunique() < len(schema.CLASSES):
+    if rows[schema.LABEL].nunique() < len(dataset.label.classes):
         raise ToolwearError(
-            "All runs carry the same label, so nothing can be told apart; "
-            "give runs with worn and with unworn tools."
+            "All runs carry the same label, so nothing can be told apart; give runs that are "
+            f"{' and ones that are '.join(dataset.label.classes)}."
         )
-    numeric = list(schema.NUMERIC_COLUMNS)
+    numeric = list(dataset.numbers)
 
     report(f"judging {len(numeric)} columns alone, one run held out at a time")
-    columns = _columns(rows, feature_sets, seed, limits.audit.single_column_run_auc)
+    columns = _columns(
+        rows, feature_sets, seed, limits.audit.single_column_run_auc, dataset.numbers
+    )
+    second = max(2, round(1 / dataset.recordings.sample_period_seconds))
     report("comparing runs of the same setting, and the order of the rows")
     found: dict[str, Any] = {
         "seed": seed,
@@ -74,15 +80,18 @@ def audit(
         },
         "columns": columns,
         "session_fingerprint": audit_session.fingerprints(
-            cutting, numeric, limits.audit.session_effect_sd
+            cutting, numeric, limits.audit.session_effect_sd, second
         ),
-        "order": audit_order.order(rows, limits.audit.out_of_order_share),
-        "phases": audit_order.phases(rows),
+        "order": audit_order.order(rows, limits.audit.out_of_order_share, dataset),
+        "phases": audit_order.phases(rows, dataset.phases),
+        "phase_column": dataset.phases.column,
         "copied_rows": audit_memory.copied_rows(cutting, numeric),
     }
     report("asking how much of a score is memory")
-    found["neighbours"] = _neighbours(feature_sets, splits)
-    found["settings_only"] = audit_memory.settings_only(rows.drop_duplicates(schema.RUN_ID))
+    found["neighbours"] = _neighbours(feature_sets, splits, definitions(dataset))
+    found["settings_only"] = audit_memory.settings_only(
+        rows.drop_duplicates(schema.RUN_ID), list(dataset.settings)
+    )
     found["run_identification"] = {
         name: _identification(samples, seed) for name, samples in feature_sets.items()
     }
@@ -131,10 +140,13 @@ def _check_folds(
 
 
 def _columns(
-    rows: pd.DataFrame, feature_sets: Mapping[str, Samples], seed: int, threshold: float
+    rows: pd.DataFrame,
+    feature_sets: Mapping[str, Samples],
+    seed: int,
+    threshold: float,
+    numeric: tuple[str, ...],
 ) -> list[dict[str, Any]]:
     """Judge telemetry and feature columns; a column found in both is judged on all its rows."""
-    numeric = schema.NUMERIC_COLUMNS
     jobs = []
     for mask in (schema.IS_CUTTING, schema.IS_ACTIVE):
         chosen = rows[rows[mask].to_numpy(dtype=bool)]
@@ -162,12 +174,14 @@ def _columns(
     return sorted(entries.values(), key=lambda entry: (-entry["run_auc"], entry["column"]))
 
 
-def _neighbours(feature_sets: Mapping[str, Samples], splits: pd.DataFrame) -> dict[str, Any]:
+def _neighbours(
+    feature_sets: Mapping[str, Samples], splits: pd.DataFrame, made: Definitions
+) -> dict[str, Any]:
     """Return the published set's figures, and every set's under `by_set`."""
     by_set = {}
     for name, samples in feature_sets.items():
         (fold,) = folds(schema.KNOWN_RUNS, samples, splits)
-        rows = FEATURE_SETS[name].samples_column == schema.IS_ACTIVE
+        rows = made.sets[name].samples_column == schema.IS_ACTIVE
         order = schema.ROW if rows else schema.TIME_INDEX
         by_set[name] = audit_memory.neighbours(samples.frame, order, samples.X, fold)
     return by_set[schema.PUBLISHED] | {"by_set": by_set}

@@ -117,22 +117,24 @@ def run_identification(features: np.ndarray, run: np.ndarray, seed: int) -> dict
     return result
 
 
-def settings_only(runs: pd.DataFrame) -> dict[str, Any]:
-    """Return how well feed rate and clamp pressure alone tell the label of a held-out run.
+def settings_only(runs: pd.DataFrame, settings: list[str]) -> dict[str, Any]:
+    """Return how well the machine's settings alone tell the label of a held-out run.
 
-    A decision tree on the two settings, one row a run, classes weighted alike. Where each setting
+    A decision tree on the settings, one row a run, classes weighted alike. Where each setting
     was run once with either tool, the run left in carries the other label, so that leaving one run
     out scores far *below* one half: no protocol may be compared with 50 %.
 
     Args:
         runs: RUN_ID, SETTING, LABEL and the setting columns, one row a run.
+        settings: names of those columns.
 
     Returns:
         For those of `new_run` and `new_setting` that these runs can carry `correct`, `of`,
         `accuracy`, `interval` (Wilson, 95 %) and `run_auc`; `majority`: the first four for the
         commoner label of the training runs.
     """
-    values = runs[list(schema.SETTING_COLUMNS)].to_numpy(dtype=float)
+    # Without any setting the tree says the same of all runs, as it should.
+    values = runs[settings].to_numpy(dtype=float) if settings else np.zeros((len(runs), 1))
     label = runs[schema.LABEL].to_numpy(dtype=int)
     result: dict[str, Any] = {}
     for protocol, column in GROUPS.items():

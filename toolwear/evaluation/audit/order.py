@@ -13,45 +13,39 @@ import numpy as np
 import pandas as pd
 
 from toolwear.dataset import schema
-from toolwear.features.definitions import (
-    AXIS_POSITION,
-    AXIS_VELOCITY,
-    SPINDLE_POSITION,
-    SPINDLE_VELOCITY,
-)
-from toolwear.features.pieces import REVOLUTIONS
+from toolwear.dataset.contract import DataSet, Levels, Order, Phases
 
 SIGNIFICANT_DIGITS = 3  # of the recorded positions
-_DEPTH = AXIS_POSITION[-1]
-_MOTION = (
-    *zip(AXIS_POSITION, AXIS_VELOCITY, strict=True),
-    (SPINDLE_POSITION, SPINDLE_VELOCITY),
-)
 _VELOCITY_SLACK = 0.1  # of the distance: velocities are sampled and positions lag
 _POSITION_SLACK = 0.02  # mm or revolutions
-_LAYER_GAP = 0.5  # mm between the depths of two layers, at least
 _LAYER_SHARE = 0.02  # of a run's cutting rows that a depth needs to count as a layer's
 _GAPS_NEEDED = 5  # jumps from which a batch length can be read
 
 
-def continuous(run: pd.DataFrame) -> np.ndarray:
+def continuous(run: pd.DataFrame, how: Order, period: float) -> np.ndarray:
     """Return for each step between two rows whether the movement explains it, shape (rows - 1,).
 
     Args:
         run: positions and velocities of all moving parts, in the order to be judged.
+        how: which columns those are.
+        period: seconds from row to row.
     """
     explained = np.ones(max(0, len(run) - 1), dtype=bool)
     if not explained.size:
         return explained
-    for place, velocity in _MOTION:
+    moving = (
+        *zip(how.axis_positions, how.axis_velocities, strict=True),
+        (how.spindle_position, how.spindle_velocity),
+    )
+    for place, velocity in moving:
         position = run[place].to_numpy(dtype=float)
-        distance = run[velocity].to_numpy(dtype=float) * schema.SAMPLE_PERIOD_SECONDS
+        distance = run[velocity].to_numpy(dtype=float) * period
         # Recorded positions lag the velocities by up to one row, which shows at corners.
         around = np.stack([np.r_[distance[:1], distance[:-2]], distance[:-1], distance[1:]])
         low, high = around.min(axis=0), around.max(axis=0)
         step = np.diff(position)
-        if place == SPINDLE_POSITION:  # a counter that wraps
-            step = step - np.round((step - (low + high) / 2) / REVOLUTIONS) * REVOLUTIONS
+        if place == how.spindle_position:  # a counter that wraps
+            step = step - np.round((step - (low + high) / 2) / how.wraps_at) * how.wraps_at
         rounding = _resolution(position)
         slack = (
             (rounding[:-1] + rounding[1:]) / 2
@@ -69,34 +63,38 @@ def _resolution(values: np.ndarray) -> np.ndarray:
     return np.where(size > 0, 10.0 ** (exponent - SIGNIFICANT_DIGITS + 1), 0)
 
 
-def jumps(rows: pd.DataFrame, by: str) -> dict[str, np.ndarray]:
+def jumps(rows: pd.DataFrame, by: str, how: Order, period: float) -> dict[str, np.ndarray]:
     """Return for each run the positions of the rows that a jump leads to.
 
     Args:
         rows: RUN_ID, positions, velocities and `by`.
         by: the column whose order is judged, ROW or TIME_INDEX.
+        how: which columns positions and velocities are.
+        period: seconds from row to row.
     """
     return {
-        str(run): np.flatnonzero(~continuous(group.sort_values(by))) + 1
+        str(run): np.flatnonzero(~continuous(group.sort_values(by), how, period)) + 1
         for run, group in rows.groupby(schema.RUN_ID, sort=False)
     }
 
 
-def order(rows: pd.DataFrame, threshold: float) -> dict[str, Any]:
+def order(rows: pd.DataFrame, threshold: float, dataset: DataSet) -> dict[str, Any]:
     """Return how far each run's stored order, and the restored one, is the order of time.
 
     Args:
         rows: RUN_ID, ROW, TIME_INDEX, positions and velocities of all rows.
         threshold: share of unexplained steps from which a run is held to be shuffled.
+        dataset: the data set's contract.
 
     Returns:
-        `run`: for each run `rows`, `jumps`, `share` (of its steps), `shuffled`, `batch_rows`
+        `run`: for each run, if the contract says what tells their order, `rows`, `jumps`, `share` (of its steps), `shuffled`, `batch_rows`
         (most frequent distance of two jumps, or None) and `restored_share`; `shuffled_runs`;
         `batch_rows`: median over the shuffled runs; `restored`: whether the orders differ.
     """
     restored = bool((rows[schema.ROW] != rows[schema.TIME_INDEX]).any())
-    stored_jumps = jumps(rows, schema.ROW)
-    time_jumps = jumps(rows, schema.TIME_INDEX) if restored else stored_jumps
+    how, period = dataset.order, dataset.recordings.sample_period_seconds
+    stored_jumps = jumps(rows, schema.ROW, how, period) if how else {}
+    time_jumps = jumps(rows, schema.TIME_INDEX, how, period) if how and restored else stored_jumps
     lengths = rows[schema.RUN_ID].value_counts()
     runs = {}
     for run, places in stored_jumps.items():
@@ -127,26 +125,32 @@ def _batch_rows(places: np.ndarray) -> int | None:
     return int(np.bincount(np.diff(places)).argmax())
 
 
-def phases(rows: pd.DataFrame) -> dict[str, Any]:
-    """Return how far the phase column names the layer at whose depth the tool cuts.
+def phases(rows: pd.DataFrame, known: Phases) -> dict[str, Any]:
+    """Return how far the phase names the level at which the machine is, such as a depth of cut.
 
-    The depths are read from each run: those at which it cuts for long, the highest being layer 1.
+    The levels are read from each run: those at which it cuts for long, in falling order.
 
     Args:
-        rows: RUN_ID, PHASE, the depth axis' position and IS_CUTTING of all rows.
+        rows: RUN_ID, phase, the signal of the levels and IS_CUTTING of all rows.
+        known: the contract's phases; without levels there is nothing to judge.
 
     Returns:
-        For each run with cutting rows `layers` (depths found, mm), `agreement` (share of its
-        cutting rows with a layer phase whose layer fits) and `unnamed` (share of its cutting rows
-        without a layer phase).
+        For each run with cutting rows `layers` (levels found), `agreement` (share of its cutting
+        rows in a phase with a level whose level fits) and `unnamed` (share of its cutting rows
+        in another phase).
     """
+    levels = known.levels
+    if levels is None:
+        return {}
+    falling = sorted(set(levels.values.values()), reverse=True)
+    number = {phase: 1 + falling.index(value) for phase, value in levels.values.items()}
     cutting = rows[rows[schema.IS_CUTTING].to_numpy(dtype=bool)]
     result = {}
     for run, group in cutting.groupby(schema.RUN_ID, sort=False):
-        named = group[schema.PHASE].str.extract(r"^Layer (\d+)", expand=False)
+        named = group[known.column].map(number)
         has_name = named.notna().to_numpy()
-        depth = group[_DEPTH].to_numpy(dtype=float)
-        centres = _layers(depth)
+        depth = group[levels.column].to_numpy(dtype=float)
+        centres = _layers(depth, levels)
         if not centres.size:
             continue
         layer = 1 + np.abs(depth[:, None] - centres[None, :]).argmin(axis=1)
@@ -159,11 +163,11 @@ def phases(rows: pd.DataFrame) -> dict[str, Any]:
     return result
 
 
-def _layers(depth: np.ndarray) -> np.ndarray:
-    """Return the mean depth of each layer from the top, mm."""
+def _layers(depth: np.ndarray, known: Levels) -> np.ndarray:
+    """Return the mean of each level from the top, in the signal's unit."""
     values, counts = np.unique(depth, return_counts=True)
     levels = values[counts >= _LAYER_SHARE * depth.size][::-1]
     if not levels.size:
         return levels
-    groups = np.cumsum(np.r_[0, -np.diff(levels) > _LAYER_GAP])
+    groups = np.cumsum(np.r_[0, -np.diff(levels) > 2 * known.tolerance])
     return np.array([levels[groups == group].mean() for group in range(groups[-1] + 1)])

@@ -25,7 +25,6 @@ import pandas as pd
 
 from toolwear.dataset import schema
 
-SECOND_ROWS = round(1 / schema.SAMPLE_PERIOD_SECONDS)
 DRIFT_FACTOR = 3.0
 COMPANION_CORRELATION = 0.8  # of levels within settings, runs weighted by their rows
 _SETTINGS_NEEDED = 2  # settings in which the shift shows, if so many are repeated at all
@@ -44,7 +43,7 @@ class _Pair:
 
 
 def fingerprints(
-    rows: pd.DataFrame, columns: Sequence[str], threshold: float
+    rows: pd.DataFrame, columns: Sequence[str], threshold: float, second: int
 ) -> list[dict[str, Any]]:
     """Return the columns that mark the recording session, strongest first.
 
@@ -52,6 +51,7 @@ def fingerprints(
         rows: cutting rows with RUN_ID, SETTING, LABEL, TIME_INDEX and `columns`.
         columns: the columns to judge.
         threshold: shift between runs of a setting, in row standard deviations.
+        second: rows in a second.
 
     Returns:
         For each such column `column`, `effect_sd` (largest shift), `settings` (the shift in each
@@ -59,7 +59,7 @@ def fingerprints(
         levels this column follows although its own noise hides the shift.
     """
     ordered = rows.sort_values([schema.RUN_ID, schema.TIME_INDEX])
-    levels = _Levels(ordered, list(columns))
+    levels = _Levels(ordered, list(columns), second)
     pairs = levels.pairs()
     if not pairs:
         return []
@@ -132,7 +132,7 @@ def _companions(
 class _Levels:
     """Level, noise and drift of every column, by run."""
 
-    def __init__(self, rows: pd.DataFrame, columns: list[str]) -> None:
+    def __init__(self, rows: pd.DataFrame, columns: list[str], second: int) -> None:
         self.columns = columns
         self._values = {
             str(run): group[columns].to_numpy(dtype=float)
@@ -141,7 +141,7 @@ class _Levels:
         about = rows.groupby(schema.RUN_ID)[[schema.SETTING, schema.LABEL]].first()
         self._about = {str(run): (str(row[0]), int(row[1])) for run, row in _records(about)}
         self._mean = {run: values.mean(axis=0) for run, values in self._values.items()}
-        self._noise = self._stretch_deviation(SECOND_ROWS)
+        self._noise = self._stretch_deviation(second)
         self._drifts: dict[int, np.ndarray] = {}
 
     def pairs(self) -> list[_Pair]:

@@ -202,8 +202,8 @@ def _phase(audit: Audit, minimum: float) -> list[str]:
     if not low:
         return []
     sentence = (
-        f"In {len(low)} of {len(layered)} runs with several layers {schema.PHASE} does not fit the "
-        f"depth of the tool: {min(low.values()):.0%} to {max(low.values()):.0%} of the rows that "
+        f"In {len(low)} of {len(layered)} runs with several layers {audit['phase_column']} does not "
+        f"fit the depth of the tool: {min(low.values()):.0%} to {max(low.values()):.0%} of the rows that "
         f"cut in a layer phase are at that layer's depth ({minimum:.0%} expected). The phase is "
         "no guide to what the machine was doing."
     )

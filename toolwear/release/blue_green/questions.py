@@ -19,7 +19,8 @@ import pandas as pd
 
 from toolwear.common.errors import ToolwearError
 from toolwear.common.tables import read_frame
-from toolwear.dataset import schema
+from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import DataSet
 from toolwear.features.compute import compute
 from toolwear.model.onnx_model import OnnxModel
 from toolwear.model.package import Package
@@ -28,7 +29,6 @@ TOLERANCE = 1e-9  # of a probability: the same graph on the same features
 _ROWS = 200  # in a request
 _KEPT_RUNS, _KEPT_ROWS = 3, 12_000  # more rows than the longest window
 _POLL_SECONDS = 0.5
-_COLUMNS = (*schema.NUMERIC_COLUMNS, *schema.SETTING_COLUMNS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def known_among(runs: Iterable[pd.DataFrame], package: Package) -> Known:
     """
     model = OnnxModel(package.model)
     for frame in runs:
-        table = compute(frame, package.description["window"], package.description["cutting"])
+        table = compute(frame, package.description["window"], _contract(package))
         X = table[list(package.features)].to_numpy(dtype=np.float64)
         complete = np.flatnonzero(np.isfinite(X).all(axis=1))
         if not len(complete):
@@ -129,17 +129,24 @@ def kept_rows(path: Path) -> Iterator[pd.DataFrame]:
 
 
 def _recorded(telemetry: Path) -> Iterator[pd.DataFrame]:
+    dataset = contract.of(telemetry)
     settings = pd.read_parquet(telemetry / "runs.parquet").set_index(schema.RUN_ID)
     for path in sorted(telemetry.glob("part-*.parquet")):
         for run_id, rows in pd.read_parquet(path).groupby(schema.RUN_ID, sort=False):
-            yield _sent(rows, settings.loc[str(run_id)].to_dict())
+            yield _sent(rows, settings.loc[str(run_id)].to_dict(), dataset)
 
 
-def _sent(rows: pd.DataFrame, settings: Mapping[Hashable, Any]) -> pd.DataFrame:
-    frame = rows.assign(**{column: settings[column] for column in schema.SETTING_COLUMNS})
-    finite = np.isfinite(frame[list(_COLUMNS)].to_numpy(dtype=np.float64)).all(axis=1)
-    frame = frame.loc[finite & frame[schema.PHASE].isin(schema.PHASES), [*_COLUMNS, schema.PHASE]]
-    return frame.astype(dict.fromkeys(_COLUMNS, np.float64)).reset_index(drop=True)
+def _contract(package: Package) -> DataSet:
+    return contract.validated(package.description["dataset"])
+
+
+def _sent(rows: pd.DataFrame, settings: Mapping[Hashable, Any], dataset: DataSet) -> pd.DataFrame:
+    phases, numbers = dataset.phases, [*dataset.numbers, *dataset.settings]
+    frame = rows.assign(**{name: settings[name] for name in dataset.settings})
+    finite = np.isfinite(frame[numbers].to_numpy(dtype=np.float64)).all(axis=1)
+    known = frame[phases.column].isin(phases.names)
+    frame = frame.loc[finite & known, [*numbers, phases.column]]
+    return frame.astype(dict.fromkeys(numbers, np.float64)).reset_index(drop=True)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -147,7 +154,7 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _answers(asked: pd.DataFrame, package: Package, model: OnnxModel) -> np.ndarray:
-    table = compute(asked, package.description["window"], package.description["cutting"])
+    table = compute(asked, package.description["window"], _contract(package))
     X = table[list(package.features)].to_numpy(dtype=np.float64)
     complete = np.isfinite(X).all(axis=1)
     worn = np.full(len(X), np.nan)
@@ -212,12 +219,13 @@ def _predictions(client: httpx.Client, at: Address, known: Known) -> list[Answer
 
 
 def _faulty(client: httpx.Client, at: Address, known: Known) -> Answer:
-    row = {name: value for name, value in known.rows[-1].items() if name != _COLUMNS[0]}
+    first, *others = known.rows[-1]
+    row = {name: known.rows[-1][name] for name in others}
     response = _post(client, at.transformer, at.model_name, "predict", {"instances": [row]})
     return Answer(
         "faulty request",
         response.status_code == httpx.codes.BAD_REQUEST,
-        f"A row without {_COLUMNS[0]} was answered with {response.status_code}; 400 is right.",
+        f"A row without {first} was answered with {response.status_code}; 400 is right.",
     )
 
 
