@@ -173,8 +173,9 @@ def _number(text: str, what: str, unit: str) -> float:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
+        measured = f" in {unit}" if unit else ""
         raise ToolwearError(
-            f"Give the {what} of this recording{f' in {unit}' if unit else ''}, as a positive number; the answer "
+            f"Give the {what} of this recording{measured}, as a positive number; the answer "
             "depends on it."
         )
     return value

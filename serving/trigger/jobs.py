@@ -25,6 +25,7 @@ from toolwear.common.states import State
 from toolwear.common.thresholds import thresholds
 from toolwear.dataset.contract import DataSet, named
 from toolwear.run.scoring import VERDICTS_FILE, asked
+from toolwear.scoring.known import known_contract
 from toolwear.scoring.sources import settings_of
 from toolwear.workspace.home import Home
 

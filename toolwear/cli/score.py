@@ -24,7 +24,6 @@ from toolwear.common import words
 from toolwear.common.disk import whole
 from toolwear.common.errors import EXIT_FAILURE, ToolwearError
 from toolwear.dataset import schema
-from toolwear.dataset.contract import DataSet
 from toolwear.model.abstention import NOT_SURE, VERDICTS
 from toolwear.model.judged import Judged
 from toolwear.release.scored import ChampionScorer
@@ -88,7 +87,7 @@ def score(
     faults: list[str] = []
     with ExitStack() as stack:
         service = stack.enter_context(Client(url)) if url else None
-        scored = _by_service(service) if service else _by_champion(home, known)
+        scored = _by_service(service) if service else _by_champion(home)
         divided = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolwear-")))
         write = stack.enter_context(_rows_file(rows)) if rows is not None else None
         given_sources = sources(paths, dataset, known, given, divided)
@@ -124,7 +123,7 @@ def _each(
             yield record
 
 
-def _by_champion(home: Home, known: DataSet) -> _Scored:
+def _by_champion(home: Home) -> _Scored:
     """Return what scores a recording by the champion of a home."""
     champion = ChampionScorer(home)
 

@@ -64,8 +64,8 @@ def assign(keys: pd.DataFrame) -> pd.DataFrame:
     active = np.flatnonzero(keys[schema.IS_ACTIVE].to_numpy(dtype=bool))
     if active.size < 2:
         raise ToolwearError(
-            "No row is in a phase that is judged, so the split by rows cannot be made; check judged "
-            "under [rows] in dataset.toml and the recordings' column of phases."
+            "No row is in a phase that is judged, so the split by rows cannot be made; check "
+            "judged under [rows] in dataset.toml and the recordings' column of phases."
         )
     train, test = train_test_split(
         active, test_size=_PUBLISHED_TEST_SHARE, random_state=_PUBLISHED_RANDOM_STATE

@@ -20,8 +20,8 @@ def compute(rows: pd.DataFrame, window: int, dataset: DataSet) -> pd.DataFrame:
 
     Args:
         rows: consecutive telemetry rows of one run in time order, with `Definitions.inputs` and
-            those that the limits of cutting speak of. For the newest row of a stream, a tail that holds the last
-            `window` cutting rows is enough.
+            those that the limits of cutting speak of. For the newest row of a stream, a tail that
+            holds the last `window` cutting rows is enough.
         window: cutting rows in a trailing window, at least 2.
         dataset: its contract.
 

@@ -124,6 +124,8 @@ def of_table(telemetry: Path) -> list[str]:
         readings = Readings(dataset)
         for frame in pieces:
             readings.add(frame, is_cutting(frame, dataset.rows.cutting))
-        for said in readings.contradictions(runs[run_id].settings):
-            found.append(f"Run {run_id}: {said}; check the table of runs.")
+        found += [
+            f"Run {run_id}: {said}; check the table of runs."
+            for said in readings.contradictions(runs[run_id].settings)
+        ]
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from toolwear.dataset import schema
 from toolwear.dataset.contract import DataSet, FeatureSetOf, window_column
@@ -111,5 +111,23 @@ class Definitions:
 
 
 def definitions(dataset: DataSet) -> Definitions:
-    """Return the features that a contract asks for."""
-    return Definitions(dataset)
+    """Return the features that a contract asks for; they are made once for each contract."""
+    return _made(_Same(dataset))
+
+
+class _Same:
+    """A contract as a key: it holds dictionaries, so it has no hash of its own."""
+
+    def __init__(self, dataset: DataSet) -> None:
+        self.dataset = dataset
+
+    def __hash__(self) -> int:
+        return id(self.dataset)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.dataset is self.dataset
+
+
+@lru_cache(maxsize=16)
+def _made(key: _Same) -> Definitions:
+    return Definitions(key.dataset)

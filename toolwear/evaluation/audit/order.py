@@ -87,9 +87,10 @@ def order(rows: pd.DataFrame, threshold: float, dataset: DataSet) -> dict[str, A
         dataset: the data set's contract.
 
     Returns:
-        `run`: for each run, if the contract says what tells their order, `rows`, `jumps`, `share` (of its steps), `shuffled`, `batch_rows`
-        (most frequent distance of two jumps, or None) and `restored_share`; `shuffled_runs`;
-        `batch_rows`: median over the shuffled runs; `restored`: whether the orders differ.
+        `run`: for each run, if the contract says what tells their order, `rows`, `jumps`,
+        `share` (of its steps), `shuffled`, `batch_rows` (most frequent distance of two jumps, or
+        None) and `restored_share`; `shuffled_runs`; `batch_rows`: median over the shuffled runs;
+        `restored`: whether the orders differ.
     """
     restored = bool((rows[schema.ROW] != rows[schema.TIME_INDEX]).any())
     how, period = dataset.order, dataset.recordings.sample_period_seconds

@@ -202,10 +202,10 @@ def _phase(audit: Audit, minimum: float) -> list[str]:
     if not low:
         return []
     sentence = (
-        f"In {len(low)} of {len(layered)} runs with several layers {audit['phase_column']} does not "
-        f"fit the depth of the tool: {min(low.values()):.0%} to {max(low.values()):.0%} of the rows that "
-        f"cut in a layer phase are at that layer's depth ({minimum:.0%} expected). The phase is "
-        "no guide to what the machine was doing."
+        f"In {len(low)} of {len(layered)} runs with several layers {audit['phase_column']} does "
+        f"not fit the depth of the tool: {min(low.values()):.0%} to {max(low.values()):.0%} of the "
+        f"rows that cut in a layer phase are at that layer's depth ({minimum:.0%} expected). The "
+        "phase is no guide to what the machine was doing."
     )
     return [sentence]
 
