@@ -40,6 +40,7 @@ REFUSE, FLAG = "refuse", "flag"
 MAX_AGE_SECONDS = 3600.0
 STORE_SECONDS = 2.0
 _CONTRACT_BYTES = 1 << 20  # unpacked
+METADATA_BYTES = 1 << 19  # of an answer of gRPC whose metadata hold a contract, packed
 _log = logging.getLogger("toolwear.serving")
 
 

@@ -6,6 +6,7 @@ between the two, which took a third of the chain's time.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 from kserve.protocol.infer_type import deserialize_bytes_tensor
 
-from serving.common.features import FeatureSpec
+from serving.common.features import METADATA_BYTES, FeatureSpec
 from serving.common.grpc_edge import NO_PROBE
 from serving.common.grpc_face import (
     FEATURES_PARAMETER,
@@ -37,6 +38,9 @@ _CHANNEL = (
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.max_receive_message_length", BODY_BYTES),
+    # The predictor's metadata hold the contract of the model's data set; gRPC would take 8 kB.
+    ("grpc.max_metadata_size", METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES),
     ("grpc.enable_http_proxy", 0),
     NO_PROBE,
 )
@@ -127,11 +131,15 @@ class Hop:
         except grpc.RpcError as error:
             raise _meaning(error) from error
         trailing = dict(call.trailing_metadata())
-        if SPEC_PARAMETER not in trailing:
-            raise PredictorDownError("the predictor does not say which features its model needs")
+        try:
+            spec = FeatureSpec.of_metadata(bytes(trailing[SPEC_PARAMETER]))
+        except (KeyError, ValueError, zlib.error):  # one of another version
+            raise PredictorDownError(
+                "the predictor does not say which features its model needs"
+            ) from None
         return Serves(
             str(trailing[VERSION_PARAMETER]),
-            FeatureSpec.of_metadata(bytes(trailing[SPEC_PARAMETER])),
+            spec,
             str(trailing[PACKAGE_PARAMETER]),
             str(trailing[USE_PARAMETER]),
         )

@@ -8,7 +8,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from components.explain.step import explain
-from tests.mill import FEATURE_SETS
+from tests.mill import FEATURE_SETS, FEATURES_MANIFEST
 from toolwear.common import jsonfile
 from toolwear.common.digest import file_digest
 from toolwear.common.errors import ToolwearError
@@ -66,6 +66,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = pd.concat(frames, ignore_index=True)
     (folder / "features" / TRAINING_SET).mkdir(parents=True)
     table.to_parquet(folder / "features" / TRAINING_SET / "part-00000.parquet")
+    jsonfile.write(folder / "features" / "manifest.json", FEATURES_MANIFEST)
     write_split(table, folder / "split")
     samples = load(folder / "features", schema.PUBLISHED)
     write_forest(samples, folder / "split", folder / "automl", trees=10)

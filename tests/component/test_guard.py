@@ -143,8 +143,8 @@ def test_clean_simulated_runs_teach(settings: SimulatorSettings, tmp_path: Path)
     [
         pytest.param(lambda run: run.run_id <= "10", id="first session"),
         pytest.param(lambda run: run.run_id > "10", id="second session"),
-        pytest.param(lambda run: run.feedrate <= 6, id="slow feed rates"),
-        pytest.param(lambda run: run.feedrate != 6, id="no run at 6 mm/s"),
+        pytest.param(lambda run: run.settings["feedrate"] <= 6, id="slow feed rates"),
+        pytest.param(lambda run: run.settings["feedrate"] != 6, id="no run at 6 mm/s"),
         pytest.param(lambda run: run.label == 0, id="unworn"),
         pytest.param(lambda run: run.label == 1, id="worn"),
         pytest.param(lambda run: int(run.run_id) % 2, id="every other"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,8 +43,12 @@ class Samples:
 
 
 def names(features: Path) -> tuple[str, ...]:
-    """Return the names of the feature sets that an output of the features step has."""
-    return tuple(jsonfile.read(features / "manifest.json")["feature_sets"])
+    """Return the names of the feature sets that an output of the features step has.
+
+    Raises:
+        ToolwearError: the folder is none.
+    """
+    return tuple(_about(features)["feature_sets"])
 
 
 def load(features: Path, feature_set: str) -> Samples:
@@ -57,7 +62,7 @@ def load(features: Path, feature_set: str) -> Samples:
         ToolwearError: there is no such feature set, or the folder holds no training set.
     """
     # Not from the contract: the AutoML environment reads it, too, and has no pydantic.
-    about = jsonfile.read(features / "manifest.json")
+    about = _about(features)
     keys, sets = about["keys"], about["feature_sets"]
     if feature_set not in sets:
         raise ToolwearError(
@@ -67,7 +72,7 @@ def load(features: Path, feature_set: str) -> Samples:
     columns = tuple(chosen["columns"])
     parts = sorted((features / TRAINING_SET).glob("part-*.parquet"))
     if not parts:
-        raise ToolwearError(f"{features.name} holds no training set; run the features step.")
+        raise _no_training_set(features)
     table = ds.dataset(parts, format="parquet").to_table(
         columns=list(dict.fromkeys((*keys, *columns))), filter=ds.field(chosen["samples"])
     )
@@ -86,3 +91,15 @@ def load(features: Path, feature_set: str) -> Samples:
         frame=frame,
         columns=columns,
     )
+
+
+def _about(features: Path) -> dict[str, Any]:
+    manifest = features / "manifest.json"
+    about: dict[str, Any] = jsonfile.read(manifest) if manifest.is_file() else {}
+    if "feature_sets" not in about:  # nor has what an earlier version made
+        raise _no_training_set(features)
+    return about
+
+
+def _no_training_set(features: Path) -> ToolwearError:
+    return ToolwearError(f"{features.name} holds no training set; run the features step.")
