@@ -312,9 +312,12 @@ def computed(rows: RawRows, spec: FeatureSpec) -> Features:
     """Return the features of raw rows, by the function that training used.
 
     Raises:
-        Refusal: no row ends a full window.
+        Refusal: they lack a column that the model needs, or no row ends a full window.
     """
-    table = compute(rows.frame, spec.window, spec.dataset)
+    try:
+        table = compute(rows.frame, spec.window, spec.dataset)
+    except ToolwearError as error:  # another machine's model came into service meanwhile
+        raise Refusal("name", str(error)) from None
     features = Features(
         table[list(spec.columns)].to_numpy(dtype=np.float64),
         RAW,

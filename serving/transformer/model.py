@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from kserve import InferRequest, InferResponse
@@ -16,8 +16,9 @@ from starlette.requests import Request
 from serving.common import wire
 from serving.common.caller import Caller
 from serving.common.features import FeatureSource
-from serving.common.refusal import other_version
-from serving.common.rows import TIMESTAMP, RawColumns, parse_instances, parse_tensors
+from serving.common.outages import PredictorDownError, PredictorSlowError
+from serving.common.refusal import Refusal, other_version
+from serving.common.rows import TIMESTAMP, RawColumns, Rows, parse_instances, parse_tensors
 from serving.common.staged_model import StagedModel
 from serving.payload.log import PayloadLog
 from serving.transformer.answer import OUTPUTS, Answer, Query, Result
@@ -31,6 +32,8 @@ from toolwear.common.request_limits import SCORE_BYTES
 from toolwear.dataset import schema
 from toolwear.scoring.known import known_contract
 from toolwear.workspace.home import Home
+
+_LOOK_SECONDS = 1.0  # for a look at the model in service, and between two that refusals ask for
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,7 @@ class Transformer(StagedModel):
         self._labelling = Labelling(home, log)
         self._scoring = Scoring(hop, name, Home(home), score_bytes)
         self._known = RawColumns.of(known_contract(Home(home)))
+        self._looked = -_LOOK_SECONDS  # when the predictor was last asked for its model
         self._work = Work(hop, source)
         self._keeps = keeps
         self._counted = Counted()
@@ -97,7 +101,11 @@ class Transformer(StagedModel):
 
     async def healthy(self) -> bool:
         """Tell whether the model behind answers: what readiness probes ask."""
-        return await asyncio.to_thread(self._hop.ready)
+        if not await asyncio.to_thread(self._hop.ready):
+            return False
+        if self._work.spec is None:
+            await self._look()
+        return True
 
     @property
     def raw(self) -> RawColumns:
@@ -107,7 +115,7 @@ class Transformer(StagedModel):
             self._known = RawColumns.of(spec.dataset)
         return self._known
 
-    def preprocess(self, payload: Any, headers: Any = None) -> Query:
+    async def preprocess(self, payload: Any, headers: Any = None) -> Query:
         """Check a decoded request.
 
         Raises:
@@ -115,13 +123,33 @@ class Transformer(StagedModel):
         """
         started = perf_counter()
         caller = Caller.of(headers, payload)
-        rows = (
-            parse_tensors(payload, self.raw)
-            if isinstance(payload, InferRequest)
-            else parse_instances(payload, self.raw)
-        )
+        try:
+            rows = _parsed(payload, self.raw)
+        except Refusal:
+            # The model in service may be another machine's than the rows were held against.
+            if not await self._other_columns():
+                raise
+            rows = _parsed(payload, self.raw)
         request = payload if isinstance(payload, InferRequest) else None
         return Query(request, caller, wire.new_id(), started, rows)
+
+    async def _other_columns(self) -> bool:
+        """Ask which model is in service, and tell whether its raw rows have other columns."""
+        before = self.raw.dataset
+        await self._look()
+        return self.raw.dataset != before
+
+    async def _look(self) -> None:
+        """Ask which model is in service, so that raw rows are held against its columns."""
+        now = monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                self._work.spec = await asyncio.to_thread(self._hop.spec)
+        except (PredictorDownError, PredictorSlowError, TimeoutError):
+            pass  # the request that asks it will tell
 
     async def predict(self, query: Query, headers: Any = None) -> Answered:  # noqa: ARG002
         """Get the features and ask the predictor, unless the same was asked before.
@@ -208,3 +236,9 @@ class Transformer(StagedModel):
     def get_output_types(self) -> list[dict[str, Any]]:
         """Name and type the outputs."""
         return [dict(output) for output in OUTPUTS]
+
+
+def _parsed(payload: Any, raw: RawColumns) -> Rows:
+    if isinstance(payload, InferRequest):
+        return parse_tensors(payload, raw)
+    return parse_instances(payload, raw)

@@ -1,0 +1,87 @@
+"""The transformer of a model that another machine's recordings have taught."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.common.features import FeatureSource, packed
+from serving.common.grpc_face import SPEC_PARAMETER
+from serving.common.refusal import Refusal
+from serving.common.rows import RawRows
+from serving.payload.log import PayloadLog
+from serving.transformer.hop import Hop
+from serving.transformer.model import Transformer
+from tests.mill import MILL
+from tests.unit.serving.told import NAMED, told_hop
+from toolwear.dataset import contract
+
+LATHE = contract.validated(
+    {
+        "dataset": {"name": "lathe", "title": "A lathe"},
+        "recordings": {
+            "files": "{id}.csv",
+            "table": "runs.csv",
+            "number": "run",
+            "sample_period_seconds": 1,
+            "phases_in_order": False,
+        },
+        "label": {
+            "column": "worn",
+            "negative": ["no"],
+            "positive": ["yes"],
+            "classes": ["sharp", "blunt"],
+        },
+        "settings": {},
+        "signals": {"load": {}, "speed": {}},
+        "phases": {"column": "state", "names": ["cut", "idle"]},
+        "rows": {"judged": ["cut"], "cutting": ["speed > 1"]},
+        "features": {"levels": ["load"], "sets": {"all": {"of": "rows", "why": "All."}}},
+    }
+)
+ROW = {"load": 1.0, "speed": 2.0, "state": "cut"}
+
+
+def said(dataset: contract.DataSet, feature_set: str) -> tuple[tuple[str, str | bytes], ...]:
+    description: dict[str, Any] = {
+        "feature_set": feature_set,
+        "window": 2,
+        "dataset": dataset.model_dump(mode="json"),
+    }
+    return (*NAMED, (SPEC_PARAMETER, packed(description)))
+
+
+def transformer(home: Path, hop: Hop) -> Transformer:
+    return Transformer("toolwear", hop, FeatureSource(home), PayloadLog(home), home)
+
+
+async def test_the_first_row_is_held_against_the_model_in_service(tmp_path: Path) -> None:
+    with told_hop(said(LATHE, "all")) as hop:
+        asked = transformer(tmp_path, hop)
+        query = await asked.preprocess({"instances": [ROW]})
+    assert isinstance(query.rows, RawRows)
+    assert query.rows.columns.dataset == LATHE
+
+
+async def test_what_is_ready_knows_its_columns(tmp_path: Path) -> None:
+    with told_hop(said(LATHE, "all")) as hop:
+        asked = transformer(tmp_path, hop)
+        assert asked.raw.dataset == MILL
+        assert await asked.healthy()
+    assert asked.raw.dataset == LATHE
+
+
+async def test_a_faulty_row_is_refused_by_the_model_in_service(tmp_path: Path) -> None:
+    with told_hop(said(LATHE, "all")) as hop:
+        asked = transformer(tmp_path, hop)
+        with pytest.raises(Refusal, match='lacks the column "speed"'):
+            await asked.preprocess({"instances": [{"load": 1.0, "state": "cut"}]})
+
+
+async def test_a_faulty_row_is_refused_where_no_model_is(tmp_path: Path) -> None:
+    with told_hop(()) as hop:
+        asked = transformer(tmp_path, hop)
+        with pytest.raises(Refusal, match='the unknown column "load"'):
+            await asked.preprocess({"instances": [ROW]})
