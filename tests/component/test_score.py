@@ -157,11 +157,18 @@ def test_the_contract_of_the_last_training_reads_what_says_nothing_of_its_own(
     shutil.copytree(trained_home, home, symlinks=True)
     (path,) = (home / "latest" / "artifacts").glob("*/ingest/telemetry/manifest.json")
     manifest = jsonfile.read(path)
+    manifest["dataset"]["columns"]["rename"] = {"S1_OutputPower": "Q7"}
+    # Which rows are judged, the model's own contract says.
     manifest["dataset"]["rows"]["judged"] = ["Layer 1 Up"]
     jsonfile.write(path, manifest)
-    _, (found,), _ = score(home, csv, "--settings", SETTINGS)
-    phases = pd.read_csv(csv)[schema.PHASE]
-    assert found["judged_rows"] == (phases == "Layer 1 Up").sum()
+    theirs = tmp_path / "theirs.csv"
+    pd.read_csv(csv).rename(columns={"S1_OutputPower": "Q7"}).to_csv(theirs, index=False)
+    code, _, said = score(trained_home, theirs, "--settings", SETTINGS)
+    assert code == 1
+    assert "S1_OutputPower" in said
+    _, (found,), _ = score(home, theirs, "--settings", SETTINGS)
+    _, (usual,), _ = score(trained_home, csv, "--settings", SETTINGS)
+    assert found == usual | {"recording": found["recording"]}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 # Without `annotations` from __future__: kfp reads the types of the graph below as objects.
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -356,6 +357,7 @@ def test_training_on_one_class_is_refused(features: Path, split: Path, tmp_path:
     folder.mkdir(parents=True)
     table = pd.read_parquet(features / "training_set").assign(**{schema.LABEL: np.int8(1)})
     table.to_parquet(folder / "part-00000.parquet", index=False)
+    shutil.copy(features / "manifest.json", folder.parent)
     with pytest.raises(ToolwearError, match="same label, so there is nothing to learn"):
         train_step(folder.parent, split, SEED, 0, tmp_path / "models")
     with pytest.raises(ToolwearError, match="permutations has to be 0 or more, not -1"):

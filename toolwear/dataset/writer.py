@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolwear.dataset import schema
+from toolwear.dataset.contract import DataSet
+from toolwear.dataset.run_file import raw_schema
 
 ROW_GROUP_ROWS = 131_072
 ROWS_PER_PART = 1_000_000
@@ -45,6 +47,12 @@ def keyed(number: int, first_row: int, batch: pa.RecordBatch, period: float) -> 
     }
     names = [*keys, *batch.schema.names]
     return pa.RecordBatch.from_arrays([*keys.values(), *batch.columns], names=names)
+
+
+def telemetry_schema(dataset: DataSet) -> pa.Schema:
+    """Return the columns of the telemetry that ingest makes of a data set."""
+    nothing = pa.RecordBatch.from_pylist([], raw_schema(dataset))
+    return keyed(0, 0, nothing, dataset.recordings.sample_period_seconds).schema
 
 
 class PartWriter:

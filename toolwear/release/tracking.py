@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from toolwear.common import jsonfile
 from toolwear.common.person import who
 from toolwear.common.states import ENDED, State
 from toolwear.common.steps import EVENTS_FOLDER, report
+from toolwear.dataset import contract
+from toolwear.dataset.writer import telemetry_schema
 from toolwear.release import registry as tags
 from toolwear.release.patience import going_on
 from toolwear.release.registry import Registry
@@ -102,7 +103,7 @@ class Tracking:
             from mlflow.entities import DatasetInput, InputTag
 
             manifest = jsonfile.read(telemetry / "manifest.json")
-            columns = pq.read_schema(next(telemetry.glob("part-*.parquet")))
+            columns = telemetry_schema(contract.of(telemetry))
             registry = self._registry()
             run_id = self._run_id(registry)
             context = InputTag("mlflow.data.context", "recordings")
