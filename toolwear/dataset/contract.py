@@ -436,6 +436,26 @@ class DataSet(_Table):
     published: Published | None = None
 
     @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        """Refuse names that tables of ours could not tell apart; DuckDB ignores their case."""
+        seen = {name.lower(): "a column of ours" for name in schema.COLUMNS_OF_OURS}
+        renamed = ", and say under [columns.rename] what they call it"
+        for kind, names, hint in (
+            ("a signal", self.signals, renamed),
+            ("the column of phases", (self.phases.column,), renamed),
+            ("a setting", self.settings, ", and say in its 'column' what they call it"),
+            ("a derived signal", self.features.derived, ""),
+        ):
+            for name in names:
+                mine = f"{kind} '{name}'"
+                other = seen.setdefault(name.lower(), mine)
+                if other != mine:
+                    raise ValueError(
+                        f"{kind} has the name '{name}' of {other}; give it another one{hint}"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _features_are_there(self) -> Self:
         features = self.features
         measured = {*self.signals, *features.derived}

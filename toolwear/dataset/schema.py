@@ -89,20 +89,20 @@ IS_ACTIVE = "is_active"  # phase is one of ACTIVE_PHASES
 IS_CUTTING = "is_cutting"  # the tool is in the work piece, by physics rather than by phase
 REGIME = "regime"  # value of the setting within which behaviour is compared
 IS_WINDOW = "is_window"  # a trailing window of cutting rows ends here, at the window stride
-KEY_COLUMNS = (
-    SAMPLE_ID,
-    RUN_ID,
-    ROW,
-    TIME_INDEX,
-    EVENT_TIME,
-    PHASE,
-    SETTING,
-    FEEDRATE,
-    CLAMP_PRESSURE,
-    IS_ACTIVE,
-    IS_CUTTING,
-    IS_WINDOW,
-    LABEL,
+# In telemetry, training sets, the table of runs, verdicts and the payload log: nothing of a data
+# set may be called like one of them.
+COLUMNS_OF_OURS = frozenset(
+    {
+        *(SAMPLE_ID, RUN_ID, ROW, TIME_INDEX, EVENT_TIME, SETTING, IS_ACTIVE, IS_CUTTING),
+        *(IS_WINDOW, REGIME, *CLASSES, "not_sure"),
+        *(MATERIAL, CONDITION, FINALIZED, INSPECTION, "run_number", "rows", "cutting_rows"),
+        *("sha256", "timestamp", "recording", "verdict", "judged_rows", "restored_order", "fault"),
+        *("not_sure_because", "warnings", "model", "version", "package", "use", "probability"),
+        *("reason", "reasons", "receipt_id", "row_number", "request_id", "machine", "answered_at"),
+        *("model_version", "package_digest", "model_sha256", "data_digest", "commit", "kind"),
+        *("feature_timestamp", "stale", "label", "latency_ms", "status"),
+        *("labelled_at", "labelled_by", "source"),
+    }
 )
 
 # Names of the three questions that an evaluation answers.

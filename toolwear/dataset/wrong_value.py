@@ -26,7 +26,8 @@ def sentence(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"the key '{key}' is missing."
     said = first["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"'{key}' is wrong: {said[:1].lower()}{said[1:]}."
+    said = f"{said[:1].lower()}{said[1:]}{'' if said.endswith('?') else '.'}"
+    return f"'{key}' is wrong: {said}" if key else said
 
 
 def _keys(model: type[BaseModel], where: list[str]) -> list[str]:

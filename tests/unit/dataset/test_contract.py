@@ -9,9 +9,23 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from components.ingest.logic import runs_schema
+from components.score.step import schema_of
+from serving.common.rows import TIMESTAMP
+from serving.payload.records import LABEL_SCHEMA, NAMES
+from tests.mill import MILL
 from toolwear.common.errors import ToolwearError
-from toolwear.dataset import contract
-from toolwear.dataset.contract import DEFAULT, FILE, FOLDER, DataSet, default, named, resolve
+from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import (
+    DEFAULT,
+    FILE,
+    FOLDER,
+    DataSet,
+    default,
+    key_columns,
+    named,
+    resolve,
+)
 from toolwear.dataset.limits import limit
 from toolwear.run.config import RunParameters, load
 
@@ -83,6 +97,16 @@ def test_what_has_an_order_keeps_it_through_json() -> None:
         ("[rows]\ncutting = ['Z1_Position < 3']", "did you mean 'Z1_ActualPosition'?"),
         ("[rows]\ncutting = []", "'rows.cutting' is wrong"),
         ("[rows]\njudged = ['Layer 9']", "'Layer 9' is no phase"),
+        ("[settings]\nRows = 'a'", "a setting has the name 'Rows' of a column of ours; give it"),
+        (
+            "[settings]\nx1_outputpower = 'a'",
+            "a setting has the name 'x1_outputpower' of a signal 'X1_OutputPower'",
+        ),
+        ("[features.derived]\nrun_id = {of = 'X1_OutputPower', less = 'Y1_OutputPower'}", "ours"),
+        (
+            "[features]\nlevels = ['X1_Power']",
+            "dataset.toml: [features] speaks of 'X1_Power'; did you mean",
+        ),
         ("[label]\nnegative = ['Worn']", "'worn' stands for both classes"),
         ("[published.models.decision_tree]\naccuracy = 1", "'published.digest' is missing"),
     ],
@@ -105,3 +129,9 @@ def test_a_data_set_that_is_not_there_is_named() -> None:
 def test_a_limit_is_a_column_a_side_and_a_value() -> None:
     found = limit(" S1_ActualVelocity>-5.2e1 ")
     assert (found.column, found.below, found.value) == ("S1_ActualVelocity", False, -52.0)
+
+
+def test_no_column_of_ours_is_free_for_a_data_set() -> None:
+    tables = (runs_schema(MILL).names, schema_of(MILL).names, NAMES, LABEL_SCHEMA.names)
+    found = {*key_columns(MILL), TIMESTAMP}.union(*tables)
+    assert found - {*MILL.settings, MILL.phases.column} <= schema.COLUMNS_OF_OURS
