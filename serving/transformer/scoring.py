@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import tempfile
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ from toolwear.common.request_limits import (
 from toolwear.dataset.contract import DataSet
 from toolwear.model.abstention import NOT_SURE
 from toolwear.model.judged import Judged, told
-from toolwear.scoring.known import known_contract
+from toolwear.scoring.known import latest_contract
 from toolwear.scoring.logic import Scorer
 from toolwear.scoring.sources import Source, checked_settings
 from toolwear.scoring.verdict import answers, verdict
@@ -80,7 +81,8 @@ class Scoring:
             PredictorDownError, PredictorSlowError: what they say.
         """
         caller = Caller.of(request.headers)
-        asked = _asked(request, known_contract(self._home))
+        dataset = await asyncio.to_thread(self._reads)
+        asked = _asked(request, dataset)
         if self._open >= SCORE_PLACES:
             raise Refusal(
                 "busy",
@@ -96,7 +98,7 @@ class Scoring:
                     await spool(request, target, self._most, SCORE_BODY_SECONDS)
                 end = monotonic() + SCORE_SECONDS
                 found = await self._lane.run(
-                    _KIND, lambda: self._scored(path, asked, end), SCORE_SECONDS
+                    _KIND, lambda: self._scored(path, dataset, asked, end), SCORE_SECONDS
                 )
         except TimeoutError:
             raise Refusal(
@@ -117,9 +119,12 @@ class Scoring:
         headers = {REQUEST_ID: caller.request_id} if caller.request_id is not None else {}
         return found | {"recording": caller.recording}, headers
 
-    def _scored(self, path: Path, asked: _Asked, end: float) -> dict[str, Any]:
+    def _reads(self) -> DataSet:
+        """Return the contract that reads recordings: the latest training's, else the model's."""
+        return latest_contract(self._home) or self._hop.spec().dataset
+
+    def _scored(self, path: Path, dataset: DataSet, asked: _Asked, end: float) -> dict[str, Any]:
         """Score by one model; if another is swapped in meanwhile, by that one from the start."""
-        dataset = known_contract(self._home)
         for _ in range(_SWAPS):
             served = _ServedModel(self._hop, self._hop.serves(), end)
             try:

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from serving.console.recordings import uploaded
+from tests.lathe import LATHE
 from toolwear.cli.main import app
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
@@ -169,6 +170,18 @@ def test_the_contract_of_the_last_training_reads_what_says_nothing_of_its_own(
     _, (found,), _ = score(home, theirs, "--settings", SETTINGS)
     _, (usual,), _ = score(trained_home, csv, "--settings", SETTINGS)
     assert found == usual | {"recording": found["recording"]}
+
+
+def test_a_recording_of_another_machine_is_refused(
+    trained_home: Path, csv: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(trained_home, home, symlinks=True)
+    (path,) = (home / "latest" / "artifacts").glob("*/ingest/telemetry/manifest.json")
+    jsonfile.write(path, jsonfile.read(path) | {"dataset": LATHE.model_dump(mode="json")})
+    code, found, said = score(home, csv)
+    assert (code, found) == (1, [])
+    assert "contract 'lathe', and the model knows a machine with other columns" in said
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,13 @@ from toolwear.workspace.home import Home
 
 def known_contract(home: Home) -> DataSet:
     """Return the contract of the latest run's recordings; the mill's if there was none."""
+    return latest_contract(home) or contract.default()
+
+
+def latest_contract(home: Home) -> DataSet | None:
+    """Return the contract of the latest run's recordings; None if there was none."""
     telemetry = _telemetry(home.root)
-    return contract.of(telemetry) if telemetry is not None else contract.default()
+    return contract.of(telemetry) if telemetry is not None else None
 
 
 def _telemetry(home: Path) -> Path | None:

@@ -95,6 +95,11 @@ class Scorer:
             PackageModel(package.folder), window, contract.validated(package.description["dataset"])
         )
 
+    def fits(self, dataset: DataSet) -> bool:
+        """Tell whether rows that a contract reads have the model's columns and settings."""
+        mine = self._dataset
+        return set(mine.raw) <= set(dataset.raw) and set(mine.settings) <= set(dataset.settings)
+
     def score(
         self,
         batches: Iterable[pa.RecordBatch],

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
 from toolwear.model.abstention import ANSWERS, VERDICTS
 from toolwear.model.judged import Judged
@@ -36,6 +37,11 @@ def verdict(
     Raises:
         ToolwearError: it can't be scored; the sentence says what to mend.
     """
+    if not scorer.fits(source.dataset):
+        raise ToolwearError(
+            f"{source.name} is read by the contract '{source.dataset.dataset.name}', and the model "
+            "knows a machine with other columns; score it with a model of its own machine."
+        )
     settings = source.stated()
     with tempfile.TemporaryDirectory(prefix="toolwear-") as folder:
         scratch, rows = Path(folder), Path(folder) / "rows"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from serving.common.features import FeatureSource, packed
 from serving.common.grpc_face import SPEC_PARAMETER
@@ -14,37 +16,18 @@ from serving.common.rows import RawRows
 from serving.payload.log import PayloadLog
 from serving.transformer.hop import Hop
 from serving.transformer.model import Transformer
+from serving.transformer.scoring import Scoring
+from tests.lathe import LATHE
 from tests.mill import MILL
 from tests.unit.serving.told import NAMED, told_hop
-from toolwear.dataset import contract
+from toolwear.dataset.contract import DataSet
+from toolwear.scoring.logic import Scorer
+from toolwear.workspace.home import Home
 
-LATHE = contract.validated(
-    {
-        "dataset": {"name": "lathe", "title": "A lathe"},
-        "recordings": {
-            "files": "{id}.csv",
-            "table": "runs.csv",
-            "number": "run",
-            "sample_period_seconds": 1,
-            "phases_in_order": False,
-        },
-        "label": {
-            "column": "worn",
-            "negative": ["no"],
-            "positive": ["yes"],
-            "classes": ["sharp", "blunt"],
-        },
-        "settings": {},
-        "signals": {"load": {}, "speed": {}},
-        "phases": {"column": "state", "names": ["cut", "idle"]},
-        "rows": {"judged": ["cut"], "cutting": ["speed > 1"]},
-        "features": {"levels": ["load"], "sets": {"all": {"of": "rows", "why": "All."}}},
-    }
-)
 ROW = {"load": 1.0, "speed": 2.0, "state": "cut"}
 
 
-def said(dataset: contract.DataSet, feature_set: str) -> tuple[tuple[str, str | bytes], ...]:
+def said(dataset: DataSet, feature_set: str) -> tuple[tuple[str, str | bytes], ...]:
     description: dict[str, Any] = {
         "feature_set": feature_set,
         "window": 2,
@@ -85,3 +68,22 @@ async def test_a_faulty_row_is_refused_where_no_model_is(tmp_path: Path) -> None
         asked = transformer(tmp_path, hop)
         with pytest.raises(Refusal, match='the unknown column "load"'):
             await asked.preprocess({"instances": [ROW]})
+
+
+def test_a_model_fits_what_has_its_columns_and_settings() -> None:
+    model = SimpleNamespace(features=("load",), judge=None)
+    assert Scorer(model, 2, LATHE).fits(LATHE)
+    assert not Scorer(model, 2, LATHE).fits(MILL)
+
+
+async def test_a_recording_is_read_as_of_the_model_where_nothing_was_trained(
+    tmp_path: Path,
+) -> None:
+    with told_hop(said(LATHE, "all")) as hop:
+        scoring = Scoring(hop, "toolwear", Home(tmp_path), 1 << 20)
+        request = Request(
+            {"type": "http", "method": "POST", "headers": [], "query_string": b"feedrate=6"}
+        )
+        with pytest.raises(Refusal, match="'feedrate=6'"):
+            await scoring.take(request)
+        scoring.close()
