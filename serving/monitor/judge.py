@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from serving.monitor.kinds import Kind, Result
 from serving.monitor.tally import ColumnTally, LabelTally, QualityTally, RegimeTally
 from toolwear.common.thresholds import Monitor
+from toolwear.dataset.contract import Setting
 from toolwear.model.drift import Reference, moved
 
 ALL, LARGEST = "all", "largest"  # beside the features' own names
@@ -51,15 +52,33 @@ class Judge:
         accuracy: that the model had on known runs.
         thresholds: from the reviewed file.
         lean: each feature's share of the attribution of rows (n, features).
+        setting: whose value is the regime; None where the contract has none.
     """
 
     reference: Reference
     accuracy: float
     thresholds: Monitor
     lean: Callable[[np.ndarray], dict[str, float]]
+    setting: Setting | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call the setting; empty where there is none."""
+        return (self.setting.title or self.setting.column) if self.setting else ""
+
+    def about(self, regime: str) -> str:
+        """Return what windows of a regime are called, such as "feed-3" of the feed rate 3."""
+        return f"{self.title.split()[0]}-{regime}" if self.title else regime
+
+    def at(self, regime: str) -> str:
+        """Return the end of a clause, such as " at 3 mm/s"; empty where there is no setting."""
+        if self.setting is None:
+            return ""
+        unit = self.setting.unit
+        return f" at {regime} {unit}" if unit else f" at {self.title} {regime}"
 
     def regime(self, tally: RegimeTally, regime: str) -> Verdicts:
-        """Return what a window of cutting rows of one feed rate says."""
+        """Return what a window of cutting rows of one regime says."""
         return {
             Kind.DATA: self._data(tally, regime),
             Kind.PREDICTION: self._prediction(tally, regime),
@@ -72,8 +91,8 @@ class Judge:
         known = self.reference.regimes.get(regime)
         limits = self.thresholds
         if known is None:
-            feeds = ", ".join(sorted(self.reference.regimes, key=float))
-            why = f"No training run was cut at {regime} mm/s; they were cut at {feeds} mm/s."
+            others = self.at(", ".join(sorted(self.reference.regimes, key=float)))
+            why = f"No training run was cut{self.at(regime)}; they were cut{others}."
             return Verdict(result=Result.ALARM, score=0.0, threshold=limits.mean_psi, why=why)
         psi = {name: h.psi(np.array(tally.counts[name])) for name, h in known.signals.items()}
         mean, largest = (float(np.mean(list(psi.values()))), max(psi.values())) if psi else (0, 0)
@@ -83,13 +102,13 @@ class Judge:
         said = f"mean PSI {mean:.2f} (limit {mean_limit:.2f}), {most} moved most, {largest:.2f}"
         if not known.calibrated:
             result = Result.UNCALIBRATED
-            said += f"; no calibration: {len(known.runs)} training run at {regime} mm/s"
+            said += f"; no calibration: {len(known.runs)} training run{self.at(regime)}"
         elif mean > mean_limit or largest > max_limit:
             result = Result.ALARM
         else:
             result = Result.WARNING if mean > limits.mean_psi_warning else Result.OK
         scores = {**psi, ALL: mean, LARGEST: largest}
-        why = f"Load signals at {regime} mm/s: {said}."
+        why = f"Load signals{self.at(regime)}: {said}."
         return Verdict(result=result, score=mean, threshold=mean_limit, why=why, scores=scores)
 
     def _prediction(self, tally: RegimeTally, regime: str) -> Verdict:
@@ -125,7 +144,7 @@ class Judge:
         known = self.reference.regimes.get(regime)
         limit = max(self.thresholds.session_excess, self.reference.worst("session"))
         if known is None or not known.calibrated:
-            why = f"Too few training runs at {regime} mm/s to tell one session from another."
+            why = f"Too few training runs{self.at(regime)} to tell one session from another."
             return Verdict(result=Result.UNCALIBRATED, score=0.0, threshold=limit, why=why)
         means = {name: tally.sums[name] / tally.rows for name in known.session}
         beyond = {name: span.beyond(means[name]) for name, span in known.session.items()}

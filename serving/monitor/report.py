@@ -46,6 +46,7 @@ def page(closed: Closed, earlier: Sequence[Window]) -> str:
     return _pages.get_template("report.html.j2").render(
         window=window,
         what=_what(closed),
+        same=_same(closed),
         runs=known.runs if known else (),
         is_labels=isinstance(closed.tally, LabelTally),
         pictures=[(title, _png(figure)) for title, figure in _pictures(closed, earlier)],
@@ -61,12 +62,18 @@ def listing(windows: Sequence[Window], alarms: Sequence[str]) -> str:
 
 
 def _what(closed: Closed) -> str:
-    rows = closed.tally.rows
+    rows, at = closed.tally.rows, closed.judge.at(closed.regime)
     if isinstance(closed.tally, RegimeTally):
-        return f"{rows} rows in which the tool cuts, at {closed.regime} mm/s"
+        return f"{rows} rows in which the tool cuts{at and ','}{at}"
     if isinstance(closed.tally, LabelTally):
         return f"{rows} rows whose label became known"
-    return f"{rows} rows in which the tool cuts, at any feed rate"
+    title = closed.judge.title
+    return f"{rows} rows in which the tool cuts{title and f', at any {title}'}"
+
+
+def _same(closed: Closed) -> str:
+    title = closed.judge.title
+    return f" of the same {title}" if title else ""
 
 
 def _pictures(closed: Closed, earlier: Sequence[Window]) -> list[tuple[str, Figure]]:
@@ -78,7 +85,7 @@ def _pictures(closed: Closed, earlier: Sequence[Window]) -> list[tuple[str, Figu
         if known is not None and known.signals:
             found.append(
                 (
-                    "Load signals: this window beside the training runs of the same feed rate",
+                    f"Load signals: this window beside the training runs{_same(closed)}",
                     plots.signals(known, tally, verdicts[Kind.DATA]),
                 )
             )

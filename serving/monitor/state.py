@@ -60,7 +60,7 @@ class PackageState(_Part):
     """What is under way for one package.
 
     Attributes:
-        regimes: cutting rows, by feed rate.
+        regimes: cutting rows, by regime.
         quality: all rows.
         labels: labelled rows.
         newest: when the features of each run were made that were seen last: asked again, the

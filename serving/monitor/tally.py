@@ -35,7 +35,7 @@ class _Tally(BaseModel):
 
 
 class RegimeTally(_Tally):
-    """Cutting rows of one feed rate.
+    """Cutting rows of one regime.
 
     Attributes:
         counts: rows in each bin of each load signal.

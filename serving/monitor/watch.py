@@ -101,7 +101,7 @@ class Watch:
                 left = left.iloc[room:]
                 if tally.rows == judge.reference.window:
                     del package.regimes[regime]
-                    window = self._window(digest, f"regime-{regime}", tally)
+                    window = self._window(digest, judge.about(regime), tally)
                     yield self._closed(window, tally, judge, regime)
 
     def _quality(self, part: pd.DataFrame, digest: str, judge: Judge) -> Iterator[Closed]:

@@ -203,7 +203,7 @@ def test_a_package_without_a_reference_is_counted_and_left_alone(rows: pd.DataFr
 
 def test_a_run_asked_again_and_again_counts_once(judge: Judge, rows: pd.DataFrame) -> None:
     asked = rows.iloc[[1000] * 600].assign(
-        run_id="12", feature_timestamp=rows["answered_at"].iloc[0], is_cutting=None, feedrate=None
+        run_id="12", feature_timestamp=rows["answered_at"].iloc[0], is_cutting=None, regime=None
     )
     state, watch = watching(judge)
     assert not list(watch.rows(asked))

@@ -126,7 +126,7 @@ def test_raw_rows_get_the_features_that_training_had(
     logged = find(place.home, receipt)
     cutting = of_run[schema.IS_CUTTING].iloc[:40]
     assert logged[schema.IS_CUTTING].tolist() == cutting.tolist()
-    assert set(logged[schema.FEEDRATE]) == {20.0}
+    assert set(logged[schema.REGIME]) == {20.0}
 
 
 @pytest.mark.parametrize("binary", [False, True])
