@@ -89,7 +89,7 @@ class FeatureSpec:
         return cls(
             description["feature_set"],
             description["window"],
-            contract.validated(description["dataset"]),
+            contract.recorded(description["dataset"], "The model in service"),
             token(description),
         )
 

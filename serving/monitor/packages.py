@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from serving.monitor.judge import Judge
 from toolwear.common.errors import ToolwearError
 from toolwear.common.thresholds import Monitor
-from toolwear.dataset import contract, schema
+from toolwear.dataset import schema
 from toolwear.explain.leaning import leaning
 from toolwear.model.drift import Reference
 from toolwear.model.onnx_model import OnnxModel
@@ -77,7 +77,7 @@ def judge(package: Package, thresholds: Monitor) -> Judge:
             f"The {DRIFT_FILE} of package {package.version} is of another version: "
             f"{error.errors()[0]['msg']}; run the pipeline again."
         ) from None
-    dataset = contract.validated(package.description["dataset"])
+    dataset = package.dataset
     return Judge(
         reference,
         float(package.description["metrics"][schema.KNOWN_RUNS]["accuracy"]),

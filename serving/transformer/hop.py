@@ -27,6 +27,7 @@ from serving.common.grpc_face import (
 )
 from serving.common.outages import PredictorDownError, PredictorSlowError
 from serving.common.refusal import Refusal
+from toolwear.common.errors import ToolwearError
 from toolwear.common.request_limits import BODY_BYTES
 from toolwear.model.onnx_model import INPUT, PROBABILITY_OUTPUT
 
@@ -133,7 +134,7 @@ class Hop:
         trailing = dict(call.trailing_metadata())
         try:
             spec = FeatureSpec.of_metadata(bytes(trailing[SPEC_PARAMETER]))
-        except (KeyError, ValueError, zlib.error):  # one of another version
+        except (KeyError, ValueError, zlib.error, ToolwearError):  # one of another version
             raise PredictorDownError(
                 "the predictor does not say which features its model needs"
             ) from None

@@ -399,7 +399,7 @@ def test_a_changed_package_goes_nowhere(
     shutil.copytree(packages[0].folder, copied)
     (copied / "model.onnx").chmod(0o644)
     (copied / "model.onnx").write_bytes(b"other")
-    changed = Package(copied, packages[0].digest, {}, {})
+    changed = Package(copied, packages[0].digest, {}, {}, packages[0].dataset)
     with pytest.raises(ToolwearError, match=r"model.onnx .* was changed"):
         run(changed)
     assert api.applied == []

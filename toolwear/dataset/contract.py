@@ -613,7 +613,27 @@ def of(folder: Path) -> DataSet:
     manifest = folder / "manifest.json"
     if not manifest.is_file():
         raise ToolwearError(f"{folder} is no telemetry folder: it lacks {manifest.name}.")
-    return validated(jsonfile.read(manifest)["dataset"])
+    return recorded(jsonfile.read(manifest).get("dataset"), str(folder))
+
+
+def recorded(values: Any, where: str) -> DataSet:
+    """Return the contract that was written with an artifact.
+
+    Args:
+        values: as `model_dump` gave them.
+        where: the artifact, for people.
+
+    Raises:
+        ToolwearError: it is none, or one of another version.
+    """
+    try:
+        return validated(values)
+    except ValidationError as error:
+        raise ToolwearError(
+            f"{where} holds no data set's contract that this version reads "
+            f"({sentence(error, DataSet).rstrip('.')}); make it anew, or use the version that "
+            "wrote it."
+        ) from None
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The model package: one folder, named by its content, with all that serving needs of a model.
 
 `package.json` holds the SHA-256 of every other file, and the SHA-256 of `package.json` is the
-package's digest and the folder's name. Needs NumPy and the standard library only, no pickle:
-the predictor's image reads packages too.
+package's digest and the folder's name. Needs NumPy, pydantic and the standard library only, no
+pickle: the predictor's image reads packages too.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.files import read_regular
+from toolwear.dataset.contract import DataSet, recorded
 
 DESCRIPTION_FILE = "package.json"
 MODEL_FILE = "model.onnx"
@@ -79,12 +80,21 @@ class Golden:
 
 @dataclass(frozen=True)
 class Package:
-    """A package whose every byte has been checked against its digest."""
+    """A package whose every byte has been checked against its digest.
+
+    Attributes:
+        folder: that it was read from.
+        digest: SHA-256 of its description.
+        description: `package.json`.
+        contents: of each file.
+        dataset: the contract of the recordings that the model was trained on.
+    """
 
     folder: Path
     digest: str
     description: Mapping[str, Any]
     contents: Mapping[str, bytes] = field(repr=False)
+    dataset: DataSet = field(repr=False)
 
     @property
     def version(self) -> str:
@@ -182,7 +192,8 @@ def load_package(folder: Path, digest: str | None = None) -> Package:
         digest: SHA-256 of its `package.json`; by default the folder's name.
 
     Raises:
-        ToolwearError: it is not a package, not the expected one, or was changed.
+        ToolwearError: it is not a package, not the expected one, was changed, or is of another
+            version.
     """
     expected = digest or folder.name
     if not is_digest(expected):
@@ -208,7 +219,9 @@ def load_package(folder: Path, digest: str | None = None) -> Package:
             f"The package {expected[:12]} has format {description.get('format')}, and this "
             f"version reads format {_FORMAT}; serve it with the version that wrote it."
         )
-    return Package(folder, actual, description, _checked_contents(folder, description["files"]))
+    contents = _checked_contents(folder, description["files"])
+    dataset = recorded(description.get("dataset"), f"The package {expected[:12]}")
+    return Package(folder, actual, description, contents, dataset)
 
 
 def _checked_contents(folder: Path, hashes: Mapping[str, str]) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from toolwear.dataset import contract, schema
+from toolwear.dataset import schema
 from toolwear.dataset.contract import DataSet
 from toolwear.dataset.writer import keyed
 from toolwear.features.compute import is_cutting
@@ -91,9 +91,7 @@ class Scorer:
     def of(cls, package: Package) -> Self:
         """Return what scores with the model of a package."""
         window = int(package.description["window"])
-        return cls(
-            PackageModel(package.folder), window, contract.validated(package.description["dataset"])
-        )
+        return cls(PackageModel(package.folder), window, package.dataset)
 
     def fits(self, dataset: DataSet) -> bool:
         """Tell whether rows that a contract reads have the model's columns and settings."""

@@ -14,6 +14,8 @@ from components.score.step import schema_of
 from serving.common.rows import TIMESTAMP
 from serving.payload.records import LABEL_SCHEMA, NAMES
 from tests.mill import MILL
+from tests.packages import make_package
+from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import contract, schema
 from toolwear.dataset.contract import (
@@ -135,3 +137,15 @@ def test_no_column_of_ours_is_free_for_a_data_set() -> None:
     tables = (runs_schema(MILL).names, schema_of(MILL).names, NAMES, LABEL_SCHEMA.names)
     found = {*key_columns(MILL), TIMESTAMP}.union(*tables)
     assert found - {*MILL.settings, MILL.phases.column} <= schema.COLUMNS_OF_OURS
+
+
+@pytest.mark.parametrize("said", [None, {}, {"dataset": {"name": "b"}}, []])
+def test_a_contract_of_another_version_is_told_in_a_sentence(tmp_path: Path, said: object) -> None:
+    jsonfile.write(tmp_path / "manifest.json", {"dataset": said})
+    with pytest.raises(ToolwearError, match=r"no data set's contract that this version reads \("):
+        contract.of(tmp_path)
+
+
+def test_a_package_of_another_version_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ToolwearError, match=r"package [0-9a-f]{12} holds no data set's contract"):
+        make_package(tmp_path, dataset={"rows": {"cutting": ["a < 1"]}})

@@ -85,7 +85,7 @@ def known_among(runs: Iterable[pd.DataFrame], package: Package) -> Known:
     """
     model = OnnxModel(package.model)
     for frame in runs:
-        table = compute(frame, package.description["window"], _contract(package))
+        table = compute(frame, package.description["window"], package.dataset)
         X = table[list(package.features)].to_numpy(dtype=np.float64)
         complete = np.flatnonzero(np.isfinite(X).all(axis=1))
         if not len(complete):
@@ -136,10 +136,6 @@ def _recorded(telemetry: Path) -> Iterator[pd.DataFrame]:
             yield _sent(rows, settings.loc[str(run_id)].to_dict(), dataset)
 
 
-def _contract(package: Package) -> DataSet:
-    return contract.validated(package.description["dataset"])
-
-
 def _sent(rows: pd.DataFrame, settings: Mapping[Hashable, Any], dataset: DataSet) -> pd.DataFrame:
     phases, numbers = dataset.phases, [*dataset.numbers, *dataset.settings]
     frame = rows.assign(**{name: settings[name] for name in dataset.settings})
@@ -154,7 +150,7 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _answers(asked: pd.DataFrame, package: Package, model: OnnxModel) -> np.ndarray:
-    table = compute(asked, package.description["window"], _contract(package))
+    table = compute(asked, package.description["window"], package.dataset)
     X = table[list(package.features)].to_numpy(dtype=np.float64)
     complete = np.isfinite(X).all(axis=1)
     worn = np.full(len(X), np.nan)
