@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from toolwear.dataset import schema
+from toolwear.dataset.cells import POOL
 from toolwear.dataset.contract import Rows
 from toolwear.dataset.limits import limit_columns
 from toolwear.dataset.writer import keyed
@@ -116,17 +117,19 @@ class Scorer:
             sink: told row numbers and features of rows in stored order, their answers, and P(worn).
         """
         cutting, tally, readings = self._rows.cutting, _Tally(), Readings()
-        frames = self._frames(batches, readings)
+        stream = self._wanted(batches)
         head, begun = [], 0
-        # A recording that one frame of a long one could hold is never written to the disk.
-        while begun < BATCH_ROWS and (frame := next(frames, None)) is not None:
-            head.append(frame)
-            begun += len(frame)
+        # A recording that one frame of a long one could hold is never written to the disk, and
+        # becomes one frame at once: to join frames costs as much as to read them.
+        while begun < BATCH_ROWS and (batch := next(stream, None)) is not None:
+            head.append(batch)
+            begun += batch.num_rows
+        frames = self._frames(chain([pa.Table.from_batches(head)], stream), readings)
+        del head
         feedrate, clamp = (settings[name] for name in schema.SETTING_COLUMNS)
         # Nobody knows whether it is worn, and nobody asks.
         run = Run(schema.run_id(_NUMBER), begun, feedrate, clamp, worn=0)
-        with recording(run, chain(head, frames), cutting, True, scratch, BATCH_ROWS) as rows:
-            del head
+        with recording(run, frames, cutting, True, scratch, BATCH_ROWS) as rows:
             # What was restored in memory can be put back into stored order as a whole only.
             whole = rows.plan.restored and sink is not None
             ordered = rows.time_order() if whole else _cut(rows.time_order())
@@ -140,16 +143,21 @@ class Scorer:
         warning = readings.contradiction(settings[schema.FEEDRATE])
         return tally.score(restored=rows.plan.restored, warnings=(warning,) if warning else ())
 
-    def _frames(
-        self, batches: Iterable[pa.RecordBatch], readings: Readings
-    ) -> Iterator[pd.DataFrame]:
-        """Yield the rows as telemetry, what features need of it, and look at what they say."""
+    def _wanted(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows as telemetry, what features need of it."""
         limits = limit_columns(self._rows.cutting)
         wanted = [name for name in dict.fromkeys((*COLUMNS, *limits)) if name != schema.RUN_ID]
         count = 0
         for batch in batches:
-            frame = keyed(_NUMBER, count, batch).select(wanted).to_pandas()
-            count += len(frame)
+            yield keyed(_NUMBER, count, batch).select(wanted)
+            count += batch.num_rows
+
+    def _frames(
+        self, tables: Iterable[pa.Table | pa.RecordBatch], readings: Readings
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the rows as frames, and look at what they say of the settings."""
+        for table in tables:
+            frame = table.to_pandas(memory_pool=POOL)
             readings.add(
                 frame[schema.CURRENT_FEEDRATE].to_numpy(), is_cutting(frame, self._rows.cutting)
             )
