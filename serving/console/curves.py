@@ -92,10 +92,7 @@ def figures(held: Sequence[Held]) -> dict[str, Markup]:
         precision, recall, _ = precision_recall_curve(one.y, one.p)
         precision_recall.append(svg.Line(one.name, recall[::-1], precision[::-1], one.style))
         if one.calibration is not None:
-            bins = one.calibration["bins"]
-            said = np.array([item["mean_p"] for item in bins])
-            was = np.array([item["worn_share"] for item in bins])
-            calibration.append(svg.Line(one.name, said, was, one.style))
+            calibration.append(_reliability(one, one.calibration["bins"]))
     of = " of " + ", ".join(one.name for one in held)
     return {
         "roc": svg.lines(_square(f"ROC{of}", "false positive rate", "true positive rate"), roc),
@@ -103,9 +100,17 @@ def figures(held: Sequence[Held]) -> dict[str, Markup]:
             _square(f"Precision and recall{of}", "recall", "precision"), precision_recall
         ),
         "calibration": svg.lines(
-            _square(f"Calibration{of}", "predicted P(worn)", "observed share worn"), calibration
+            _square(f"Calibration{of}", "predicted P(worn)", "share worn, 95 % interval"),
+            calibration,
         ),
     }
+
+
+def _reliability(one: Held, bins: Sequence[Mapping[str, Any]]) -> svg.Line:
+    """Return the bins as dots with 95 % intervals: few rows say little, and it is seen."""
+    said, was = (np.array([item[key] for item in bins]) for key in ("mean_p", "worn_share"))
+    low, high = np.array([item["interval"] for item in bins]).reshape(-1, 2).T
+    return svg.Line(one.name, said, was, one.style, low, high, dots=True, joined=False)
 
 
 def progress(searches: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Markup | None:

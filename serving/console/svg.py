@@ -30,6 +30,7 @@ class Line:
         style: class of the colour.
         low, high: band around it, (n,), if there is one.
         dots: whether every value is marked.
+        joined: whether values are joined, and low and high make a band; else they make bars.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Line:
     low: np.ndarray | None = None
     high: np.ndarray | None = None
     dots: bool = False
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,11 @@ def lines(box: Box, drawn: Sequence[Line], marks: Sequence[tuple[float, str]] = 
             f'text-anchor="end">{escape(name)}</text>'
         )
     for line in drawn:
-        parts.append(_band(line, x, y))
-        parts.append(f'<path class="line {line.style}" d="{_path(line.x, line.y, x, y)}"/>')
+        if line.joined:
+            parts.append(_band(line, x, y))
+            parts.append(f'<path class="line {line.style}" d="{_path(line.x, line.y, x, y)}"/>')
+        else:
+            parts.append(f'<path class="line {line.style} bars" d="{_bars(line, x, y)}"/>')
         if line.dots:
             dots = "".join(f"M{x(a):.1f} {y(b):.1f}h0" for a, b in zip(line.x, line.y, strict=True))
             parts.append(f'<path class="line {line.style} dots" d="{dots}"/>')
@@ -253,6 +258,13 @@ def _axes(box: Box, x: Scale, y: Scale) -> str:
         f'transform="rotate(-90 12 {(bottom + _TOP) / 2:.0f})">{escape(box.y_label)}</text>'
     )
     return "".join(parts)
+
+
+def _bars(line: Line, x: Scale, y: Scale) -> str:
+    if line.low is None or line.high is None:
+        return ""
+    ends = zip(line.x, line.low, line.high, strict=True)
+    return "".join(f"M{x(at):.1f} {y(low):.1f}V{y(high):.1f}" for at, low, high in ends)
 
 
 def _band(line: Line, x: Scale, y: Scale) -> str:

@@ -12,6 +12,7 @@ from toolwear.common import jsonfile
 
 WAYS = ("toolwear", "plain")
 TARGET = 0.8  # of the plain script's rows a second, or more
+_ROUNDS = 5  # of each way in turn, of which the median is told: it takes milliseconds
 _MODULE = "tools.bench.one_score"
 
 
@@ -37,14 +38,20 @@ def measure(
     run([sys.executable, "-m", _MODULE, "model", scratch, data, "1", result], scratch / "model.log")
     found = []
     for copies in sorted(set(scales)):
-        used = {}
-        for way in WAYS:
-            tell(f"score: {way}, {copies} times as long")
-            command = [sys.executable, "-m", _MODULE, way, scratch, data, str(copies), result]
-            run(command, scratch / f"{way}.log", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-            used[way] = jsonfile.read(result)
+        rounds: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+        for _ in range(_ROUNDS):
+            for way in WAYS:
+                tell(f"score: {way}, {copies} times as long")
+                command = [sys.executable, "-m", _MODULE, way, scratch, data, str(copies), result]
+                run(command, scratch / f"{way}.log", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+                rounds[way].append(jsonfile.read(result))
+        used = {way: sorted(all_, key=_wall)[_ROUNDS // 2] for way, all_ in rounds.items()}
         found.append({"copies": copies, **used, "ratio": _ratio(used)})
     return {"target": TARGET, "scales": found}
+
+
+def _wall(used: dict[str, Any]) -> float:
+    return float(used["wall"])
 
 
 def _ratio(used: dict[str, Any]) -> dict[str, float]:

@@ -19,6 +19,8 @@ from toolwear.common.errors import ToolwearError
 from toolwear.dataset.nulls import SPELLINGS, is_null
 from toolwear.dataset.text_format import WHITE_SPACE, TextFormat, cells_of
 
+# Arrow's own pool takes its arenas at first use, at times for longer than a recording is read.
+POOL = pa.system_memory_pool()
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}([.,' \u2019\u00a0\u202f]\d{3})+([.,]\d+)?")
 
 
@@ -84,6 +86,7 @@ def _fast(block: bytes, layout: Layout) -> pa.Table:
             null_values=list(SPELLINGS),
             decimal_point=layout.format.decimal,
         ),
+        POOL,
     )
 
 

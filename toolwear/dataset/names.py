@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -64,7 +64,7 @@ def places(
     file: str,
     header: Sequence[str],
     dataset: DataSet,
-    sample: Sequence[Sequence[str]] = (),
+    sample: Callable[[], Sequence[Sequence[str]]] = tuple,
 ) -> dict[str, int]:
     """Return the position of each column of `DataSet.raw` in a file's header.
 
@@ -72,7 +72,7 @@ def places(
         file: its name.
         header: names of its columns.
         dataset: the contract that reads it.
-        sample: cells of its first rows; a column of phases is known by what is in it.
+        sample: gives cells of its first rows; a column of phases is known by what is in it.
 
     Raises:
         OtherNamesError: columns are missing, and most of them seem to be there by another name.
@@ -85,7 +85,7 @@ def places(
     missing = [name for name, their in theirs.items() if their not in header]
     if missing:
         extra = [n for n in dict.fromkeys(header) if n and n not in theirs.values()]
-        found = proposal(missing, extra, dataset.phases, header, sample)
+        found = proposal(missing, extra, dataset.phases, header, sample())
         raise _missing(file, missing, theirs, found)
     return {name: header.index(their) for name, their in theirs.items()}
 

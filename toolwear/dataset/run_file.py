@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +145,7 @@ def _find(
     dataset: DataSet,
     notes: FileNotes,
     words: frozenset[str],
-    sample: tuple[tuple[str, ...], ...] = (),
+    sample: Callable[[], Sequence[Sequence[str]]],
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Return where our columns and the watched ones are, and note what is passed over."""
     places = names.places(path.name, header, dataset, sample)
@@ -204,7 +205,8 @@ def _parquet(
         with pq.ParquetFile(path, read_dictionary=texts) as file:
             header = tuple(name.strip() for name in file.schema_arrow.names)
             stored = dict(zip(header, file.schema_arrow.names, strict=True))
-            places, watched = _find(path, header, dataset, notes, words, _sample(path, file))
+            sample = partial(_sample, path, file)
+            places, watched = _find(path, header, dataset, notes, words, sample)
             wanted = {**places, **watched}
             asked = [stored[header[place]] for place in wanted.values()]
             for batch in _batches(path, file, _PARQUET_ROWS, asked):

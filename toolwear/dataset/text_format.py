@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -34,7 +35,7 @@ class TextFormat:
         decimal: the decimal mark.
         header_line: number of the line with the names of the columns, from 1.
         header: those names.
-        sample: cells of the first rows.
+        lines: the first lines with rows.
     """
 
     compression: str
@@ -43,7 +44,14 @@ class TextFormat:
     decimal: str
     header_line: int
     header: tuple[str, ...]
-    sample: tuple[tuple[str, ...], ...]
+    lines: tuple[str, ...]
+
+    def sample(self) -> tuple[tuple[str, ...], ...]:
+        """Cells of the first rows, up to one that is no CSV."""
+        rows: list[tuple[str, ...]] = []
+        with suppress(csv.Error):
+            rows.extend(map(tuple, cells_of(self.lines, self.separator)))
+        return tuple(rows)
 
     @property
     def told(self) -> str:
@@ -98,19 +106,20 @@ def text_format(path: Path, stated: Format, known: Collection[str]) -> TextForma
     header = lines[at]
     try:
         separator = stated.separator or declared or _separator(header, known)
-        names, *rows = islice(
-            cells_of((line for line in lines[at:] if line.strip()), separator), _SAMPLE_LINES
-        )
+        first = tuple(islice((line for line in lines[at:] if line.strip()), _SAMPLE_LINES))
+        rows = cells_of(first, separator)
+        names = next(rows, [])
+        decimal = stated.decimal or _decimal(path, rows)
     except csv.Error as error:
         raise ToolwearError(f"{path.name} can't be read as CSV ({error}).") from None
     return TextFormat(
         compression=compression,
         encoding=encoding,
         separator=separator,
-        decimal=stated.decimal or _decimal(path, rows),
+        decimal=decimal,
         header_line=at + 1,
         header=tuple(name.strip() for name in names),
-        sample=tuple(map(tuple, rows)),
+        lines=first[1:],
     )
 
 
@@ -135,11 +144,15 @@ def _separator(header: str, known: Collection[str]) -> str:
     return best if speaks(best)[1] > 1 else WHITE_SPACE
 
 
-def _decimal(path: Path, rows: list[list[str]]) -> str:
-    if any(_DOT.fullmatch(cell.strip()) for row in rows for cell in row):
-        return "."
-    cells = (cell.strip() for row in rows for cell in row)
-    with_comma = [cell for cell in cells if _COMMA.fullmatch(cell)]
+def _decimal(path: Path, rows: Iterable[list[str]]) -> str:
+    """Return the decimal mark: a dot, if any cell of the rows has one."""
+    with_comma = []
+    for row in rows:
+        for cell in map(str.strip, row):
+            if _DOT.fullmatch(cell):
+                return "."
+            if _COMMA.fullmatch(cell):
+                with_comma.append(cell)
     if not with_comma:
         return "."
     if all(_GROUP.fullmatch(cell) for cell in with_comma):

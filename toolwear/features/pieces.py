@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -66,7 +66,8 @@ class Cutter:
         self._rows = 0
         self._tail = np.empty((0, len(self._columns)))
         self._tail_cutting = np.empty(0, dtype=bool)
-        self._tables: list[pd.DataFrame] = []
+        self._found: list[Pieces] = []
+        self._begins: list[np.ndarray] = []  # False where a piece goes on from the chunk before
 
     def add(self, chunk: pd.DataFrame) -> None:
         """Cut the next rows."""
@@ -84,60 +85,54 @@ class Cutter:
         self.cutting_slips += int((slip & cutting[1:] & cutting[:-1])[fresh].sum())
         cut = ((spindle | axis) & ~slip)[fresh]
         begins = cut if known else np.concatenate([[True], cut])
-        self._tables.append(self._table(chunk, motion[known:], cutting[known:], begins))
+        part = self._cut(chunk, motion[known:], cutting[known:], begins)
+        self._found.append(part)
+        self._begins.append(begins[part.start - self._rows])
         self._rows += len(chunk)
         self._tail, self._tail_cutting = motion[-2:], cutting[-2:]
 
-    def _table(
+    def _cut(
         self, chunk: pd.DataFrame, motion: np.ndarray, cutting: np.ndarray, begins: np.ndarray
-    ) -> pd.DataFrame:
+    ) -> Pieces:
         start = np.flatnonzero(begins)
         if len(start) == 0 or start[0] != 0:
             start = np.concatenate([[0], start])  # goes on with the piece of the chunk before
         end = np.concatenate([start[1:], [len(motion)]]) - 1
         line = chunk[self._how.line].to_numpy(dtype=np.float64)
-        places, axes = place(motion), range(len(self._how.axis_positions))
-        fresh = np.where(line == self._how.stale_line, -1, np.arange(len(line)))
-        last_fresh = np.maximum.accumulate(fresh)[end]
-        return pd.DataFrame(
-            {
-                "begins": begins[start],
-                "start": self._rows + start,
-                "rows": end - start + 1,
-                "line": np.where(last_fresh >= start, line[last_fresh], np.nan),
-                "slowest": np.minimum.reduceat(motion[:, _SPEED], start),
-                "fastest": np.maximum.reduceat(motion[:, _SPEED], start),
-                "first_cutting": cutting[start],
-                "last_cutting": cutting[end],
-                **{f"first{i}": motion[start, i] for i in range(len(self._columns))},
-                **{f"last{i}": motion[end, i] for i in range(len(self._columns))},
-                **{f"sum{i}": np.add.reduceat(places[:, i], start) for i in axes},
-            }
+        return Pieces(
+            start=self._rows + start,
+            rows=end - start + 1,
+            first=motion[start],
+            last=motion[end],
+            first_cutting=cutting[start],
+            last_cutting=cutting[end],
+            line=_last(np.where(line == self._how.stale_line, np.nan, line), start, end),
+            slowest=np.minimum.reduceat(motion[:, _SPEED], start),
+            fastest=np.maximum.reduceat(motion[:, _SPEED], start),
+            place_sum=_sums(place(motion), start),
         )
 
     def pieces(self) -> Pieces:
         """Return all pieces, those joined that a chunk's end had cut."""
-        table = pd.concat(self._tables, ignore_index=True)
-        if not table["begins"].all():
-            how = {
-                column: "sum"
-                if column == "rows" or column.startswith("sum")
-                else {"slowest": "min", "fastest": "max"}.get(
-                    column, "last" if column.startswith(("last", "line")) else "first"
-                )
-                for column in table.columns
+        names = [field.name for field in fields(Pieces)]
+        found = {
+            name: np.concatenate([getattr(part, name) for part in self._found]) for name in names
+        }
+        begins = np.concatenate(self._begins)
+        if not begins.all():
+            start = np.flatnonzero(begins)
+            end = np.concatenate([start[1:], [len(begins)]]) - 1
+            found = {
+                "start": found["start"][start],
+                "rows": np.add.reduceat(found["rows"], start),
+                **{name: found[name][start] for name in ("first", "first_cutting")},
+                **{name: found[name][end] for name in ("last", "last_cutting")},
+                "line": _last(found["line"], start, end),
+                "slowest": np.minimum.reduceat(found["slowest"], start),
+                "fastest": np.maximum.reduceat(found["fastest"], start),
+                "place_sum": _sums(found["place_sum"], start),
             }
-            table = table.groupby(table["begins"].cumsum(), sort=False).agg(how)
-        columns, axes = range(len(self._columns)), range(len(self._how.axis_positions))
-        first = table[[f"first{i}" for i in columns]].to_numpy()
-        last = table[[f"last{i}" for i in columns]].to_numpy()
-        named = ("start", "rows", "line", "slowest", "fastest", "first_cutting", "last_cutting")
-        return Pieces(
-            first=first,
-            last=last,
-            place_sum=table[[f"sum{i}" for i in axes]].to_numpy(),
-            **{name: table[name].to_numpy() for name in named},
-        )
+        return Pieces(**found)
 
     def seams(self, pieces: Pieces, order: np.ndarray) -> tuple[int, int]:
         """Return the discontinuities between pieces in this order: all, between cutting rows."""
@@ -157,18 +152,30 @@ class Cutter:
         """
         period = self._period
         advance = around(after[:, SPIN] - before[:, SPIN], self._how.wraps_at)
-        read = np.maximum(resolution(before[:, SPIN]), resolution(after[:, SPIN]))
+        read = resolution(before[:, SPIN], after[:, SPIN])
         furthest = period * np.maximum(0, np.maximum(before[:, _SPEED], after[:, _SPEED]))
         spindle = (advance < -read) | (advance > furthest + read + _SPINDLE_SLACK)
 
         moved = place(after) - place(before)
-        read = np.maximum(resolution(place(before)), resolution(place(after)))
-        steps = period * np.stack([_velocity(before), _velocity(after)])
+        step, next_step = period * _velocity(before), period * _velocity(after)
+        lower, upper = np.minimum(step, next_step), np.maximum(step, next_step)
         # Velocity may turn within a sample, by as much as the fastest axis runs.
-        slack = read + _AXIS_SLACK + np.abs(steps).max(axis=(0, 2))[:, np.newaxis]
-        low, high = np.minimum(steps.min(axis=0), 0), np.maximum(steps.max(axis=0), 0)
+        fastest = np.maximum(-lower, upper).max(axis=1)[:, np.newaxis]
+        slack = resolution(place(before), place(after)) + _AXIS_SLACK + fastest
+        low, high = np.minimum(lower, 0), np.maximum(upper, 0)
         axis = ((moved < low - slack) | (moved > high + slack)).any(axis=1)
         return spindle, axis
+
+
+def _last(values: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Return each stretch's last value that is not NaN, and NaN where there is none."""
+    known = np.maximum.accumulate(np.where(np.isnan(values), -1, np.arange(len(values))))[end]
+    return np.where(known >= start, values[known], np.nan)
+
+
+def _sums(values: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return the sums of the stretches that begin at `start`, shape (stretches, columns)."""
+    return np.stack([np.add.reduceat(column, start) for column in values.T], axis=1)
 
 
 def around(revolutions: np.ndarray, wraps_at: float) -> np.ndarray:
@@ -176,7 +183,7 @@ def around(revolutions: np.ndarray, wraps_at: float) -> np.ndarray:
     return (revolutions + wraps_at / 2) % wraps_at - wraps_at / 2
 
 
-def resolution(value: np.ndarray) -> np.ndarray:
-    """Return the step of a reading that was stored with three significant digits."""
-    size = np.abs(value)
-    return np.select([size >= 1000, size >= 100], [10.0, 1.0], 0.1)
+def resolution(value: np.ndarray, other: np.ndarray | float = 0.0) -> np.ndarray:
+    """Return the coarser step of two readings that were stored with three significant digits."""
+    size = np.maximum(np.abs(value), np.abs(other))
+    return np.where(size >= 1000, 10.0, np.where(size >= 100, 1.0, 0.1))

@@ -61,7 +61,9 @@ def recording(
         long: rows from which on there are many; by default `LONG_RUN_ROWS`.
     """
     if run.rows < (LONG_RUN_ROWS if long is None else long):
-        yield _InMemory(pd.concat(pieces, ignore_index=True), dataset, restore_order)
+        frames = list(pieces)
+        rows = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+        yield _InMemory(rows, dataset, restore_order)
         return
     report(f"run {run.run_id} is long: its rows are sorted on disk")
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
@@ -71,8 +73,8 @@ def recording(
 class _InMemory:
     def __init__(self, rows: pd.DataFrame, dataset: DataSet, restore: bool) -> None:
         self.plan = order.plan([rows], dataset, restore)
-        rows[schema.TIME_INDEX] = self.plan.time_index(np.arange(len(rows)))
-        self._rows = rows
+        self._rows = rows.copy(deep=False)
+        self._rows[schema.TIME_INDEX] = self.plan.time_index(np.arange(len(rows)))
 
     def time_order(self) -> Iterator[pd.DataFrame]:
         if not self.plan.restored:

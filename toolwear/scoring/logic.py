@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from toolwear.dataset import schema
+from toolwear.dataset.cells import POOL
 from toolwear.dataset.contract import DataSet
 from toolwear.dataset.writer import keyed
 from toolwear.features.compute import is_cutting
@@ -114,16 +115,18 @@ class Scorer:
             sink: told row numbers and features of rows in stored order, their answers, and P(worn).
         """
         dataset, tally, readings = self._dataset, _Tally(), Readings(self._dataset)
-        frames = self._frames(batches, readings)
+        stream = self._wanted(batches)
         head, begun = [], 0
-        # A recording that one frame of a long one could hold is never written to the disk.
-        while begun < BATCH_ROWS and (frame := next(frames, None)) is not None:
-            head.append(frame)
-            begun += len(frame)
+        # A recording that one frame of a long one could hold is never written to the disk, and
+        # becomes one frame at once: to join frames costs as much as to read them.
+        while begun < BATCH_ROWS and (batch := next(stream, None)) is not None:
+            head.append(batch)
+            begun += batch.num_rows
+        frames = self._frames(chain([pa.Table.from_batches(head)], stream), readings)
+        del head
         # Nobody knows whether it is worn, and nobody asks.
         run = Run(schema.run_id(_NUMBER), begun, settings, worn=0)
-        with recording(run, chain(head, frames), dataset, True, scratch, BATCH_ROWS) as rows:
-            del head
+        with recording(run, frames, dataset, True, scratch, BATCH_ROWS) as rows:
             # What was restored in memory can be put back into stored order as a whole only.
             whole = rows.plan.restored and sink is not None
             ordered = rows.time_order() if whole else _cut(rows.time_order())
@@ -137,17 +140,22 @@ class Scorer:
         warnings = readings.contradictions(settings)
         return tally.score(restored=rows.plan.restored, warnings=tuple(warnings))
 
-    def _frames(
-        self, batches: Iterable[pa.RecordBatch], readings: Readings
-    ) -> Iterator[pd.DataFrame]:
-        """Yield the rows as telemetry, what features need of it, and look at what they say."""
+    def _wanted(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows as telemetry, what features need of it."""
         dataset = self._dataset
         wanted = [name for name in columns_read(dataset) if name != schema.RUN_ID]
         count, period = 0, dataset.recordings.sample_period_seconds
         for batch in batches:
-            frame = keyed(_NUMBER, count, batch, period).select(wanted).to_pandas()
-            count += len(frame)
-            readings.add(frame, is_cutting(frame, dataset.rows.cutting))
+            yield keyed(_NUMBER, count, batch, period).select(wanted)
+            count += batch.num_rows
+
+    def _frames(
+        self, tables: Iterable[pa.Table | pa.RecordBatch], readings: Readings
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the rows as frames, and look at what they say of the settings."""
+        for table in tables:
+            frame = table.to_pandas(memory_pool=POOL)
+            readings.add(frame, is_cutting(frame, self._dataset.rows.cutting))
             yield frame
 
     def _features(self, frames: Iterable[pd.DataFrame], run: Run) -> Iterator[pd.DataFrame]:
