@@ -100,7 +100,8 @@ def figures(held: Sequence[Held]) -> dict[str, Markup]:
             _square(f"Precision and recall{of}", "recall", "precision"), precision_recall
         ),
         "calibration": svg.lines(
-            _square(f"Calibration{of}", "predicted P(worn)", "share worn, 95 % interval"), calibration
+            _square(f"Calibration{of}", "predicted P(worn)", "share worn, 95 % interval"),
+            calibration,
         ),
     }
 
