@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 from components.score.bucket import bring, send
 from toolwear.common.disk import mendable, whole
 from toolwear.common.errors import ToolwearError
+from toolwear.common.s3 import is_bucket
 from toolwear.common.steps import report
 from toolwear.dataset.contract import DataSet
 from toolwear.model.abstention import VERDICTS
 from toolwear.release.scored import ChampionScorer
-from toolwear.run.scoring import VERDICTS_FILE, is_bucket
+from toolwear.run.scoring import VERDICTS_FILE
 from toolwear.scoring.known import known_contract
 from toolwear.scoring.sources import settings_of, sources
 from toolwear.workspace.home import Home

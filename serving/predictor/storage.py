@@ -12,20 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from toolwear.common import s3
 from toolwear.common.errors import ToolwearError
 from toolwear.model.package import DESCRIPTION_FILE, FILES
 
 STORAGE_URI = "STORAGE_URI"
-_ATTEMPTS = 3
-_SECONDS = 10  # to connect, and between two parts of an answer
 
 
 @contextmanager
 def fetched(uri: str) -> Iterator[Path]:
     """Give the folder of the package at `uri`; what was downloaded is removed afterwards.
-
-    The endpoint and the credentials of S3 are boto3's: `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`
-    and so on.
 
     Raises:
         ToolwearError: the address is of no known kind, or there is no package.
@@ -47,18 +43,11 @@ def fetched(uri: str) -> Iterator[Path]:
 
 
 def _download(bucket: str, prefix: str, target: Path, uri: str) -> None:
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import ClientError
 
-    config = Config(
-        connect_timeout=_SECONDS,
-        read_timeout=_SECONDS,
-        retries={"max_attempts": _ATTEMPTS, "mode": "standard"},
-        s3={"addressing_style": "path"},
-    )
+    faults = s3.faults()
     try:
-        client = boto3.client("s3", config=config)
+        client = s3.client()
         for name in (DESCRIPTION_FILE, *FILES):
             client.download_file(bucket, f"{prefix}/{name}", str(target / name))
     except ClientError as error:
@@ -67,7 +56,7 @@ def _download(bucket: str, prefix: str, target: Path, uri: str) -> None:
             f"{uri} can't be read (the store says {code}); see that the package is there and "
             "that the credentials may read it."
         ) from None
-    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no address
+    except faults as error:
         raise ToolwearError(
             f"The store of {uri} can't be reached ({type(error).__name__}); see to "
             "AWS_ENDPOINT_URL and the credentials."

@@ -7,39 +7,21 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from serving.trigger.watch import Signature, Watch
+from toolwear.common import s3
 from toolwear.common.digest import json_digest
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset.sources import may_be_read
 
-SCHEME = "s3"
 LATEST = "latest"  # link to the newest copy, which runs of other causes train on
 _POLL_SECONDS = 10.0
 _COPIES = 3  # the newest, and those of the runs at work and waiting
-_SECONDS, _ATTEMPTS = 10, 3
 _log = logging.getLogger("toolwear.trigger")
-
-
-def is_bucket(address: str) -> bool:
-    """Tell whether an address is one of S3.
-
-    Raises:
-        ToolwearError: it is, but names no bucket.
-    """
-    parts = urlsplit(address)
-    if parts.scheme != SCHEME:
-        return False
-    if not parts.netloc:
-        raise ToolwearError(f"'{address}' names no bucket; write one like s3://bucket/prefix.")
-    return True
 
 
 class BucketWatch(Watch):
     """Looks at the objects right below a prefix.
-
-    The endpoint and the credentials are boto3's: `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and so on.
 
     Args:
         address: s3://bucket/prefix.
@@ -47,6 +29,9 @@ class BucketWatch(Watch):
         settle_seconds: how long the objects have to stay as they are before they count.
         known: tells whether recordings of this digest were trained on before.
         dataset: contract that runs read them by, as JSON; empty for their own, else the mill's.
+
+    Raises:
+        ToolwearError: the address names no bucket.
     """
 
     def __init__(
@@ -59,11 +44,10 @@ class BucketWatch(Watch):
     ) -> None:
         poll = min(_POLL_SECONDS, max(1.0, settle_seconds / 3))
         super().__init__(settle_seconds, known, dataset, poll)
-        parts = urlsplit(address)
         self._address = address
-        self._bucket = parts.netloc
-        prefix = parts.path.strip("/")
-        self._prefix = f"{prefix}/" if prefix else ""
+        self._bucket, self._prefix = s3.place_in(address)
+        if not self._bucket:
+            raise ToolwearError(f"'{address}' names no bucket; write one like s3://bucket/prefix.")
         self._copies = copies
         self._store: Any = None
 
@@ -77,14 +61,8 @@ class BucketWatch(Watch):
         found: list[tuple[str, int, str]] = []
 
         def read(store: Any) -> None:
-            pages = store.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"
-            )
-            for page in pages:
-                for item in page.get("Contents", []):
-                    name = item["Key"].removeprefix(self._prefix)
-                    if "/" not in name and may_be_read(name):
-                        found.append((name, int(item["Size"]), str(item["ETag"])))
+            listed = s3.items(store, self._bucket, self._prefix)
+            found.extend((i.name, i.size, i.tag) for i in listed if may_be_read(i.name))
 
         return tuple(sorted(found)) if self._asked(read) else self._seen
 
@@ -118,28 +96,13 @@ class BucketWatch(Watch):
 
     def _asked(self, work: Callable[[Any], None]) -> bool:
         """Do the work with a client; False if the store does not answer or refuses."""
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-
+        faults = s3.faults()
         try:
             if self._store is None:
-                self._store = _client()
+                self._store = s3.client()
             work(self._store)
-        except (Boto3Error, BotoCoreError, ClientError, ValueError) as error:
-            # ValueError: an endpoint that is no address. Whatever it is, a person mends it.
+        except faults as error:
+            # Whatever it is, a person mends it.
             _log.warning("%s can't be read: %s", self._address, error)
             return False
         return True
-
-
-def _client() -> Any:
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        connect_timeout=_SECONDS,
-        read_timeout=_SECONDS,
-        retries={"max_attempts": _ATTEMPTS, "mode": "standard"},
-        s3={"addressing_style": "path"},
-    )
-    return boto3.Session().client("s3", config=config)

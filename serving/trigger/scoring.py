@@ -18,9 +18,9 @@ from serving.trigger.embedded import Embedded
 from serving.trigger.kfp_runs import KfpRuns
 from serving.trigger.store import Run
 from toolwear.common.files import read_end
+from toolwear.common.s3 import is_bucket
 from toolwear.common.states import State
 from toolwear.run.kubeflow import SCORING, Kubeflow
-from toolwear.run.scoring import is_bucket
 from toolwear.workspace.home import Home
 
 _SCORE = (sys.executable, "-m", "components.score")

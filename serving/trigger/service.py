@@ -16,7 +16,7 @@ from serving.http.server import http_server
 from serving.trigger import metrics
 from serving.trigger.app import application
 from serving.trigger.backend import Backend
-from serving.trigger.bucket import LATEST, BucketWatch, is_bucket
+from serving.trigger.bucket import LATEST, BucketWatch
 from serving.trigger.dispatcher import Dispatcher
 from serving.trigger.embedded import TOOLWEAR_RUN, Embedded
 from serving.trigger.jobs import Jobs
@@ -30,6 +30,7 @@ from toolwear.common.causes import Cause
 from toolwear.common.errors import EXIT_FAILURE, ToolwearError
 from toolwear.common.lock import exclusive
 from toolwear.common.ports import TRIGGER
+from toolwear.common.s3 import is_bucket
 from toolwear.common.thresholds import thresholds
 from toolwear.release import audit_log
 from toolwear.release.served import served_by
@@ -108,7 +109,7 @@ def serve(options: Options) -> None:
         import_for_threads(
             kubeflow=bool(options.kfp_host),
             cluster=served is not None,
-            bucket=bool(options.watch) and is_bucket(options.watch),
+            bucket=is_bucket(options.watch),
         )
         operations = Operations(options.home, options.mlflow_uri, options.model_name, served)
         jobs_store = Store(queue(options.home))
@@ -176,7 +177,7 @@ def _dispatcher(options: Options, settings: dict[str, Any], store: Store) -> Dis
     settle = limits.settle_seconds if options.settle_seconds is None else options.settle_seconds
     watches: list[Watch] = []
     known, dataset = backend.has_trained, str(settings.get("dataset", ""))
-    if options.watch and is_bucket(options.watch):
+    if is_bucket(options.watch):
         watches.append(BucketWatch(options.watch, _copies(options), settle, known, dataset))
     elif options.watch:
         watches.append(FolderWatch(Path(options.watch).resolve(), settle, known, dataset))

@@ -16,10 +16,10 @@ from toolwear.cli.options import TRIGGER_VARIABLE
 from toolwear.common.errors import EXIT_FAILURE, ToolwearError
 from toolwear.common.loopback import by_proxy
 from toolwear.common.person import name_of_user
+from toolwear.common.s3 import is_bucket
 from toolwear.common.states import ENDED, State
 from toolwear.dataset.contract import named
 from toolwear.run.kubeflow import TOKEN_VARIABLE
-from toolwear.run.scoring import is_bucket
 from toolwear.workspace.home import Home
 from toolwear.workspace.servers import address
 from toolwear.workspace.tokens import Scope, Tokens

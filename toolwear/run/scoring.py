@@ -9,21 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from toolwear.common.errors import ToolwearError
+from toolwear.common.s3 import is_bucket, place_in
 
 VERDICTS_FILE = "verdicts.parquet"
-_BUCKET = "s3://"
 _ADDRESS, _TEXT = 1024, 16_384  # characters
-
-
-def is_bucket(address: str) -> bool:
-    """Tell whether an address is one of a bucket rather than a folder."""
-    return address.startswith(_BUCKET)
-
-
-def place_in(address: str) -> tuple[str, str]:
-    """Return the bucket of an address, and the prefix with its slash; empty: all of it."""
-    bucket, _, prefix = address.removeprefix(_BUCKET).partition("/")
-    return bucket, f"{prefix.strip('/')}/".lstrip("/")
 
 
 class ScoringParameters(BaseModel):

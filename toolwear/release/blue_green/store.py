@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from toolwear.common import s3
 from toolwear.common.digest import file_digest
 from toolwear.common.errors import ToolwearError
 from toolwear.model.package import DESCRIPTION_FILE, Package
 
 BUCKET = "toolwear-models"
 _SHA256 = "sha256"  # key of an object's metadata
-_SECONDS = 10
-_ATTEMPTS = 4
 
 
 def uri(digest: str) -> str:
@@ -27,19 +26,16 @@ def upload(package: Package) -> int:
     Raises:
         ToolwearError: the store refuses or does not answer.
     """
-    from boto3.exceptions import S3UploadFailedError
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    sent = 0
+    sent, faults = 0, s3.faults()
     try:
-        store = _client()
+        store = s3.client()
         for name in (*package.contents, DESCRIPTION_FILE):
             path = package.folder / name
             key, sha = f"{_prefix(package.digest)}/{name}", file_digest(path)
             if _sha_of(store, key) != sha:
                 store.upload_file(str(path), BUCKET, key, ExtraArgs={"Metadata": {_SHA256: sha}})
                 sent += 1
-    except (BotoCoreError, ClientError, S3UploadFailedError, ValueError) as error:
+    except faults as error:
         raise ToolwearError(
             f"The package cannot be brought to {uri(package.digest)} ({error}); see to the bucket, "
             "AWS_ENDPOINT_URL and the credentials, and whether the store has disk left: a full one "
@@ -61,17 +57,3 @@ def _sha_of(store: Any, key: str) -> str:
         if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
             return ""
         raise
-
-
-def _client() -> Any:
-    import boto3
-    from botocore.config import Config
-
-    retries = {"max_attempts": _ATTEMPTS, "mode": "standard"}
-    config = Config(
-        connect_timeout=_SECONDS,
-        read_timeout=_SECONDS,
-        retries=retries,
-        s3={"addressing_style": "path"},
-    )
-    return boto3.Session().client("s3", config=config)
