@@ -14,11 +14,11 @@ Models = Mapping[str, Mapping[str, Any]]
 _NOT_ASKED = {
     schema.KNOWN_RUNS: "Whether it recalls runs that it has seen",
     schema.NEW_RUN: "Whether it judges a run that it has not seen",
-    schema.NEW_SETTING: "Whether it judges a feed and clamp setting that it has not seen",
+    schema.NEW_SETTING: "Whether it judges a combination of settings that it has not seen",
 }
 _UNSEEN = {
     schema.NEW_RUN: "a run that it has not seen",
-    schema.NEW_SETTING: "a feed and clamp setting that it has not seen",
+    schema.NEW_SETTING: "a combination of settings that it has not seen",
 }
 
 
@@ -114,7 +114,7 @@ def _unseen(protocol: str, models: Models) -> str:
     sentence = f"On {_UNSEEN[protocol]}, {who} judges {right_runs(models[name])}"
     if schema.SETTINGS_ONLY in models:
         alone = models[schema.SETTINGS_ONLY]["runs"]
-        sentence += f"; feed rate and clamp pressure alone get {alone['correct']}"
+        sentence += f"; the settings alone get {alone['correct']}"
     if schema.MAJORITY in models:
         sentence += f", the commoner label {models[schema.MAJORITY]['runs']['correct']}"
     sentence += "."

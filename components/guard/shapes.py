@@ -1,13 +1,17 @@
 """Keys of a recording that stay when its columns are scaled, shifted and rounded.
 
-Two kinds, neither of which knows a unit. *Turns* say where, in four rows that follow one another,
-each signal turns from rising to falling or back: they stay when a recording is cut. *Scores* say
+Two kinds, neither of which knows a unit. *Turns* say where, in rows that follow one another, each
+signal turns from rising to falling or back: they stay when a recording is cut. Four rows are enough
+of eighteen signals; of fewer signals it takes more rows to tell two recordings apart. *Scores* say
 how many standard deviations each signal is from its mean in one row: they stay when a little noise
-is added, and when rows are taken out or put in another order. Both leave out rows in which the
-drives rest, which are alike in all recordings, and positions, which follow the program.
+is added, and when rows are taken out or put in another order; few signals have none, as rows of two
+recordings would agree by chance. Both leave out rows in which most signals rest, which are alike in
+all recordings.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pandas as pd
@@ -16,28 +20,37 @@ MOST_ROWS = 50_000  # of a run, from its start; bounds the memory
 _TURNING = 2 / 3  # share of the signals of a row that have to turn or go on, rather than rest
 _CHANGING = 5 / 6  # share of the signals that have to differ from the row before
 _STEP = 0.7  # standard deviations that count as one score
+_TURNS = 36  # of a key, a bit each: so many that two recordings agree in hardly any
+_SCORES = 12  # of a key, at least
 
 
 def turns(values: np.ndarray) -> np.ndarray:
-    """Return a key for each four rows in a row, uint32; none where too few signals move.
+    """Return a key for each stretch of rows, uint32; none where too few signals move.
 
     Args:
         values: signals in stored order, float64 (rows, signals).
     """
+    signals = values.shape[1]
+    length = max(2, math.ceil(_TURNS / max(signals, 1)))
     direction = np.sign(np.diff(values, axis=0))
     product = direction[1:] * direction[:-1]
-    moving = (product != 0).sum(axis=1) >= round(_TURNING * values.shape[1])
-    turning = product < 0
-    both = moving[1:] & moving[:-1]
-    return _keys(np.concatenate([turning[:-1], turning[1:]], axis=1)[both])
+    if len(product) < length:
+        return np.empty(0, dtype=np.uint32)
+    moving = (product != 0).sum(axis=1) >= round(_TURNING * signals)
+    rows = len(product) - length + 1
+    steps = [slice(step, step + rows) for step in range(length)]
+    every = np.logical_and.reduce([moving[step] for step in steps])
+    return _keys(np.concatenate([product[step] < 0 for step in steps], axis=1)[every])
 
 
 def scores(values: np.ndarray) -> np.ndarray:
     """Return a key for each row in which most signals differ from the row before, uint32.
 
     Args:
-        values: signals in stored order, float64 (rows, signals).
+        values: signals in stored order, float64 (rows, signals); too few have no keys.
     """
+    if values.shape[1] < _SCORES:
+        return np.empty(0, dtype=np.uint32)
     spread = values.std(axis=0)
     # Without a sign: a scale may be negative.
     apart = np.abs(values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)

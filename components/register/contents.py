@@ -213,4 +213,5 @@ def _training(samples: Samples, train: np.ndarray) -> Samples:
         setting_names=samples.setting_names,
         frame=samples.frame.iloc[train].reset_index(drop=True),
         columns=samples.columns,
+        of_windows=samples.of_windows,
     )

@@ -136,7 +136,7 @@ def render(evidence: Evidence, summary: Summary, plots: dict[str, list[Plot]]) -
 _QUESTIONS = {
     schema.KNOWN_RUNS: "rows of runs that it was trained on (random row split)",
     schema.NEW_RUN: "runs that it was not trained on (leave one run out)",
-    schema.NEW_SETTING: "feed and clamp settings that it was not trained on",
+    schema.NEW_SETTING: "combinations of settings that it was not trained on",
 }
 
 

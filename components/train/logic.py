@@ -24,9 +24,9 @@ from toolwear.features.dataset import Samples
 from toolwear.model.learners import (
     BASELINES,
     ON_ROWS,
-    ON_WINDOWS,
     Learner,
     Rows,
+    on_windows,
 )
 
 # Models on the published split, by feature set.
@@ -143,7 +143,10 @@ def _check(sets: Mapping[str, Samples], splits: pd.DataFrame, permutations: int)
 def _held_out(
     protocol: str, feature_set: str, samples: Samples, of: list[Fold], seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    learners: dict[str, Learner] = {**BASELINES, **ON_WINDOWS.get(feature_set, ON_ROWS)}
+    learners: dict[str, Learner] = {
+        **BASELINES,
+        **(on_windows(len(samples.columns)) if samples.of_windows else ON_ROWS),
+    }
     answers: dict[str, np.ndarray] = {}
     details: dict[str, Any] = {}
     rows = Rows.of(samples)
@@ -164,9 +167,10 @@ def _held_out(
 def _candidates(sets: Mapping[str, Samples]) -> list[Candidate]:
     """Return all that is tried on windows."""
     return [
-        Candidate(feature_set, model, Rows.of(sets[feature_set]), learner)
-        for feature_set, learners in ON_WINDOWS.items()
-        for model, learner in learners.items()
+        Candidate(feature_set, model, Rows.of(samples), learner)
+        for feature_set, samples in sets.items()
+        if samples.of_windows
+        for model, learner in on_windows(len(samples.columns)).items()
     ]
 
 

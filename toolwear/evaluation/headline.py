@@ -17,7 +17,7 @@ from toolwear.evaluation.names import model_name
 _ASKED = {
     schema.KNOWN_RUNS: "Rows of recordings it was trained on",
     schema.NEW_RUN: "New recording",
-    schema.NEW_SETTING: "New feed and clamp setting",
+    schema.NEW_SETTING: "New combination of settings",
 }
 # The model whose figure answers a question best, the first that was measured.
 _BEST = {

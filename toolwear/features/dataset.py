@@ -30,6 +30,7 @@ class Samples:
         setting_names: what each of these is called.
         frame: the key columns, n rows, index 0 to n - 1.
         columns: names of the features.
+        of_windows: whether samples are trailing windows rather than single rows.
     """
 
     X: np.ndarray
@@ -40,6 +41,7 @@ class Samples:
     setting_names: tuple[str, ...]
     frame: pd.DataFrame
     columns: tuple[str, ...]
+    of_windows: bool = False
 
 
 def names(features: Path) -> tuple[str, ...]:
@@ -90,6 +92,7 @@ def load(features: Path, feature_set: str) -> Samples:
         setting_names=stated,
         frame=frame,
         columns=columns,
+        of_windows=chosen["samples"] == schema.IS_WINDOW,
     )
 
 

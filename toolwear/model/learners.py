@@ -6,7 +6,7 @@ probability of "worn" out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -239,19 +239,17 @@ ON_ROWS: MappingProxyType[str, Learner] = MappingProxyType(
         schema.RANDOM_FOREST: estimator(ROW_FOREST),
     }
 )
-# What is tried on windows, by feature set; the forest of the few ripple columns would be the same
-# thing once more.
-ON_WINDOWS: MappingProxyType[str, MappingProxyType[str, Learner]] = MappingProxyType(
+_ON_WINDOWS: MappingProxyType[str, Learner] = MappingProxyType(
     {
-        schema.RESPONSE: MappingProxyType(
-            {
-                schema.DECISION_TREE: window_tree,
-                schema.RANDOM_FOREST: run_forest(_WINDOW_TREES, _WINDOW_DEPTH),
-                schema.LOGISTIC: logistic,
-            }
-        ),
-        schema.RIPPLE: MappingProxyType(
-            {schema.DECISION_TREE: window_tree, schema.LOGISTIC: logistic}
-        ),
+        schema.DECISION_TREE: window_tree,
+        schema.RANDOM_FOREST: run_forest(_WINDOW_TREES, _WINDOW_DEPTH),
+        schema.LOGISTIC: logistic,
     }
 )
+_FEW = 6  # columns, of which a forest would be the same thing as a tree once more
+
+
+def on_windows(columns: int) -> Mapping[str, Learner]:
+    """Return what is tried on windows with so many columns."""
+    left_out = (schema.RANDOM_FOREST,) if columns < _FEW else ()
+    return {name: learner for name, learner in _ON_WINDOWS.items() if name not in left_out}

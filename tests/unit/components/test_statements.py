@@ -259,7 +259,7 @@ def test_what_was_not_asked_and_not_tested_is_said_with_its_reason() -> None:
     told = said(protocols=protocols, left_out=unasked, further={})
     assert "Whether it recalls runs that it has seen was not asked: No rows." in told
     assert (
-        "Whether it judges a feed and clamp setting that it has not seen was not asked: "
+        "Whether it judges a combination of settings that it has not seen was not asked: "
         "One setting." in told
     )
     assert "a run that it has not seen was not asked" not in told

@@ -228,7 +228,7 @@ def statements(audit: Audit) -> list[str]:
         found = alone[protocol]
         low, high = found["interval"]
         lines.append(
-            f"Feed rate and clamp pressure alone, {says}: {found['correct']} of {found['of']} runs "
+            f"The settings alone, {says}: {found['correct']} of {found['of']} runs "
             f"right (95 % interval {low:.0%} to {high:.0%}); the commoner label: "
             f"{found[schema.MAJORITY]['correct']} of {found['of']}."
         )
