@@ -12,7 +12,7 @@ from toolwear.common.errors import ToolwearError
 
 VERDICTS_FILE = "verdicts.parquet"
 _BUCKET = "s3://"
-_ADDRESS, _TEXT = 1024, 16_384  # characters
+_ADDRESS, _TEXT = 1024, 65_536  # characters; a contract of 48 signals has 12,000
 
 
 def is_bucket(address: str) -> bool:
