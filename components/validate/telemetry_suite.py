@@ -83,7 +83,7 @@ def rows_suite(
         known_run,
         phase,
         *_sampling(round(dataset.recordings.sample_period_seconds * 1000)),
-        *map(_fault, dataset.faults),
+        *(_fault(fault, dataset.signals[fault.column].unit) for fault in dataset.faults),
     )
 
 
@@ -115,7 +115,7 @@ def _sampling(period: int) -> list[Expectation]:
     ]
 
 
-def _fault(fault: Fault) -> Expectation:
+def _fault(fault: Fault, unit: str) -> Expectation:
     severity = WARNING if fault.severity == "warning" else INFO
     if fault.normal is not None:
         claim = f"{fault.column} is {fault.normal:g}"
@@ -123,6 +123,7 @@ def _fault(fault: Fault) -> Expectation:
             "sensor_fault", "rows", claim, f"{fault.column} is {fault.told}, {fault.about},"
         )
         return in_set(fault.column, [fault.normal], severity, meta)
+    read = f"{fault.told} {unit}".rstrip()
     return gxe.ExpectColumnValuesToNotBeInSet(
         column=fault.column,
         value_set=[fault.value],
@@ -130,8 +131,8 @@ def _fault(fault: Fault) -> Expectation:
         meta=about(
             "sensor_fault",
             "rows",
-            f"{fault.column} is not {fault.told}, {fault.about},",
-            f"{fault.column} reads {fault.told}, {fault.about},",
+            f"{fault.column} is not {read}, {fault.about},",
+            f"{fault.column} reads {read}, {fault.about},",
         ),
     )
 

@@ -12,7 +12,7 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.s3 import is_bucket, place_in
 
 VERDICTS_FILE = "verdicts.parquet"
-_ADDRESS, _TEXT = 1024, 16_384  # characters
+_ADDRESS, _TEXT = 1024, 65_536  # characters; a contract of 48 signals has 12,000
 
 
 class ScoringParameters(BaseModel):
