@@ -21,14 +21,16 @@ _COLOURS = ("#2563a8", "#c2570c")  # of the two classes
 
 def fault_rates(runs: pd.DataFrame, dataset: DataSet) -> str:
     """Return an SVG of the share of each run's rows with a known sensor fault."""
-    titles = {fault.column: f"{fault.column} reads {fault.told}" for fault in dataset.faults}
+    titles = {
+        fault.column: f"{fault.column} {'is' if fault.value is None else 'reads'} {fault.told}"
+        for fault in dataset.faults
+    }
     rates = runs[list(titles)].div(runs[ROWS_FOUND].where(runs[ROWS_FOUND] > 0), axis=0)
     worst = rates.max(axis=1).nlargest(MOST_RUNS).index
     shown = runs.loc[runs.index.isin(worst)]
     figure = _figure(len(titles))
-    for axes, (column, title) in zip(
-        figure.subplots(len(titles), sharex=True), titles.items(), strict=True
-    ):
+    panels = figure.subplots(len(titles), sharex=True, squeeze=False)[:, 0]
+    for axes, (column, title) in zip(panels, titles.items(), strict=True):
         total = int(runs[column].sum())
         _bars(axes, shown, rates.loc[shown.index, column], dataset)
         axes.set_title(f"{title}: {total:,} of {int(runs[ROWS_FOUND].sum()):,} rows", loc="left")

@@ -456,6 +456,14 @@ class DataSet(_Table):
         return self
 
     @model_validator(mode="after")
+    def _faults_are_apart(self) -> Self:
+        columns = [fault.column for fault in self.faults]
+        twice = next((name for name in columns if columns.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"[[faults]] speaks twice of '{twice}'; say one fault of each column")
+        return self
+
+    @model_validator(mode="after")
     def _features_are_there(self) -> Self:
         features = self.features
         measured = {*self.signals, *features.derived}

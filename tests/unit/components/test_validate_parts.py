@@ -24,11 +24,13 @@ from components.validate.logic import (
     Finding,
     Ledger,
 )
+from components.validate.plots import fault_rates
 from components.validate.summaries import (
     CONSTANT,
     FINE_VALUES,
     LAYER_AGREEMENT,
     ROW_DIFFERENCE,
+    ROWS_FOUND,
     SIGNAL,
     TWIN_OTHER_LABEL,
     TWIN_SAME_LABEL,
@@ -132,6 +134,22 @@ def test_summaries_compare_depth_with_layer_and_find_equal_recordings() -> None:
     signals = summaries.signals().set_index(SIGNAL)
     assert not signals.loc["X1_ActualPosition", CONSTANT]
     assert signals[FINE_VALUES].sum() == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_each_known_fault_has_a_panel(count: int) -> None:
+    faults = MILL.faults[-count:]
+    runs = pd.DataFrame(
+        {
+            schema.RUN_ID: ["01", "02"],
+            schema.CONDITION: ["unworn", "worn"],
+            ROWS_FOUND: [4, 4],
+            **{fault.column: [1, 3] for fault in faults},
+        }
+    )
+    svg = fault_rates(runs, MILL.model_copy(update={"faults": faults}))
+    assert svg.count(": 4 of 8 rows") == count
+    assert "M1_CURRENT_PROGRAM_NUMBER is not 0" in svg
 
 
 def test_a_sum_is_judged_on_the_total_and_not_batch_by_batch() -> None:

@@ -104,6 +104,10 @@ def test_what_has_an_order_keeps_it_through_json() -> None:
             "[settings]\nx1_outputpower = 'a'",
             "a setting has the name 'x1_outputpower' of a signal 'X1_OutputPower'",
         ),
+        (
+            "[[faults]]\ncolumn = 'X1_OutputPower'\nvalue = 0\nabout = 'a'\n" * 2,
+            "dataset.toml: [[faults]] speaks twice of 'X1_OutputPower'",
+        ),
         ("[features.derived]\nrun_id = {of = 'X1_OutputPower', less = 'Y1_OutputPower'}", "ours"),
         (
             "[features]\nlevels = ['X1_Power']",
