@@ -18,12 +18,18 @@ LATHE = validated(
             "column": "worn",
             "negative": ["no"],
             "positive": ["yes"],
-            "classes": ["sharp", "blunt"],
         },
         "settings": {},
         "signals": {"load": {}, "speed": {}},
         "phases": {"column": "state", "names": ["cut", "idle"]},
         "rows": {"judged": ["cut"], "cutting": ["speed > 1"]},
-        "features": {"levels": ["load"], "sets": {"all": {"of": "rows", "why": "All."}}},
+        "features": {
+            "levels": ["load"],
+            "windows": [{"signals": ["load"], "statistics": ["std"], "why": "It cuts unevenly."}],
+            "sets": {
+                "published": {"of": "rows", "why": "All rows."},
+                "response": {"of": "windows", "why": "All windows."},
+            },
+        },
     }
 )

@@ -98,7 +98,7 @@ def guard(
     }
     output.mkdir(parents=True)
     jsonfile.write(output / RESULT, result)
-    plots.write(output / PICTURE, result["runs"], limits, recorded.label.classes)
+    plots.write(output / PICTURE, result["runs"], limits, schema.CLASSES)
     page.write(output / PAGE, result, output / PICTURE)
     if refusing:
         raise ToolwearError(_refuse(refusing, asked, home, output))

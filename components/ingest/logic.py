@@ -43,7 +43,6 @@ def matched(
     files: Mapping[int, str],
     names: Mapping[int, str],
     passed_over: list[str],
-    classes: tuple[str, str],
 ) -> tuple[list[Run], list[dict[str, str]]]:
     """Return the runs that have both a label and a file, and those left out with the reason.
 
@@ -55,7 +54,6 @@ def matched(
         files: digests of the recordings by run number.
         names: names of their files.
         passed_over: names of files that are not spelt as recordings.
-        classes: what the two classes are called.
 
     Raises:
         ToolwearError: two files are the same, or what is left can't be learnt from.
@@ -83,8 +81,8 @@ def matched(
     found = {run.worn for run in usable if run.worn is not None}
     if len(found) < 2:
         raise ToolwearError(
-            f"All runs are {classes[found.pop()]}; recordings that are {classes[1]} and ones that "
-            f"are {classes[0]} are needed."
+            f"All runs are {schema.CLASSES[found.pop()]}; recordings that are {schema.WORN} and "
+            f"ones that are {schema.UNWORN} are needed."
         )
     return usable, excluded
 
@@ -119,7 +117,6 @@ def runs_table(
         digests: of their recordings.
         dataset: their contract.
     """
-    classes = dataset.label.classes
     records = [
         {
             schema.RUN_ID: run.run_id,
@@ -127,7 +124,7 @@ def runs_table(
             schema.MATERIAL: run.material,
             **run.settings,
             schema.SETTING: schema.setting(run.settings.values()),
-            schema.CONDITION: None if run.worn is None else classes[run.worn],
+            schema.CONDITION: None if run.worn is None else schema.CLASSES[run.worn],
             schema.LABEL: run.worn,
             schema.FINALIZED: run.finished,
             schema.INSPECTION: run.inspected,

@@ -126,10 +126,7 @@ class _Reading:
     def convert(self, table: list[Run]) -> dict[str, Any]:
         """Write the runs that have a label, look at those that have none, and return the notes."""
         found = self._found
-        classes = self._dataset.label.classes
-        runs, excluded = matched(
-            table, found.digests, found.names, self.quirks.misnamed_files, classes
-        )
+        runs, excluded = matched(table, found.digests, found.names, self.quirks.misnamed_files)
         self.quirks.excluded = excluded
         rows, cutting = {}, {}
         progress = _Progress(len(runs))

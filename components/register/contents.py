@@ -114,7 +114,7 @@ def gather(folders: Folders, lineage: Lineage, name: str) -> Contents:
         "dataset": recorded.model_dump(mode="json"),
         "inputs": [{"name": column, "dtype": "float64"} for column in samples.columns],
         "outputs": [{"name": PROBABILITY_OUTPUT, "dtype": "float64"}],
-        "labels": list(recorded.label.classes),
+        "labels": list(schema.CLASSES),
         "data_digest": lineage.data_digest,
         "commit": lineage.commit,
         "graph_digest": lineage.graph_digest,

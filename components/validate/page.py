@@ -33,7 +33,7 @@ def write_page(path: Path, result: dict[str, Any], runs: pd.DataFrame, dataset: 
             pictures.append(plots.fault_rates(runs, dataset))
         if dataset.phases.levels is not None:
             agreement = thresholds().validation.layer_agreement
-            pictures.append(plots.layer_agreement(runs, agreement, dataset))
+            pictures.append(plots.layer_agreement(runs, agreement))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

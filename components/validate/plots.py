@@ -16,7 +16,7 @@ from toolwear.dataset import schema
 from toolwear.dataset.contract import DataSet
 
 MOST_RUNS = 60  # drawn; of more runs those with the highest rates are shown
-_COLOURS = ("#2563a8", "#c2570c")  # of the two classes
+_COLOURS = {schema.UNWORN: "#2563a8", schema.WORN: "#c2570c"}
 
 
 def fault_rates(runs: pd.DataFrame, dataset: DataSet) -> str:
@@ -32,39 +32,34 @@ def fault_rates(runs: pd.DataFrame, dataset: DataSet) -> str:
     panels = figure.subplots(len(titles), sharex=True, squeeze=False)[:, 0]
     for axes, (column, title) in zip(panels, titles.items(), strict=True):
         total = int(runs[column].sum())
-        _bars(axes, shown, rates.loc[shown.index, column], dataset)
+        _bars(axes, shown, rates.loc[shown.index, column])
         axes.set_title(f"{title}: {total:,} of {int(runs[ROWS_FOUND].sum()):,} rows", loc="left")
         axes.set_ylabel("share of rows")
-    return _finish(figure, shown, runs, dataset)
+    return _finish(figure, shown, runs)
 
 
-def layer_agreement(runs: pd.DataFrame, minimum: float, dataset: DataSet) -> str:
+def layer_agreement(runs: pd.DataFrame, minimum: float) -> str:
     """Return an SVG of how well the named layer fits the depth in each run."""
     worst = runs[LAYER_AGREEMENT].fillna(2).nsmallest(MOST_RUNS).index
     shown = runs.loc[runs.index.isin(worst)]
     figure = _figure(1)
     axes = figure.subplots()
-    _bars(axes, shown, shown[LAYER_AGREEMENT], dataset)
+    _bars(axes, shown, shown[LAYER_AGREEMENT])
     axes.axhline(minimum, color="#444", linestyle="--", linewidth=1)
     axes.set_title(
         f"Rows at a layer's depth that are named for that layer (dashed: {minimum * 100:g} %)",
         loc="left",
     )
     axes.set_ylabel("share of rows")
-    return _finish(figure, shown, runs, dataset)
+    return _finish(figure, shown, runs)
 
 
 def _figure(panels: int) -> Figure:
     return Figure(figsize=(10, 0.7 + 1.9 * panels), layout="constrained")
 
 
-def _colours(dataset: DataSet) -> dict[str, str]:
-    return dict(zip(dataset.label.classes, _COLOURS, strict=True))
-
-
-def _bars(axes: Axes, runs: pd.DataFrame, values: pd.Series, dataset: DataSet) -> None:
-    known = _colours(dataset)
-    colours = [known.get(condition, "#888") for condition in runs[schema.CONDITION]]
+def _bars(axes: Axes, runs: pd.DataFrame, values: pd.Series) -> None:
+    colours = [_COLOURS.get(condition, "#888") for condition in runs[schema.CONDITION]]
     axes.bar(range(len(runs)), values, color=colours)
     axes.set_xticks(range(len(runs)), list(runs[schema.RUN_ID]))
     axes.set_ylim(0, 1.05)
@@ -73,12 +68,12 @@ def _bars(axes: Axes, runs: pd.DataFrame, values: pd.Series, dataset: DataSet) -
     axes.margins(x=0.01)
 
 
-def _finish(figure: Figure, shown: pd.DataFrame, runs: pd.DataFrame, dataset: DataSet) -> str:
+def _finish(figure: Figure, shown: pd.DataFrame, runs: pd.DataFrame) -> str:
     last = figure.axes[-1]
     some = "" if len(shown) == len(runs) else f" of {len(runs):,}, those that stand out most"
     last.set_xlabel(f"run (n = {len(shown)}{some})")
     last.tick_params(axis="x", rotation=90 if len(shown) > 30 else 0)
-    patches = [Patch(color=colour, label=name) for name, colour in _colours(dataset).items()]
+    patches = [Patch(color=colour, label=name) for name, colour in _COLOURS.items()]
     figure.axes[0].legend(
         handles=patches, frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1)
     )

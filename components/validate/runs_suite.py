@@ -54,7 +54,7 @@ def runs_suite(thresholds: Validation, dataset: DataSet) -> ExpectationSuite:
         *not_null(_types(dataset), "runs"),
         *in_range(dataset.settings, "runs"),
         *_identity(),
-        *_labels(dataset.label.classes),
+        *_labels(schema.CLASSES),
         *_contents(),
         _settings_agree(),
         _long_enough(thresholds.minimum_rows_per_run),

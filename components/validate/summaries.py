@@ -161,7 +161,7 @@ def judge_runs(table: pd.DataFrame, found: pd.DataFrame, dataset: DataSet) -> pd
     runs = table.merge(found, on=schema.RUN_ID, how="left")
     runs[ROWS_FOUND] = runs[ROWS_FOUND].fillna(0).astype("int64")
     runs[ROW_DIFFERENCE] = runs[ROWS_FOUND] - runs[ROWS_RECORDED]
-    label = runs[schema.CONDITION].map({name: i for i, name in enumerate(dataset.label.classes)})
+    label = runs[schema.CONDITION].map({name: i for i, name in enumerate(schema.CLASSES)})
     runs[LABEL_AGREES] = label == runs[schema.LABEL]
     stated: list[Any] = runs[list(dataset.settings)].to_dict("records")
     runs[CONTRADICTION] = [

@@ -46,7 +46,7 @@ def document(model: str, raw: RawColumns) -> dict[str, Any]:
             f"{openapi.MODEL_PATH}:predict": openapi.post(
                 "Ask about telemetry rows or runs",
                 tensor_schemas.instances(row_schemas.raw(raw), row_schemas.ENTITY),
-                _answer(raw.dataset.label.classes),
+                _answer(schema.CLASSES),
                 _ERRORS,
                 headers,
                 example={"instances": [{schema.RUN_ID: row_schemas.EXAMPLE_RUN}]},

@@ -172,15 +172,12 @@ class Label(_Table):
     column: Text
     negative: Annotated[tuple[Text, ...], Field(min_length=1, description="Words: not worn.")]
     positive: Annotated[tuple[Text, ...], Field(min_length=1, description="Words: worn.")]
-    classes: tuple[Name, Name] = Field(description="Names of the two classes, negative first.")
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         both = {w.lower() for w in self.negative} & {w.lower() for w in self.positive}
         if both:
             raise ValueError(f"'{min(both)}' stands for both classes")
-        if self.classes[0] == self.classes[1]:
-            raise ValueError("'classes' has to name two")
         return self
 
 
@@ -417,6 +414,10 @@ class Published(_Table):
     models: dict[str, Figures]
 
 
+# Sets of which the questions are asked: of recordings that were learned from, and of new ones.
+_ASKED = {schema.PUBLISHED: "rows", schema.RESPONSE: "windows"}
+
+
 class DataSet(_Table):
     """A data set's contract."""
 
@@ -474,12 +475,20 @@ class DataSet(_Table):
         for name in self.admission.follow:
             if name not in self.settings:
                 raise ValueError(f"[admission.follow] speaks of '{name}', which is no setting")
+        return self
+
+    @model_validator(mode="after")
+    def _sets_are_whole(self) -> Self:
+        features = self.features
         made = {
             window_column(signal, statistic)
             for group in features.windows
             for signal in group.signals
             for statistic in group.statistics
         }
+        for key, kind in _ASKED.items():
+            if key not in features.sets or features.sets[key].of != kind:
+                raise ValueError(f"[features.sets] needs '{key}', of {kind}")
         for key, one in features.sets.items():
             held = set(features.levels) if one.of == "rows" else made
             for name in (*one.columns, *one.without):
@@ -487,6 +496,8 @@ class DataSet(_Table):
                     raise ValueError(
                         f"[features.sets.{key}] speaks of '{name}'{near_miss(name, held)}"
                     )
+            if not held - set(one.without):
+                raise ValueError(f"[features.sets.{key}] has no column")
         return self
 
     @property

@@ -41,7 +41,7 @@ def transformer(home: Path, hop: Hop) -> Transformer:
 
 
 async def test_the_first_row_is_held_against_the_model_in_service(tmp_path: Path) -> None:
-    with told_hop(said(LATHE, "all")) as hop:
+    with told_hop(said(LATHE, "published")) as hop:
         asked = transformer(tmp_path, hop)
         query = await asked.preprocess({"instances": [ROW]})
     assert isinstance(query.rows, RawRows)
@@ -49,7 +49,7 @@ async def test_the_first_row_is_held_against_the_model_in_service(tmp_path: Path
 
 
 async def test_what_is_ready_knows_its_columns(tmp_path: Path) -> None:
-    with told_hop(said(LATHE, "all")) as hop:
+    with told_hop(said(LATHE, "published")) as hop:
         asked = transformer(tmp_path, hop)
         assert asked.raw.dataset == MILL
         assert await asked.healthy()
@@ -57,7 +57,7 @@ async def test_what_is_ready_knows_its_columns(tmp_path: Path) -> None:
 
 
 async def test_a_faulty_row_is_refused_by_the_model_in_service(tmp_path: Path) -> None:
-    with told_hop(said(LATHE, "all")) as hop:
+    with told_hop(said(LATHE, "published")) as hop:
         asked = transformer(tmp_path, hop)
         with pytest.raises(Refusal, match='lacks the column "speed"'):
             await asked.preprocess({"instances": [{"load": 1.0, "state": "cut"}]})
@@ -79,7 +79,7 @@ def test_a_model_fits_what_has_its_columns_and_settings() -> None:
 async def test_a_recording_is_read_as_of_the_model_where_nothing_was_trained(
     tmp_path: Path,
 ) -> None:
-    with told_hop(said(LATHE, "all")) as hop:
+    with told_hop(said(LATHE, "published")) as hop:
         scoring = Scoring(hop, "toolwear", Home(tmp_path), 1 << 20)
         request = Request(
             {"type": "http", "method": "POST", "headers": [], "query_string": b"feedrate=6"}

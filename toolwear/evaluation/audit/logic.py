@@ -58,10 +58,10 @@ def audit(
     cutting = rows[rows[schema.IS_CUTTING].to_numpy(dtype=bool)]
     if cutting.empty:
         raise ToolwearError("No row is a cutting row, so there is nothing to audit or to learn.")
-    if rows[schema.LABEL].nunique() < len(dataset.label.classes):
+    if rows[schema.LABEL].nunique() < len(schema.CLASSES):
         raise ToolwearError(
             "All runs carry the same label, so nothing can be told apart; give runs that are "
-            f"{' and ones that are '.join(dataset.label.classes)}."
+            f"{' and ones that are '.join(schema.CLASSES)}."
         )
     numeric = list(dataset.numbers)
 
