@@ -149,6 +149,7 @@ class HomePages:
             result=result,
             most_bytes=MOST_BYTES,
             settings=dataset.settings,
+            columns=len(dataset.raw),
             typed={name: (typed or {}).get(name, "") for name in dataset.settings},
         )
 

@@ -78,7 +78,7 @@ def test_a_sample_the_split_does_not_know_is_refused(protocol: str) -> None:
 
 def test_data_without_a_layer_phase_is_refused() -> None:
     frame = keys().assign(**{schema.IS_ACTIVE: False})
-    with pytest.raises(ToolwearError, match="No row is in a layer phase"):
+    with pytest.raises(ToolwearError, match="No row is in a phase that is judged"):
         assign(frame)
 
 
