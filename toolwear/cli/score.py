@@ -82,22 +82,30 @@ def score(
     if url and dataset:
         raise ToolwearError("The service reads recordings by its own contract; drop --dataset.")
     known = known_contract(home)
-    given = settings_of(settings, known)
+    # The service holds the contract that names them, and refuses what is wrong.
+    given = settings_of(settings, None if url else known)
     found: list[dict[str, Any]] = []
     faults: list[str] = []
+    stated: dict[str, None] = {}
+
+    def told(source: Source) -> dict[str, Any]:
+        record = scored(source, write)
+        stated.update(dict.fromkeys(source.stated()))
+        return record
+
     with ExitStack() as stack:
         service = stack.enter_context(Client(url)) if url else None
         scored = _by_service(service) if service else _by_champion(home)
         divided = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolwear-")))
         write = stack.enter_context(_rows_file(rows)) if rows is not None else None
         given_sources = sources(paths, dataset, known, given, divided)
-        for record in _each(given_sources, lambda source: scored(source, write), console, faults):
+        for record in _each(given_sources, told, console, faults):
             found.append(record)
             if as_json:
                 sys.stdout.write(orjson.dumps(record).decode() + "\n")
                 sys.stdout.flush()
     if found and not as_json:
-        _print(found, [*known.settings], console)
+        _print(found, [*stated], console)
     if table is not None and found:
         _write_table(table, found)
     if faults:
@@ -160,7 +168,7 @@ def _print(found: Sequence[dict[str, Any]], settings: Sequence[str], console: Co
         shown.add_column(name, justify="left" if column in ("recording", "verdict") else "right")
     for record in found:
         shares = [f"{record[name]:.1%}" for name in _WORDS]
-        stated = [f"{record[name]:g}" for name in settings]
+        stated = [f"{record[name]:g}" if name in record else "" for name in settings]
         said = _WORDS[record["verdict"]] or record["verdict"]
         shown.add_row(record["recording"], said, *shares, f"{record['judged_rows']:,}", *stated)
     console.print(shown)

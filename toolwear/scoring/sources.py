@@ -48,12 +48,12 @@ class Source:
         return self.settings
 
 
-def settings_of(text: str, dataset: DataSet) -> dict[str, float] | None:
+def settings_of(text: str, dataset: DataSet | None) -> dict[str, float] | None:
     """Return settings given as `feedrate=6,clamp_pressure=4`; None for an empty text.
 
     Args:
         text: as people write them.
-        dataset: contract that names them.
+        dataset: contract that names them; None where somebody else holds it, who looks at them.
 
     Raises:
         ToolwearError: one is missing, unknown or not a positive number.
@@ -65,30 +65,31 @@ def settings_of(text: str, dataset: DataSet) -> dict[str, float] | None:
     return checked_settings(given, "--settings", dataset)
 
 
-def checked_settings(given: Mapping[str, str], where: str, dataset: DataSet) -> dict[str, float]:
+def checked_settings(
+    given: Mapping[str, str], where: str, dataset: DataSet | None
+) -> dict[str, float]:
     """Return settings as numbers.
 
     Args:
         given: by their names, as they were written.
         where: they stand, for people.
-        dataset: contract that names them.
+        dataset: contract that names them; None: any name will do.
 
     Raises:
         ToolwearError: one is missing, unknown or not a positive number.
     """
+    names = given if dataset is None else dataset.settings
     found: dict[str, float] = {}
     for name, value in given.items():
         try:
             found[name] = float(value)
         except ValueError:
             found[name] = math.nan
-        if name not in dataset.settings or not 0 < found[name] < math.inf:
+        if not name or name not in names or not 0 < found[name] < math.inf:
             said = f"{name}={value}" if value else name
-            raise ToolwearError(
-                f"{where} has '{said[:80]}'; give each of "
-                f"{', '.join(dataset.settings)} as NAME=NUMBER."
-            )
-    missing = [name for name in dataset.settings if name not in found]
+            each = "settings" if dataset is None else f"each of {', '.join(names)}"
+            raise ToolwearError(f"{where} has '{said[:80]}'; give {each} as NAME=NUMBER.")
+    missing = [name for name in names if name not in found]
     if missing:
         raise ToolwearError(f"{where} lacks {missing[0]}; add {missing[0]}=NUMBER.")
     return found

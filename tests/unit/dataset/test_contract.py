@@ -13,6 +13,7 @@ from components.ingest.logic import runs_schema
 from components.score.step import schema_of
 from serving.common.rows import TIMESTAMP
 from serving.payload.records import LABEL_SCHEMA, NAMES
+from tests.lathe import LATHE
 from tests.mill import MILL
 from tests.packages import make_package
 from toolwear.common import jsonfile
@@ -30,6 +31,7 @@ from toolwear.dataset.contract import (
 )
 from toolwear.dataset.limits import limit
 from toolwear.run.config import RunParameters, load
+from toolwear.scoring.sources import settings_of
 
 
 def _toml(folder: Path, text: str) -> str:
@@ -153,3 +155,17 @@ def test_a_contract_of_another_version_is_told_in_a_sentence(tmp_path: Path, sai
 def test_a_package_of_another_version_is_told_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ToolwearError, match=r"package [0-9a-f]{12} holds no data set's contract"):
         make_package(tmp_path, dataset={"rows": {"cutting": ["a < 1"]}})
+
+
+def test_settings_of_a_service_are_numbers_of_any_name() -> None:
+    assert settings_of("speed=6,depth=1.5", None) == {"speed": 6.0, "depth": 1.5}
+    with pytest.raises(ToolwearError, match="'speed=fast'"):
+        settings_of("speed=fast", None)
+
+
+@pytest.mark.parametrize("gone", ["published", "response"])
+def test_a_set_of_which_a_question_is_asked_has_to_be_there(gone: str) -> None:
+    values = LATHE.model_dump(mode="json")
+    values["features"]["sets"] = [s for s in values["features"]["sets"] if s["name"] != gone]
+    with pytest.raises(ToolwearError, match=f"needs '{gone}'"):
+        contract.named(json.dumps(values))
