@@ -23,14 +23,14 @@ ENTITY: dict[str, Any] = {
 
 def raw(columns: RawColumns) -> dict[str, Any]:
     """Return the schema of a raw row."""
-    phases = columns.dataset.phases
+    words = (*columns.dataset.phases.names, *columns.dataset.phases.spellings)
     return {
         "title": "A raw telemetry row",
         "type": "object",
         "required": list(columns.names),
         "properties": {
             **dict.fromkeys(columns.numbers, _NUMBER),
-            phases.column: {"enum": list(dict.fromkeys([*phases.names, *phases.spellings]))},
+            **{name: {"enum": [*dict.fromkeys(words)]} for name in columns.texts},
         },
         "additionalProperties": False,
     }

@@ -34,13 +34,13 @@ class RawColumns:
     Attributes:
         dataset: the contract.
         numbers: signals and settings.
-        phase: the column of phases.
+        texts: the column of phases, if rows have one.
         names: all of them.
     """
 
     dataset: DataSet
     numbers: tuple[str, ...]
-    phase: str
+    texts: tuple[str, ...]
     names: tuple[str, ...]
     keys: frozenset[str]
 
@@ -48,9 +48,9 @@ class RawColumns:
     def of(cls, dataset: DataSet) -> RawColumns:
         """Return the columns that a contract names."""
         numbers = (*dataset.numbers, *dataset.settings)
-        phase = dataset.phases.column
-        names = (*numbers, phase)
-        return cls(dataset, numbers, phase, names, frozenset(names))
+        texts = (dataset.phases.column,) if dataset.phases.recorded else ()
+        names = (*numbers, *texts)
+        return cls(dataset, numbers, texts, names, frozenset(names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +162,7 @@ def parse_tensors(request: InferRequest, raw: RawColumns) -> RawRows | EntityKey
         whens = columns.get(TIMESTAMP, [None] * rows)
         return _keys(columns[schema.RUN_ID], whens)
     numbers = np.array([columns[name] for name in raw.numbers], dtype=np.float64)
-    return _telemetry(numbers, columns[raw.phase], raw)
+    return _telemetry(numbers, [columns[name] for name in raw.texts], raw)
 
 
 # --- raw rows -----------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def _raw_rows(instances: list[dict[str, Any]], raw: RawColumns) -> RawRows:
         if row.keys() != raw.keys:
             check_keys(row.keys(), raw.keys, raw.names, raw.keys, f"Instance {index}", "column")
     numbers = _numbers(instances, raw.numbers)
-    return _telemetry(numbers, [row[raw.phase] for row in instances], raw)
+    return _telemetry(numbers, [[row[name] for row in instances] for name in raw.texts], raw)
 
 
 def _feature_rows(
@@ -196,8 +196,8 @@ def _numbers(instances: list[dict[str, Any]], names: tuple[str, ...]) -> np.ndar
     return np.array(values, dtype=np.float64)
 
 
-def _telemetry(numbers: np.ndarray, phases: Sequence[Any], raw: RawColumns) -> RawRows:
-    """Return raw rows; `numbers` is (columns, rows)."""
+def _telemetry(numbers: np.ndarray, texts: Sequence[Sequence[Any]], raw: RawColumns) -> RawRows:
+    """Return raw rows; `numbers` is (columns, rows), `texts` has cells of `RawColumns.texts`."""
     _check_finite(numbers, raw.numbers)
     for place, name in enumerate(raw.dataset.settings, start=len(raw.dataset.signals)):
         values = numbers[place]
@@ -208,7 +208,9 @@ def _telemetry(numbers: np.ndarray, phases: Sequence[Any], raw: RawColumns) -> R
             )
     frame = pd.DataFrame(numbers.T, columns=list(raw.numbers))
     known = raw.dataset.phases
-    frame[known.column] = [_phase(row, phase, known) for row, phase in enumerate(phases)]
+    frame[known.column] = known.names[0]
+    for phases in texts:
+        frame[known.column] = [_phase(row, phase, known) for row, phase in enumerate(phases)]
     return RawRows(frame, raw)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from toolwear.dataset.contract import ALIAS, MAD, STD, DataSet
+from toolwear.dataset.contract import ALIAS, MAD, MEAN, STD, DataSet
 
 _STATISTICS = {
+    MEAN: "mean of the ",
     STD: "unsteadiness of the ",
     MAD: "flutter of the ",
     ALIAS: "shake, once a turn, of the ",

@@ -230,7 +230,7 @@ class Transformer(StagedModel):
             {"name": schema.RUN_ID, "datatype": "BYTES", "shape": [-1]},
             {"name": TIMESTAMP, "datatype": "BYTES", "shape": [-1]},
             *({"name": name, "datatype": "FP64", "shape": [-1]} for name in self.raw.numbers),
-            {"name": self.raw.phase, "datatype": "BYTES", "shape": [-1]},
+            *({"name": name, "datatype": "BYTES", "shape": [-1]} for name in self.raw.texts),
         ]
 
     def get_output_types(self) -> list[dict[str, Any]]:

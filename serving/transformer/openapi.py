@@ -27,7 +27,7 @@ def document(model: str, raw: RawColumns) -> dict[str, Any]:
         model: its name in the URLs.
         raw: the columns of a raw row.
     """
-    texts = (schema.RUN_ID, TIMESTAMP, raw.phase)
+    texts = (schema.RUN_ID, TIMESTAMP, *raw.texts)
     headers = (
         openapi.REQUEST_ID_HEADER,
         openapi.RECORDING_ID_HEADER,
@@ -135,8 +135,11 @@ def _score(raw: RawColumns) -> dict[str, Any]:
         (*asked, openapi.REQUEST_ID_HEADER, openapi.RECORDING_ID_HEADER),
     )
     dataset = raw.dataset
-    values = [*map(str, range(len(dataset.signals))), dataset.phases.names[-1]]
-    example = [",".join(dataset.raw), *[",".join(values)] * 2]
+    values = [
+        *map(str, range(len(dataset.signals))),
+        *(dataset.phases.names[-1] for _ in raw.texts),
+    ]
+    example = [",".join(dataset.in_files), *[",".join(values)] * 2]
     bodies: dict[str, dict[str, Any]] = {
         kind: {"schema": {} if kind in (PARQUET, ANY) else STRING} for kind in TYPES
     }

@@ -91,7 +91,7 @@ def question(rows: Rows, recording: str | None, machine: str | None) -> str:
     digest = hashlib.sha256(repr(named).encode())
     if isinstance(rows, RawRows):
         digest.update(rows.frame[list(rows.columns.numbers)].to_numpy(dtype=np.float64).tobytes())
-        digest.update(repr(rows.frame[rows.columns.phase].tolist()).encode())
+        digest.update(repr(rows.frame[rows.columns.dataset.phases.column].tolist()).encode())
     elif isinstance(rows, EntityKeys):
         digest.update(repr((rows.run_ids, rows.timestamps)).encode())
     else:

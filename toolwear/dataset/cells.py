@@ -32,7 +32,7 @@ class Layout:
         path: the file.
         format: how it is written.
         numbers: positions of the columns of numbers, by name.
-        phase: name of the column of phases.
+        phase: name of the column of phases; empty if there is none.
         texts: positions of the columns that are read as text, by name; that of phases is the first.
     """
 
@@ -138,7 +138,7 @@ def _rows(
 def _joined(row: list[str], layout: Layout) -> list[str]:
     """Put the words of a phase together where white space stands between cells, too."""
     surplus = len(row) - len(layout.format.header)
-    if layout.format.separator != WHITE_SPACE or surplus <= 0:
+    if layout.format.separator != WHITE_SPACE or surplus <= 0 or not layout.phase:
         return row
     place = layout.texts[layout.phase]
     end = place + surplus + 1

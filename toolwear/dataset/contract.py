@@ -170,8 +170,24 @@ class Label(_Table):
     """The column of the table that says whether the tool was worn; empty: not known."""
 
     column: Text
-    negative: Annotated[tuple[Text, ...], Field(min_length=1, description="Words: not worn.")]
-    positive: Annotated[tuple[Text, ...], Field(min_length=1, description="Words: worn.")]
+    negative: tuple[Text, ...] = Field((), description="Words: not worn.")
+    positive: tuple[Text, ...] = Field((), description="Words: worn.")
+    worn_from: Finite | None = Field(
+        None, description="Where the column holds a measured wear: the value from which it is worn."
+    )
+    unit: str = Field("", description="Of the measured wear.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        words = bool(self.negative), bool(self.positive)
+        if self.worn_from is not None and any(words):
+            raise ValueError("say either words, 'negative' and 'positive', or 'worn_from'")
+        if self.worn_from is None and not all(words):
+            raise ValueError(
+                "say which words of the column are 'negative' and which 'positive', or from which "
+                "measured wear on a tool is worn: 'worn_from'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -221,7 +237,10 @@ class Levels(_Table):
 
 
 class Phases(_Table):
-    """The column of the recordings that says what the machine is doing."""
+    """The column of the recordings that says what the machine is doing.
+
+    Without such a column all rows are of one phase.
+    """
 
     column: Text
     names: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
@@ -230,6 +249,13 @@ class Phases(_Table):
     at_any_time: tuple[Text, ...] = Field((), description="Those that come at any time.")
     spellings: dict[Text, Text] = Field({}, description="Another spelling = the name.")
     levels: Levels | None = None
+    recorded: bool = Field(True, description="False: no file has the column; there is one phase.")
+
+    @model_validator(mode="after")
+    def _one_if_not_recorded(self) -> Self:
+        if not self.recorded and len(self.names) != 1:
+            raise ValueError("'names' has to hold one phase where the files have no column of them")
+        return self
 
     @property
     def known(self) -> frozenset[str]:
@@ -265,15 +291,16 @@ class Rows(_Table):
     """Which rows count."""
 
     judged: Annotated[tuple[Annotated[str, AfterValidator(_phase)], ...], Field(min_length=1)] = (
-        Field(description="Phases whose rows the question 'known runs' is asked on.")
+        Field(description="Phases whose rows the question 'known runs' is asked on; default: all.")
     )
-    cutting: Annotated[tuple[Annotated[str, AfterValidator(_limit)], ...], Field(min_length=1)] = (
-        Field(description="Limits such as 'Z1_ActualPosition < 30.2'; a cutting row keeps all.")
+    cutting: tuple[Annotated[str, AfterValidator(_limit)], ...] = Field(
+        (),
+        description="Limits such as 'depth < 30.2': a cutting row keeps all; default: each does.",
     )
 
 
 # Statistics of windows.
-STD, MAD, ALIAS = "std", "mad", "alias"
+MEAN, STD, MAD, ALIAS = "mean", "std", "mad", "alias"
 
 
 def window_column(signal: str, statistic: str) -> str:
@@ -285,9 +312,11 @@ class Windows(_Table):
     """Signals of one physical kind, the statistics that windows take of them, and why."""
 
     signals: Annotated[tuple[Name, ...], Field(min_length=1)]
-    statistics: Annotated[tuple[Literal["std", "mad", "alias"], ...], Field(min_length=1)] = Field(
+    statistics: Annotated[
+        tuple[Literal["mean", "std", "mad", "alias"], ...], Field(min_length=1)
+    ] = Field(
         description=(
-            "std: standard deviation; mad: mean absolute difference of neighbours; alias: "
+            "mean; std: standard deviation; mad: mean absolute difference of neighbours; alias: "
             "amplitude of the vibration of period `alias_period`."
         )
     )
@@ -511,6 +540,11 @@ class DataSet(_Table):
         return (*self.signals, self.phases.column)
 
     @property
+    def in_files(self) -> tuple[str, ...]:
+        """Names of those of them that files have: a phase may be given to all rows."""
+        return self.raw if self.phases.recorded else self.numbers
+
+    @property
     def shown(self) -> tuple[str, ...]:
         """Signals that are drawn where a recording is looked at: by default the first four."""
         chosen = tuple(name for name, signal in self.signals.items() if signal.shown)
@@ -563,7 +597,24 @@ def validated(values: Mapping[str, Any]) -> DataSet:
     Raises:
         ValidationError: it is wrong.
     """
-    return DataSet.model_validate(values, context=values)
+    whole = _filled(values)
+    return DataSet.model_validate(whole, context=whole)
+
+
+# Of recordings that do not say what the machine is doing.
+_ONE_PHASE = {"column": "phase", "names": ("recorded",), "recorded": False}
+
+
+def _filled(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values with what follows from others where it is not said."""
+    if not isinstance(values, Mapping):
+        return values
+    phases = values.get("phases") or _ONE_PHASE
+    rows = values.get("rows") or {}
+    if not isinstance(phases, Mapping) or not isinstance(rows, Mapping):
+        return values
+    judged = rows.get("judged") or phases.get("names", ())
+    return {**values, "phases": phases, "rows": {**rows, "judged": judged}}
 
 
 def named(given: str) -> DataSet:

@@ -78,7 +78,7 @@ def places(
         OtherNamesError: columns are missing, and most of them seem to be there by another name.
         ToolwearError: columns are missing, or there twice.
     """
-    theirs = {name: dataset.columns.rename.get(name, name) for name in dataset.raw}
+    theirs = {name: dataset.columns.rename.get(name, name) for name in dataset.in_files}
     twice = next((n for n in theirs.values() if header.count(n) > 1), None)
     if twice is not None:
         raise ToolwearError(f"{file} line 1 names the column '{twice}' twice; keep one.")

@@ -75,8 +75,14 @@ def recordings(
         {number: part.path for number, part in parts.items()},
         {number: f"{whole.name} ({column} {number})" for number in parts},
         {number: part.sha.hexdigest() for number, part in parts.items()},
-        # Units and names are those of ours by now.
-        dataset.model_copy(update={"columns": Columns(), "format": Format()}),
+        # Units and names are those of ours by now, and the phase stands in each row.
+        dataset.model_copy(
+            update={
+                "columns": Columns(),
+                "format": Format(),
+                "phases": dataset.phases.model_copy(update={"recorded": True}),
+            }
+        ),
         notes,
     )
 

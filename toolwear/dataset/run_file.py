@@ -116,7 +116,7 @@ def read_with(
         empty = False
         others = {
             name: pc.fill_null(table.column(name).combine_chunks(), "")
-            for name in table.column_names[len(raw) :]
+            for name in table.column_names[len(dataset.in_files) :]
         }
         yield _as_asked(table, dataset, raw), others
     if empty:
@@ -135,7 +135,11 @@ def _as_asked(table: pa.Table, dataset: DataSet, raw: pa.Schema) -> pa.RecordBat
         if name in dataset.columns.offset:
             column = pc.add(column, dataset.columns.offset[name])
         found.append(column)
-    found.append(pc.utf8_trim_whitespace(table.column(dataset.phases.column).combine_chunks()))
+    phases = dataset.phases
+    if phases.recorded:
+        found.append(pc.utf8_trim_whitespace(table.column(phases.column).combine_chunks()))
+    else:
+        found.append(pa.repeat(phases.names[0], table.num_rows))
     return pa.RecordBatch.from_arrays(found, schema=raw)
 
 
@@ -167,19 +171,20 @@ def _text(
     path: Path, dataset: DataSet, notes: FileNotes, words: frozenset[str]
 ) -> Iterator[pa.Table]:
     rename = dataset.columns.rename
-    known = [rename.get(name, name) for name in dataset.raw]
+    known = [rename.get(name, name) for name in dataset.in_files]
     found = text_format(path, dataset.format, known)
     notes.format = found.told
     places, watched = _find(path, found.header, dataset, notes, words, found.sample)
-    phase = dataset.phases.column
-    texts = {phase: places.pop(phase), **watched}
+    # The words of a phase are the one text that white space may stand in.
+    phase = dataset.phases.column if dataset.phases.recorded else ""
+    texts = {phase: places.pop(phase), **watched} if phase else watched
     layout = Layout(path, found, places, phase, texts)
     last_phase = None
     with lines_of(path, found.compression, found.encoding) as stream:
         try:
             for line, block, is_last in blocks(stream, found.header_line, _BLOCK_BYTES):
                 table = columns(block, layout, line, is_last=is_last)
-                if table.num_rows:
+                if phase and table.num_rows:
                     last_phase = table.column(phase)[-1].as_py()
                 yield table
         except csv.Error as error:

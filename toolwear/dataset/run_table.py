@@ -185,18 +185,26 @@ class _Row:
             raise self._wrong(_NUMBER, f"no whole number from 1 to {MAXIMUM_RUN_NUMBER}")
         return number
 
-    def _positive(self, key: str) -> float:
+    def _number(self, key: str, least: float, told: str) -> float:
         cell = self.cells[key]
         try:
             value = float(cell.replace(",", ".") if self.decimal == "," else cell)
         except ValueError:
             raise self._wrong(key, "not a number") from None
-        if not (math.isfinite(value) and value > 0):
-            raise self._wrong(key, "not a number above 0")
+        if not (math.isfinite(value) and value > least):
+            raise self._wrong(key, told)
         return value
+
+    def _positive(self, key: str) -> float:
+        return self._number(key, 0, "not a number above 0")
 
     def _class(self) -> int | None:
         label = self.dataset.label
+        if label.worn_from is not None:
+            if is_null(self.cells[_LABEL]):
+                return None
+            wear = self._number(_LABEL, -math.inf, "not a finite number")
+            return int(wear >= label.worn_from)
         words = {word.lower(): 0 for word in label.negative}
         words |= {word.lower(): 1 for word in label.positive}
         cell = self.cells[_LABEL].lower()

@@ -9,7 +9,7 @@ import pandas as pd
 
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
-from toolwear.dataset.contract import ALIAS, MAD, STD, DataSet, Difference, window_column
+from toolwear.dataset.contract import ALIAS, MAD, MEAN, STD, DataSet, Difference, window_column
 from toolwear.dataset.limits import limit, limit_columns
 from toolwear.features import windows
 from toolwear.features.definitions import Definitions, definitions
@@ -72,14 +72,16 @@ def _window_features(
     features = made.dataset.features
     adjacent = np.diff(places, prepend=-2) == 1
     found: dict[str, np.ndarray] = {}
-    for statistic in (STD, MAD, ALIAS):
+    for statistic in (MEAN, STD, MAD, ALIAS):
         names = [
             s for group in features.windows if statistic in group.statistics for s in group.signals
         ]
         if not names:
             continue
         x = np.stack([_signal(rows, name, features.derived) for name in names])
-        if statistic == STD:
+        if statistic == MEAN:
+            result = windows.trailing_mean(x, window)
+        elif statistic == STD:
             result = windows.trailing_std(x, window)
         elif statistic == MAD:
             result = windows.trailing_mean_difference(x, adjacent, window)

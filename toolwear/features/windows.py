@@ -16,6 +16,16 @@ State = tuple[np.ndarray, ...]
 Join = Callable[[State, int, State, int], State]
 
 
+def trailing_mean(x: np.ndarray, window: int) -> np.ndarray:
+    """Return the mean of each window, shape (signals, n - window + 1).
+
+    Args:
+        x: signals over time, shape (signals, n), n >= window.
+        window: rows, at least 2.
+    """
+    return _over_windows((x, np.zeros_like(x)), _join_moments, window)[0]
+
+
 def trailing_std(x: np.ndarray, window: int) -> np.ndarray:
     """Return the sample standard deviation of each window, shape (signals, n - window + 1).
 

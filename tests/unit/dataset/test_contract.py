@@ -99,7 +99,6 @@ def test_what_has_an_order_keeps_it_through_json() -> None:
         ("[columns.offset]\nX1_ActualPosition = nan", "'columns.offset.X1_ActualPosition'"),
         ("[rows]\ncutting = ['Z1_ActualPosition = 3']", "is no limit; write one like"),
         ("[rows]\ncutting = ['Z1_Position < 3']", "did you mean 'Z1_ActualPosition'?"),
-        ("[rows]\ncutting = []", "'rows.cutting' is wrong"),
         ("[rows]\njudged = ['Layer 9']", "'Layer 9' is no phase"),
         ("[settings]\nRows = 'a'", "a setting has the name 'Rows' of a column of ours; give it"),
         (

@@ -53,13 +53,14 @@ def test_windows_are_what_numpy_says(window: int, extra: int, seed: int) -> None
     draw = np.random.default_rng(seed)
     x = 100 + draw.normal(size=(2, window + extra))
     adjacent = draw.random(window + extra) < 0.8
-    std = windows.trailing_std(x, window)
+    mean, std = windows.trailing_mean(x, window), windows.trailing_std(x, window)
     mad = windows.trailing_mean_difference(x, adjacent, window)
     alias = windows.trailing_alias_amplitude(x, window, 3)
-    assert std.shape == mad.shape == alias.shape == (2, extra + 1)
+    assert mean.shape == std.shape == mad.shape == alias.shape == (2, extra + 1)
     turn = np.exp(-2j * np.pi * np.arange(window) / 3)
     for i in range(extra + 1):
         part, follows = x[:, i : i + window], adjacent[i + 1 : i + window]
+        np.testing.assert_allclose(mean[:, i], part.mean(axis=1), rtol=1e-9)
         np.testing.assert_allclose(std[:, i], part.std(axis=1, ddof=1), rtol=1e-9)
         differences = np.abs(np.diff(part, axis=1))[:, follows]
         expected = differences.mean(axis=1) if follows.any() else [np.nan, np.nan]
