@@ -55,7 +55,6 @@ class _Tally:
         return RunFacts(
             run_id=run.run_id,
             label=run.worn,
-            condition=schema.CLASSES[run.worn],
             material=material,
             settings=run.settings,
             rows=self.rows,

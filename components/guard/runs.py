@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from toolwear.common.errors import ToolwearError
+from toolwear.dataset import schema
+
 SKETCH_ROWS = 512
 SHAPE_KEYS = 256
 
@@ -20,7 +23,6 @@ class RunFacts:
     Attributes:
         run_id: the run's key.
         label: class number in the table of runs.
-        condition: the label as a word.
         material: of the work piece.
         settings: by name, in the contract's units.
         rows: recorded rows.
@@ -35,7 +37,6 @@ class RunFacts:
 
     run_id: str
     label: int
-    condition: str
     material: str
     settings: Mapping[str, float]
     rows: int
@@ -46,14 +47,29 @@ class RunFacts:
     scores: tuple[int, ...]
     levels: Mapping[str, float]
 
+    @property
+    def condition(self) -> str:
+        """The label as a word."""
+        return schema.CLASSES[self.label]
+
     def as_json(self) -> dict[str, Any]:
         """Return the fields for JSON."""
         return {**vars(self), **{name: list(getattr(self, name)) for name in _KEYS}}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunFacts:
-        """Return the run that `as_json` has written."""
-        return cls(**{**value, **{name: tuple(value[name]) for name in _KEYS}})
+        """Return the run that `as_json` has written.
+
+        Raises:
+            ToolwearError: another version has written it.
+        """
+        try:
+            return cls(**{**value, **{name: tuple(value[name]) for name in _KEYS}})
+        except (KeyError, TypeError):
+            raise ToolwearError(
+                "What is kept here of earlier recordings was written by another version; give "
+                "another home (--home), or use the version that wrote it."
+            ) from None
 
 
 _KEYS = ("sketch", "turns", "scores")

@@ -92,7 +92,6 @@ def facts(rows: pd.DataFrame, of: RunFacts, run_id: str) -> RunFacts:
         of,
         run_id=run_id,
         label=1 - of.label,
-        condition=schema.CLASSES[1 - of.label],
         sketch=sketch(observe.row_keys(rows[list(MILL.numbers)])),
         turns=sketch(shapes.turns(values), SHAPE_KEYS),
         scores=sketch(shapes.scores(values), SHAPE_KEYS),

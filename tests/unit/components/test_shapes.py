@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from components.guard.runs import RunFacts
 from components.guard.shapes import scores, turns
+from toolwear.common.errors import ToolwearError
 
 
 def _noise(signals: int, seed: int) -> np.ndarray:
@@ -34,3 +36,8 @@ def test_few_signals_have_no_scores() -> None:
 
 def test_a_recording_of_few_rows_has_no_keys() -> None:
     assert len(turns(np.zeros((3, 5)))) == 0
+
+
+def test_what_another_version_kept_of_a_recording_is_told_in_a_sentence() -> None:
+    with pytest.raises(ToolwearError, match="another version"):
+        RunFacts.from_json({"run_id": "01", "label": 1, "feedrate": 6})
