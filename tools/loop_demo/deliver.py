@@ -77,7 +77,8 @@ def _record(known: Recording, changed: Recording, row: dict[str, str], folder: P
     To as many digits as a machine records: 118.8 mm at home is 119 mm, as it was.
     """
     columns = list(schema.RAW_COLUMNS)
-    differs = row_keys(changed.rows) != row_keys(known.rows)
+    was, now = (row_keys(one.rows[list(schema.NUMERIC_COLUMNS)]) for one in (known, changed))
+    differs = was != now
     changed.rows.loc[differs, columns].to_csv(folder / _file(row), index=False)
     row[schema.FEEDRATE] = f"{changed.feedrate:g}"
     if not differs.all():  # it is no whole run any more
