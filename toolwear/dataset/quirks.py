@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from toolwear.dataset.cells import POOL
 from toolwear.dataset.contract import DataSet, Phases
 
 _RARE_ROWS = 10
@@ -91,5 +92,7 @@ def folded(batch: pa.RecordBatch, phases: Phases) -> pa.RecordBatch:
     """Return the batch with each phase spelt one way."""
     phase = batch.column(phases.column)
     for spelling, name in phases.spellings.items():
-        phase = pc.if_else(pc.equal(phase, spelling), name, phase)
+        other = pc.equal(phase, spelling, memory_pool=POOL)
+        if pc.any(other).as_py():
+            phase = pc.if_else(other, name, phase, memory_pool=POOL)
     return batch.set_column(batch.schema.get_field_index(phases.column), phases.column, phase)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import names
-from toolwear.dataset.cells import Layout, blocks, columns
+from toolwear.dataset.cells import POOL, Layout, blocks, columns
 from toolwear.dataset.contract import DataSet
 from toolwear.dataset.starts import ID_WORDS, TIME_WORDS, Starts
 from toolwear.dataset.text_format import text_format
@@ -127,7 +127,7 @@ def _as_asked(table: pa.Table, dataset: DataSet, raw: pa.Schema) -> pa.RecordBat
     """Return the columns of `raw` with NaN as null, in the units and with the zeros of ours."""
     found = []
     for name in dataset.numbers:
-        column = table.column(name).combine_chunks()
+        column = _whole(table.column(name))
         if len(column) and np.isnan(column.to_numpy(zero_copy_only=False).min()):
             column = pc.if_else(pc.is_nan(column), None, column)
         if name in dataset.columns.scale:
@@ -137,10 +137,16 @@ def _as_asked(table: pa.Table, dataset: DataSet, raw: pa.Schema) -> pa.RecordBat
         found.append(column)
     phases = dataset.phases
     if phases.recorded:
-        found.append(pc.utf8_trim_whitespace(table.column(phases.column).combine_chunks()))
+        said = _whole(table.column(phases.column))
+        found.append(pc.utf8_trim_whitespace(said, memory_pool=POOL))
     else:
-        found.append(pa.repeat(phases.names[0], table.num_rows))
+        found.append(pa.repeat(phases.names[0], table.num_rows, POOL))
     return pa.RecordBatch.from_arrays(found, schema=raw)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array; of one chunk it is that, where pyarrow would copy it."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks(POOL)
 
 
 def _find(
