@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from datasets.cnc_mill import names as mill
 from tests.mill import FEATURE_COLUMNS, FEATURE_SETS, FEATURES_MANIFEST, KEY_COLUMNS
 from tests.packages import forest
 from toolwear.common import jsonfile
@@ -123,10 +124,10 @@ def _training_set(seed: int) -> pd.DataFrame:
         frame[schema.RUN_ID] = run_id
         frame[schema.ROW] = frame[schema.TIME_INDEX] = np.arange(ROWS)
         frame[schema.EVENT_TIME] = pd.Timestamp("2020-01-01", tz="UTC")
-        frame[schema.PHASE] = schema.ACTIVE_PHASES[0]
+        frame[mill.PHASE] = mill.ACTIVE_PHASES[0]
         frame[schema.SETTING] = schema.setting((6, 4))
-        frame[schema.FEEDRATE] = 6.0
-        frame[schema.CLAMP_PRESSURE] = 4.0
+        frame[mill.FEEDRATE] = 6.0
+        frame[mill.CLAMP_PRESSURE] = 4.0
         for name in (schema.IS_ACTIVE, schema.IS_CUTTING, schema.IS_WINDOW):
             frame[name] = True
         frame[schema.LABEL] = label

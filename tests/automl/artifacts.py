@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from datasets.cnc_mill import names as mill
 from tests.mill import FEATURE_SETS, FEATURES_MANIFEST
 from toolwear.common import jsonfile
 from toolwear.dataset import schema as s
@@ -45,10 +46,10 @@ def _run(number: int, classes: int, generator: np.random.Generator) -> pd.DataFr
             s.ROW: row,
             s.TIME_INDEX: row,
             s.EVENT_TIME: pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(row * 100, "ms"),
-            s.PHASE: s.ACTIVE_PHASES[0],
+            mill.PHASE: mill.ACTIVE_PHASES[0],
             s.SETTING: s.setting((feedrate, clamp_pressure)),
-            s.FEEDRATE: feedrate,
-            s.CLAMP_PRESSURE: clamp_pressure,
+            mill.FEEDRATE: feedrate,
+            mill.CLAMP_PRESSURE: clamp_pressure,
             s.IS_ACTIVE: row % 6 != 0,
             s.IS_CUTTING: True,
             s.IS_WINDOW: row % 4 == 3,

@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 from components.ingest.step import ingest
 from components.validate.step import validate
+from datasets.cnc_mill import names as mill
+from datasets.cnc_mill.simulator import SimulatorSettings, simulate
 from tests.mill import MILL
 from toolwear.cli.main import app
 from toolwear.common import jsonfile
 from toolwear.dataset import schema
-from toolwear.dataset.simulator import SimulatorSettings, simulate
 from toolwear.features.contradictions import Readings, contradictions, of_table
 
 FEEDS = (3.0, 6.0, 12.0, 15.0, 20.0, 30.0)
@@ -32,7 +33,7 @@ def mistyped(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the recordings with 30 typed for run 11's feed rate of 3 mm/s."""
     data = tmp_path_factory.mktemp("mistyped") / "data"
     shutil.copytree(real_data, data)
-    table = data / schema.RUN_TABLE_FILE
+    table = data / mill.RUN_TABLE_FILE
     text = table.read_text()
     table.write_text(text.replace("\n11,wax,3,", "\n11,wax,30,"))
     assert table.read_text() != text
@@ -44,18 +45,18 @@ def test_the_real_table_is_not_contradicted_and_every_other_feed_rate_is(
 ) -> None:
     assert of_table(telemetry) == []
     runs = pd.read_parquet(telemetry / "runs.parquet")
-    stated_of = dict(zip(runs[schema.RUN_ID], runs[schema.FEEDRATE], strict=True))
+    stated_of = dict(zip(runs[schema.RUN_ID], runs[mill.FEEDRATE], strict=True))
     for run, frame in recorded.items():
         true = stated_of[run]
         for stated in FEEDS:
-            said = contradictions(frame, {schema.FEEDRATE: stated}, MILL)
+            said = contradictions(frame, {mill.FEEDRATE: stated}, MILL)
             assert bool(said) == (stated != true), (run, stated)
 
 
 def test_a_contradiction_says_what_is_stated_and_what_is_read(
     recorded: dict[str, pd.DataFrame],
 ) -> None:
-    (said,) = contradictions(recorded["11"], {schema.FEEDRATE: 30, schema.CLAMP_PRESSURE: 4}, MILL)
+    (said,) = contradictions(recorded["11"], {mill.FEEDRATE: 30, mill.CLAMP_PRESSURE: 4}, MILL)
     assert said == (
         "feedrate is stated as 30 mm/s, but M1_CURRENT_FEEDRATE reads 3 in 100% of 1,903 cutting "
         "rows"
@@ -65,33 +66,32 @@ def test_a_contradiction_says_what_is_stated_and_what_is_read(
 def test_what_cannot_be_told_contradicts_nothing(recorded: dict[str, pd.DataFrame]) -> None:
     frame = recorded["11"]
     assert contradictions(frame, {}, MILL) == []
-    assert contradictions(frame, {schema.CLAMP_PRESSURE: 99}, MILL) == []
+    assert contradictions(frame, {mill.CLAMP_PRESSURE: 99}, MILL) == []
     assert (
-        contradictions(frame.drop(columns=schema.CURRENT_FEEDRATE), {schema.FEEDRATE: 30}, MILL)
-        == []
+        contradictions(frame.drop(columns=mill.CURRENT_FEEDRATE), {mill.FEEDRATE: 30}, MILL) == []
     )
-    assert contradictions(frame.iloc[:0], {schema.FEEDRATE: 30}, MILL) == []
+    assert contradictions(frame.iloc[:0], {mill.FEEDRATE: 30}, MILL) == []
     # Without a row in the cut only a feed rate that is never read is contradicted.
-    before = frame[frame[schema.CURRENT_FEEDRATE] == 50].iloc[:40]
-    assert contradictions(before, {schema.FEEDRATE: 50}, MILL) == []
-    (said,) = contradictions(before, {schema.FEEDRATE: 3}, MILL)
+    before = frame[frame[mill.CURRENT_FEEDRATE] == 50].iloc[:40]
+    assert contradictions(before, {mill.FEEDRATE: 50}, MILL) == []
+    (said,) = contradictions(before, {mill.FEEDRATE: 3}, MILL)
     assert said.endswith("reads 50 in 100% of 40 rows")
-    (said,) = contradictions(frame[[schema.CURRENT_FEEDRATE]], {schema.FEEDRATE: 30}, MILL)
+    (said,) = contradictions(frame[[mill.CURRENT_FEEDRATE]], {mill.FEEDRATE: 30}, MILL)
     assert "M1_CURRENT_FEEDRATE reads 3" in said
 
 
 def test_readings_are_the_same_however_the_rows_are_cut(recorded: dict[str, pd.DataFrame]) -> None:
     frame = recorded["05"]
-    cutting = frame[schema.CURRENT_FEEDRATE].to_numpy() == 20
+    cutting = frame[mill.CURRENT_FEEDRATE].to_numpy() == 20
     whole, parts = Readings(MILL), Readings(MILL)
     whole.add(frame, cutting)
     for start in range(0, len(frame), 7):
         parts.add(frame.iloc[start : start + 7], cutting[start : start + 7])
     for stated in FEEDS:
-        settings = {schema.FEEDRATE: stated}
+        settings = {mill.FEEDRATE: stated}
         assert whole.contradictions(settings) == parts.contradictions(settings)
-    assert whole.contradictions({schema.FEEDRATE: 20}) == []
-    (said,) = whole.contradictions({schema.FEEDRATE: 6})
+    assert whole.contradictions({mill.FEEDRATE: 20}) == []
+    (said,) = whole.contradictions({mill.FEEDRATE: 6})
     assert "reads 20 in 100%" in said
 
 

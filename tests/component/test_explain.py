@@ -8,6 +8,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from components.explain.step import explain
+from datasets.cnc_mill import names as mill
 from tests.mill import FEATURE_SETS, FEATURES_MANIFEST
 from toolwear.common import jsonfile
 from toolwear.common.digest import file_digest
@@ -55,9 +56,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
         frame[schema.EVENT_TIME] = pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(
             np.arange(rows) * 100, unit="ms"
         )
-        frame[schema.PHASE] = schema.ACTIVE_PHASES[0]
-        frame[schema.FEEDRATE] = 6.0
-        frame[schema.CLAMP_PRESSURE] = 3.0
+        frame[mill.PHASE] = mill.ACTIVE_PHASES[0]
+        frame[mill.FEEDRATE] = 6.0
+        frame[mill.CLAMP_PRESSURE] = 3.0
         frame[schema.SETTING] = schema.setting((6, 3))
         for flag in (schema.IS_ACTIVE, schema.IS_CUTTING, schema.IS_WINDOW):
             frame[flag] = True

@@ -13,6 +13,7 @@ from kfp.dsl import Dataset
 
 from components.features import step
 from components.features.component import features as features_component
+from datasets.cnc_mill import names as mill
 from tests.mill import FEATURE_COLUMNS, FEATURE_SETS, INPUT_COLUMNS, KEY_COLUMNS, MILL
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
@@ -72,7 +73,7 @@ def test_the_training_set_has_every_row_in_recorded_order(
     assert len(training_set) == len(raw) == manifest["rows"] == 25_286
     assert list(training_set.columns[: len(KEY_COLUMNS)]) == list(KEY_COLUMNS)
     assert set(training_set.columns) == {*KEY_COLUMNS, *FEATURE_COLUMNS}
-    for column in (schema.RUN_ID, schema.ROW, schema.PHASE):
+    for column in (schema.RUN_ID, schema.ROW, mill.PHASE):
         assert (training_set[column].to_numpy() == raw[column].to_numpy()).all()
     assert training_set[schema.SAMPLE_ID].is_unique
     assert (training_set.dtypes[list(FEATURE_COLUMNS)] == np.float64).all()
@@ -90,12 +91,12 @@ def test_the_point_in_time_join_equals_its_source(
 
 def test_the_published_samples_are_the_published_rows(features: Path, raw: pd.DataFrame) -> None:
     samples = load(features, schema.PUBLISHED)
-    active = raw[raw[schema.PHASE].isin(schema.ACTIVE_PHASES)]
+    active = raw[raw[mill.PHASE].isin(mill.ACTIVE_PHASES)]
     assert samples.X.shape == (17_520, 12)
     assert (samples.frame[schema.RUN_ID].to_numpy() == active[schema.RUN_ID].to_numpy()).all()
     assert (samples.frame[schema.ROW].to_numpy() == active[schema.ROW].to_numpy()).all()
-    place = samples.columns.index(schema.SEQUENCE_NUMBER)
-    np.testing.assert_array_equal(samples.X[:, place], active[schema.SEQUENCE_NUMBER])
+    place = samples.columns.index(mill.SEQUENCE_NUMBER)
+    np.testing.assert_array_equal(samples.X[:, place], active[mill.SEQUENCE_NUMBER])
     assert int(samples.y.sum()) == 9_478
 
 
@@ -119,7 +120,7 @@ def test_features_from_a_tail_of_raw_rows_are_those_trained_on(
     for run in ("01", "06", "18"):
         trained = training_set[training_set[schema.RUN_ID] == run].sort_values(schema.TIME_INDEX)
         rows = raw[raw[schema.RUN_ID] == run].iloc[trained[schema.ROW].to_numpy()]
-        rows = rows.assign(**{schema.CLAMP_PRESSURE: runs[run].settings[schema.CLAMP_PRESSURE]})
+        rows = rows.assign(**{mill.CLAMP_PRESSURE: runs[run].settings[mill.CLAMP_PRESSURE]})
         for at in np.flatnonzero(trained[schema.IS_WINDOW])[::9]:
             tail = rows.iloc[max(0, at - 150) : at + 1]
             served = compute(tail[[*{*INPUT_COLUMNS, *limit_columns(CUTTING)}]], WINDOW, MILL).iloc[

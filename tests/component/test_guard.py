@@ -22,6 +22,8 @@ from components.guard.rows import RowFacts
 from components.guard.runs import SKETCH_ROWS, RunFacts, pairs, shared, sketch
 from components.guard.step import Asked, guard
 from components.ingest.step import ingest
+from datasets.cnc_mill import names as mill
+from datasets.cnc_mill.simulator import SimulatorSettings, simulate
 from tests.mill import MILL
 from tools.bench_poison.attacks import RANDOM, TARGETED, WHOLE_RUNS, flipped
 from toolwear.common import jsonfile
@@ -30,7 +32,6 @@ from toolwear.common.fingerprint import ROOT
 from toolwear.common.thresholds import thresholds
 from toolwear.dataset import schema
 from toolwear.dataset.contract import default
-from toolwear.dataset.simulator import SimulatorSettings, simulate
 from toolwear.features import dataset
 from toolwear.features.compute import is_cutting
 from toolwear.features.dataset import Samples
@@ -97,7 +98,7 @@ def changed(
     table["rows"] = sizes
     table["run_number"] = [int(name) for name in table.index]
     table[schema.LABEL] = table[schema.LABEL].fillna(0).astype(int)
-    table = table.fillna({schema.FEEDRATE: 6.0, schema.CLAMP_PRESSURE: 4.0})
+    table = table.fillna({mill.FEEDRATE: 6.0, mill.CLAMP_PRESSURE: 4.0})
     table.reset_index().to_parquet(folder / "runs.parquet", index=False)
     return observe.read(folder)
 
@@ -255,7 +256,7 @@ def test_a_person_can_vouch_for_a_changed_label(runs: list[RunFacts]) -> None:
 
 
 def noisy(frame: pd.DataFrame, size: float = 1e-6) -> pd.DataFrame:
-    columns = list(schema.NUMERIC_COLUMNS)
+    columns = list(mill.NUMERIC_COLUMNS)
     noise = 1 + size * np.random.default_rng(0).normal(size=(len(frame), len(columns)))
     frame[columns] *= noise
     return frame

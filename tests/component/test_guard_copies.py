@@ -16,10 +16,11 @@ from components.guard.copies import scaled_copies
 from components.guard.rows import RowFacts
 from components.guard.runs import SHAPE_KEYS, RunFacts, shared, sketch
 from components.ingest.step import ingest
+from datasets.cnc_mill import names as mill
+from datasets.cnc_mill.simulator import SimulatorSettings, simulate
 from tests.mill import MILL
 from toolwear.common.thresholds import thresholds
 from toolwear.dataset import schema
-from toolwear.dataset.simulator import SimulatorSettings, simulate
 
 LIMITS = thresholds().guard
 FITTING = RowFacts(rows=100, before=0.0, disagreement=0.0, per_run={}, other_label={})
@@ -48,7 +49,7 @@ def scaled(digits: int, noise: float = 0.0) -> Change:
 
     def change(rows: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
         rows = rows.copy()
-        for name in schema.NUMERIC_COLUMNS:
+        for name in mill.NUMERIC_COLUMNS:
             values = rows[name].to_numpy(dtype=float)
             spread = values.std()
             values = values * generator.choice([-1, 1]) * generator.uniform(0.2, 5)

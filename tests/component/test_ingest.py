@@ -9,10 +9,10 @@ import pytest
 from kfp import local
 
 from components.ingest.component import ingest
+from datasets.cnc_mill.simulator import SimulatorSettings, simulate
 from toolwear.common import jsonfile
 from toolwear.common.steps import EVENTS_FOLDER
 from toolwear.dataset import schema
-from toolwear.dataset.simulator import SimulatorSettings, simulate
 from toolwear.dataset.sources import source_digest
 
 

@@ -25,6 +25,7 @@ from components.ingest.step import ingest
 from components.register import contents
 from components.split.step import split as make_split
 from components.train.step import train
+from datasets.cnc_mill import names as mill
 from tests.mill import MILL
 from toolwear.common import jsonfile
 from toolwear.common.digest import file_digest
@@ -121,13 +122,13 @@ class Made:
 
 def recordings(shape: Shape, real_data: Path, folder: Path) -> Path:
     folder.mkdir()
-    table = pd.read_csv(real_data / schema.RUN_TABLE_FILE)
-    table = table[table[schema.RUN_NUMBER].isin(shape.runs)]
+    table = pd.read_csv(real_data / mill.RUN_TABLE_FILE)
+    table = table[table[mill.RUN_NUMBER].isin(shape.runs)]
     if shape.setting:
-        table[list(schema.SETTING_COLUMNS)] = shape.setting
-    table.to_csv(folder / schema.RUN_TABLE_FILE, index=False)
+        table[list(mill.SETTING_COLUMNS)] = shape.setting
+    table.to_csv(folder / mill.RUN_TABLE_FILE, index=False)
     for number in shape.runs:
-        name = schema.RUN_FILE_PATTERN.format(number=number)
+        name = mill.RUN_FILE_PATTERN.format(number=number)
         lines = (real_data / name).read_text().splitlines()
         kept = lines[1:][(shape.rows or {}).get(number, slice(None))]
         (folder / name).write_text("\n".join([lines[0], *kept]) + "\n")

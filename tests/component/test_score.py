@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from datasets.cnc_mill import names as mill
 from serving.console.recordings import uploaded
 from tests.lathe import LATHE
 from toolwear.cli.main import app
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
-from toolwear.dataset import contract, schema
+from toolwear.dataset import contract
 from toolwear.features.compute import compute
 from toolwear.model.pyfunc import PackageModel
 from toolwear.release import champion as pointer
@@ -84,7 +85,7 @@ def test_the_rows_are_those_of_the_console_and_of_mlflow(
     about = package.description
     features = compute(seen.frame, int(about["window"]), contract.default())
     expected = PackageModel(package.folder).predict(features)
-    layers = seen.frame[schema.PHASE].isin(contract.default().rows.judged).to_numpy()
+    layers = seen.frame[mill.PHASE].isin(contract.default().rows.judged).to_numpy()
     assert found["judged_rows"] == layers.sum()
     assert found["worn"] == pytest.approx((expected["verdict"][layers] == "worn").mean(), abs=1e-6)
     written = pd.read_parquet(rows)
@@ -121,7 +122,7 @@ def test_what_cannot_be_scored_is_told_and_the_rest_is_scored(
     gap = frame.copy()
     gap.loc[700, "S1_OutputPower"] = np.nan
     formula = frame.copy()
-    formula.loc[3, schema.PHASE] = "=1+1"
+    formula.loc[3, mill.PHASE] = "=1+1"
     for name, one in (("gap", gap), ("formula", formula), ("fine", frame)):
         one.to_csv(tmp_path / f"{name}.csv", index=False)
     pd.concat([frame, frame]).to_csv(tmp_path / "two.csv", index=False)

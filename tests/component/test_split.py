@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 
 from components.split import step
 from components.split.component import split
+from datasets.cnc_mill import names as mill
 from tests.mill import FEATURE_SETS, PUBLISHED_COLUMNS
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
@@ -85,7 +86,7 @@ def test_runs_and_settings_are_left_out_whole(
 
 def test_the_leaking_position_is_found_by_its_values(audit: dict[str, Any]) -> None:
     columns = {item["column"]: item for item in audit["columns"]}
-    assert set(schema.NUMERIC_COLUMNS) <= set(columns)
+    assert set(mill.NUMERIC_COLUMNS) <= set(columns)
     assert {name for name, item in columns.items() if item["leak"]} == LEAKS
     for name in LEAKS:
         for rows in ("cutting", "active"):

@@ -11,10 +11,11 @@ import pytest
 
 from components.ingest.step import ingest
 from components.split import step
+from datasets.cnc_mill import names as mill
+from datasets.cnc_mill.simulator import SimulatorSettings, simulate
 from tests.mill import FEATURE_SETS, FEATURES_MANIFEST, MILL
 from toolwear.common import jsonfile
 from toolwear.dataset import schema
-from toolwear.dataset.simulator import SimulatorSettings, simulate
 from toolwear.evaluation.audit import columns as audit_columns
 from toolwear.evaluation.audit import memory as audit_memory
 from toolwear.features.dataset import TRAINING_SET
@@ -99,7 +100,7 @@ def test_shuffled_batches_alone_are_found(tmp_path: Path) -> None:
     assert audit["order"]["batch_rows"] == 10
     in_time, in_phase = audit["findings"]
     assert f"The rows of {len(runs) - 1} of {len(runs)} runs" in in_time
-    assert schema.PHASE in in_phase
+    assert mill.PHASE in in_phase
 
 
 def test_sessions_alone_are_found(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from kfp import dsl, local
 from kfp.dsl import Dataset
 
 from components.validate.component import validate
+from datasets.cnc_mill import names as mill
 from toolwear.common import jsonfile
-from toolwear.dataset import schema
 
 X = "X1_ActualPosition"
 REMOTE = re.compile(r"(?:src|href|action|url)\s*[=(]\s*[\"']?(?:https?:)?//", re.IGNORECASE)
@@ -55,10 +55,10 @@ def test_the_recordings_pass_with_their_known_faults(folder: Path, result: dict[
         if not e["success"]
     }
     assert counts == {
-        ("sensor_fault", "warning", schema.CURRENT_FEEDRATE): (6_253, 25_286),
+        ("sensor_fault", "warning", mill.CURRENT_FEEDRATE): (6_253, 25_286),
         ("sensor_fault", "warning", X): (4_360, 25_286),
         ("layer_depth", "warning", "layer_agreement"): (14, 18),
-        ("sensor_fault", "info", schema.PROGRAM_NUMBER): (24_581, 25_286),
+        ("sensor_fault", "info", mill.PROGRAM_NUMBER): (24_581, 25_286),
         ("constant", "info", "constant"): (5, 47),
         ("resolution", "info", "fine_values"): (47, 47),
     }
@@ -67,10 +67,10 @@ def test_the_recordings_pass_with_their_known_faults(folder: Path, result: dict[
 
 def test_every_column_is_checked_for_type_value_and_range(result: dict[str, Any]) -> None:
     made = {(e["name"], e["column"]) for e in result["expectations"]}
-    assert {("type", c) for c in schema.RAW_COLUMNS} <= made
-    assert {("not_null", c) for c in schema.RAW_COLUMNS} <= made
-    assert {("range", c) for c in schema.NUMERIC_COLUMNS} <= made
-    assert ("phase", schema.PHASE) in made
+    assert {("type", c) for c in mill.RAW_COLUMNS} <= made
+    assert {("not_null", c) for c in mill.RAW_COLUMNS} <= made
+    assert {("range", c) for c in mill.NUMERIC_COLUMNS} <= made
+    assert ("phase", mill.PHASE) in made
 
 
 def test_pages_say_the_verdict_and_fetch_nothing(folder: Path, result: dict[str, Any]) -> None:
@@ -99,7 +99,7 @@ def test_a_refusal_fails_the_run_and_leaves_its_evidence(telemetry: Path, tmp_pa
     damaged, outputs = tmp_path / "telemetry", tmp_path / "outputs"
     damaged.mkdir()
     rows = pd.concat(map(pd.read_parquet, sorted(telemetry.glob("part-*.parquet"))))
-    rows.loc[[5, 6], schema.PHASE] = None
+    rows.loc[[5, 6], mill.PHASE] = None
     rows.to_parquet(damaged / "part-00000.parquet", index=False)
     for name in ("runs.parquet", "manifest.json"):
         (damaged / name).write_bytes((telemetry / name).read_bytes())
@@ -108,8 +108,8 @@ def test_a_refusal_fails_the_run_and_leaves_its_evidence(telemetry: Path, tmp_pa
     (failing,) = outputs.glob("**/failing_rows.csv")
     assert failing.read_text().splitlines() == [
         "run_id,row,column,value,reason",
-        f"01,5,{schema.PHASE},None,{schema.PHASE} has no value",
-        f"01,6,{schema.PHASE},None,{schema.PHASE} has no value",
+        f"01,5,{mill.PHASE},None,{mill.PHASE} has no value",
+        f"01,6,{mill.PHASE},None,{mill.PHASE} has no value",
     ]
     verdict = jsonfile.read(failing.with_name("result.json"))
     assert (verdict["success"], verdict["critical_failures"]) == (False, 1)

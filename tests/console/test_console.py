@@ -15,6 +15,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from datasets.cnc_mill import names as mill
 from serving.payload import log as payload_log
 from tests.console.browser import PAGES, fill, open_page, unfold
 from tests.console.stack import Stack
@@ -264,7 +265,7 @@ def test_data_shows_every_column_and_the_checks(page: Page, stack: Stack) -> Non
     stack.traffic(40)
     visit(page, stack, "/data")
     text = page.locator("#content").inner_text()
-    for column in schema.NUMERIC_COLUMNS:
+    for column in mill.NUMERIC_COLUMNS:
         assert page.get_by_role("img", name=f"{column}, worn against unworn").count() >= 1
     assert "S1_OutputPower_std" in text
     assert "expectations: 0 critical ones failed" in text

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from datasets.cnc_mill.names import NUMERIC_COLUMNS, PHASE, SETTING_COLUMNS
 from pipelines.training import training
 from serving.common.features import FeatureSpec
 from serving.console import evidence, svg
@@ -35,7 +36,6 @@ from serving.http.gate import Gate
 from tests.mill import FEATURE_COLUMNS, MILL
 from toolwear.common.fingerprint import ROOT
 from toolwear.common.thresholds import Budget, thresholds
-from toolwear.dataset.schema import NUMERIC_COLUMNS, PHASE, SETTING_COLUMNS
 from toolwear.release import audit_log, room
 from toolwear.release.rollout import Rollout
 from toolwear.workspace.home import Home

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from datasets.cnc_mill import names as mill
 from tests.conftest import run_command
 from toolwear.common import jsonfile
-from toolwear.dataset import schema
 from toolwear.release import audit_log
 from toolwear.release.registry_state import champion_state
 from toolwear.workspace.home import Home
@@ -27,7 +27,7 @@ def test_a_flipped_run_ends_the_run_before_anything_is_trained(
     shutil.copytree(trained_home, home, symlinks=True)
     data = tmp_path / "data"
     shutil.copytree(real_data, data)
-    table = data / schema.RUN_TABLE_FILE
+    table = data / mill.RUN_TABLE_FILE
     text = table.read_text()
     table.write_text(text.replace("11,wax,3,4,unworn,", "11,wax,3,4,worn,"))
     assert table.read_text() != text
@@ -59,13 +59,13 @@ def test_a_flipped_run_ends_the_run_before_anything_is_trained(
 def test_data_that_validation_refuses_has_its_entry(real_data: Path, tmp_path: Path) -> None:
     data, home = tmp_path / "data", tmp_path / "home"
     data.mkdir()
-    header, *rows = (real_data / schema.RUN_TABLE_FILE).read_text().splitlines()
+    header, *rows = (real_data / mill.RUN_TABLE_FILE).read_text().splitlines()
     few = [row for row in rows if row.split(",")[0] in ("4", "5", "7")]
-    (data / schema.RUN_TABLE_FILE).write_text("\n".join([header, *few]) + "\n")
+    (data / mill.RUN_TABLE_FILE).write_text("\n".join([header, *few]) + "\n")
     for row in few:
-        name = schema.RUN_FILE_PATTERN.format(number=int(row.split(",")[0]))
+        name = mill.RUN_FILE_PATTERN.format(number=int(row.split(",")[0]))
         shutil.copyfile(real_data / name, data / name)
-    short = data / schema.RUN_FILE_PATTERN.format(number=7)
+    short = data / mill.RUN_FILE_PATTERN.format(number=7)
     short.write_text("\n".join(short.read_text().splitlines()[:61]) + "\n")
     command = run_command(data, home, cause="new_data: a test")
     for _ in range(2):  # whether or not its steps come from the cache

@@ -11,6 +11,7 @@ import httpx
 import pandas as pd
 import pytest
 
+from datasets.cnc_mill import names as mill
 from serving.console.app import application
 from serving.console.parts import Addresses
 from tests.conftest import run_command
@@ -31,12 +32,12 @@ def home(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the home of a run on recordings of one setting; `output.txt` is what it printed."""
     data = tmp_path_factory.mktemp("data") / "one"
     data.mkdir()
-    table = pd.read_csv(real_data / schema.RUN_TABLE_FILE)
-    table = table[table[schema.RUN_NUMBER].isin(RUNS)]
-    table[list(schema.SETTING_COLUMNS)] = (6, 4)
-    table.to_csv(data / schema.RUN_TABLE_FILE, index=False)
+    table = pd.read_csv(real_data / mill.RUN_TABLE_FILE)
+    table = table[table[mill.RUN_NUMBER].isin(RUNS)]
+    table[list(mill.SETTING_COLUMNS)] = (6, 4)
+    table.to_csv(data / mill.RUN_TABLE_FILE, index=False)
     for number in RUNS:
-        name = schema.RUN_FILE_PATTERN.format(number=number)
+        name = mill.RUN_FILE_PATTERN.format(number=number)
         shutil.copyfile(real_data / name, data / name)
     home = tmp_path_factory.mktemp("questions") / "home"
     done = subprocess.run(

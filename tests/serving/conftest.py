@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from datasets.cnc_mill import names as mill
 from tests.packages import make_package
 from tests.ports import free_port
 from toolwear.common.fingerprint import ROOT
@@ -120,6 +121,6 @@ def raw(telemetry: Path) -> pd.DataFrame:
         for path in sorted(telemetry.glob("part-*.parquet"))
     )
     runs = pd.read_parquet(telemetry / "runs.parquet").set_index(schema.RUN_ID)
-    for column in schema.SETTING_COLUMNS:
+    for column in mill.SETTING_COLUMNS:
         rows[column] = runs.loc["07", column]
     return rows

@@ -16,6 +16,7 @@ import pytest
 from kserve import ModelRepository
 from kserve.protocol.dataplane import DataPlane
 
+from datasets.cnc_mill import names as mill
 from serving.common.grpc_face import start_grpc
 from serving.common.outages import SENTENCES, PredictorDownError
 from serving.payload.log import of_request
@@ -126,7 +127,7 @@ async def test_rows_in_parts_get_the_answers_that_they_get_at_once(
 
 def test_a_faulty_row_is_named_by_its_place_among_all(stack: Stack, table: pd.DataFrame) -> None:
     rows = records(table)
-    rows[ROWS + 10][schema.PHASE] = "lunch"
+    rows[ROWS + 10][mill.PHASE] = "lunch"
     with (
         Client(stack.transformer.url) as client,
         pytest.raises(RequestRefusedError, match=r"of row \d+ is not a phase.* is row") as refused,
@@ -195,7 +196,7 @@ def test_grpc_and_http_refuse_the_same_rows_in_the_same_words(
     stack: Stack, table: pd.DataFrame
 ) -> None:
     rows = records(table[:200])
-    rows[10] = {**rows[10], schema.PHASE: "lunch"}
+    rows[10] = {**rows[10], mill.PHASE: "lunch"}
     said = []
     for grpc in ("", stack.grpc):
         with (

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from kserve.model import InferenceVerb
 
+from datasets.cnc_mill import names as mill
 from serving.common.caller import RECEIPT_ID, REQUEST_ID
 from serving.common.refusal import Refusal
 from serving.explainer.deadline import Deadline, TooSlowError
@@ -221,7 +222,7 @@ def test_a_raw_row_a_list_and_an_object_are_the_same_prediction(
     client: httpx.Client, rows: np.ndarray
 ) -> None:
     raw: dict[str, Any] = dict.fromkeys(RAW_NUMBERS, 0.0)
-    raw |= {schema.PHASE: "Layer 1 Up", **by_name(rows[0])}
+    raw |= {mill.PHASE: "Layer 1 Up", **by_name(rows[0])}
     answers = []
     for instance, kind in ((raw, "raw"), (rows[0].tolist(), "features"), (by_name(rows[0]), None)):
         response = client.post(EXPLAIN, json={"method": "shap", "instances": [instance]})
@@ -288,7 +289,7 @@ FAULTS: dict[str, tuple[Any, int, str]] = {
         'unknown feature "mood"',
     ),
     "missing column": (
-        {"method": "shap", "instances": [{**ROW, schema.PHASE: "Prep"}]},
+        {"method": "shap", "instances": [{**ROW, mill.PHASE: "Prep"}]},
         400,
         "lacks the column",
     ),
@@ -547,6 +548,6 @@ def cutting_rows(count: int) -> list[dict[str, Any]]:
     frame = pd.DataFrame(numbers, columns=list(RAW_NUMBERS))
     for one in map(limit, CUTTING):
         frame[one.column] = one.value + (-1.0 if one.below else 1.0)
-    frame[schema.PHASE] = "Layer 1 Up"
-    frame[[schema.FEEDRATE, schema.CLAMP_PRESSURE]] = 6.0, 4.0  # one recording has one setting
+    frame[mill.PHASE] = "Layer 1 Up"
+    frame[[mill.FEEDRATE, mill.CLAMP_PRESSURE]] = 6.0, 4.0  # one recording has one setting
     return frame.to_dict("records")  # type: ignore[return-value]

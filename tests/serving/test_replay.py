@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from datasets.cnc_mill import names as mill
 from serving.common.rows import RawRows, parse_instances
 from tests.mill import RAW
 from tools.replay.recordings import Recording, read
@@ -69,8 +70,8 @@ def test_a_scenario_changes_what_it_says_and_nothing_else(
         "mains_down": set(BUS_COLUMNS),
         "dead_sensor": {DEAD_SENSOR},
         "other_feed": {
-            schema.FEEDRATE,
-            schema.CURRENT_FEEDRATE,
+            mill.FEEDRATE,
+            mill.CURRENT_FEEDRATE,
             *(f"{a}_{w}Velocity" for a in ("X1", "Y1") for w in ("Actual", "Command")),
         },
     }.get(name, set())
@@ -83,7 +84,7 @@ def test_a_scenario_changes_what_it_says_and_nothing_else(
         assert changed == (lowered if name == "tool_lower" and item.worn else expected)
         assert scenario.label(item) == (item.worn != (name == "flipped_labels"))
         if name == "other_feed":
-            assert set(after[schema.FEEDRATE]) == {item.feedrate * 1.5}
+            assert set(after[mill.FEEDRATE]) == {item.feedrate * 1.5}
         # All of it still cuts: a scenario that empties the windows would prove nothing.
         assert is_cutting(after, CUTTING).sum() == pytest.approx(
             is_cutting(before, CUTTING).sum(), rel=0.02

@@ -23,6 +23,7 @@ from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as service
 
+from datasets.cnc_mill import names as mill
 from serving.common.caller import Caller
 from serving.common.features import REFUSE, Features, FeatureSource, FeatureSpec, Freshness
 from serving.common.outages import StoreSlowError
@@ -69,7 +70,7 @@ def client(stack: Stack) -> Iterator[httpx.Client]:
 
 
 def instances(raw: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = raw[[*RAW_NUMBERS, schema.PHASE]].to_dict("records")
+    rows = raw[[*RAW_NUMBERS, mill.PHASE]].to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 
@@ -139,8 +140,8 @@ async def test_v2_with_kserves_own_client(
         tensor = InferInput(name, [5], "FP64")
         tensor.set_data_from_numpy(rows[name].to_numpy(dtype=np.float64), binary_data=binary)
         tensors.append(tensor)
-    phase = InferInput(schema.PHASE, [5], "BYTES")
-    phase.set_data_from_numpy(rows[schema.PHASE].to_numpy(dtype=object), binary_data=binary)
+    phase = InferInput(mill.PHASE, [5], "BYTES")
+    phase.set_data_from_numpy(rows[mill.PHASE].to_numpy(dtype=object), binary_data=binary)
     tensors.append(phase)
     run = InferInput("run_id", [1], "BYTES")
     run.set_data_from_numpy(np.array(["07"], dtype=object), binary_data=binary)
@@ -165,7 +166,7 @@ async def test_v2_with_kserves_own_client(
 def test_metadata_describes_both_ways_to_ask(client: httpx.Client) -> None:
     body = client.get(f"/v2/models/{MODEL}").json()
     inputs = {item["name"]: item["datatype"] for item in body["inputs"]}
-    assert inputs["run_id"] == inputs[schema.PHASE] == "BYTES"
+    assert inputs["run_id"] == inputs[mill.PHASE] == "BYTES"
     assert all(inputs[name] == "FP64" for name in RAW_NUMBERS)
     assert [item["name"] for item in body["outputs"]][:3] == ["probability", "label", "verdict"]
     assert body["versions"] == ["1"]
@@ -290,8 +291,8 @@ def test_raw_rows_are_the_same_request_only_if_every_value_is(
     rows, key = instances(raw.iloc[:3]), {"idempotency-key": "rows"}
     first = client.post(V1, json={"instances": rows}, headers=key)
     assert client.post(V1, json={"instances": rows}, headers=key).json() == first.json()
-    phase = next(name for name in schema.PHASES if name != rows[2][schema.PHASE])
-    for change in ({RAW_NUMBERS[0]: 1e-9}, {schema.PHASE: phase}):
+    phase = next(name for name in mill.PHASES if name != rows[2][mill.PHASE])
+    for change in ({RAW_NUMBERS[0]: 1e-9}, {mill.PHASE: phase}):
         changed = [*rows[:2], {**rows[2], **change}]
         assert client.post(V1, json={"instances": changed}, headers=key).status_code == 422
 
@@ -376,7 +377,7 @@ def test_the_recording_is_in_the_receipt_and_in_the_log(client: httpx.Client, pl
 
 # --- faults -------------------------------------------------------------------------------------
 
-RAW: dict[str, Any] = {**dict.fromkeys(RAW_NUMBERS, 1.0), schema.PHASE: "Prep"}
+RAW: dict[str, Any] = {**dict.fromkeys(RAW_NUMBERS, 1.0), mill.PHASE: "Prep"}
 FIRST = RAW_NUMBERS[0]
 
 
@@ -414,7 +415,7 @@ FAULTS: dict[str, tuple[str, bytes, int, str]] = {
     "raw rows with run ids": (V1, v1({**RAW, "run_id": "07"}), 400, "rows are of one recording"),
     "two settings": (
         V1,
-        v1(RAW, {**RAW, schema.FEEDRATE: RAW[schema.FEEDRATE] + 1}),
+        v1(RAW, {**RAW, mill.FEEDRATE: RAW[mill.FEEDRATE] + 1}),
         400,
         '"feedrate" is 1 in row 0 and 2 in row 1, but',
     ),
@@ -422,8 +423,8 @@ FAULTS: dict[str, tuple[str, bytes, int, str]] = {
     "null": (V1, v1(RAW, {**RAW, FIRST: None}), 400, f'"{FIRST}" of row 1 is not a number'),
     "true": (V1, v1({**RAW, FIRST: True}), 400, "is not a number"),
     "list value": (V1, v1({**RAW, FIRST: [1.0]}), 400, "is not a number"),
-    "phase": (V1, v1({**RAW, schema.PHASE: "Lunch"}), 400, "is not a phase"),
-    "phase null": (V1, v1({**RAW, schema.PHASE: None}), 400, "is not a phase"),
+    "phase": (V1, v1({**RAW, mill.PHASE: "Lunch"}), 400, "is not a phase"),
+    "phase null": (V1, v1({**RAW, mill.PHASE: None}), 400, "is not a phase"),
     "mixed": (V1, v1(RAW, {"run_id": "07"}), 400, "mixed"),
     "run id number": (V1, v1({"run_id": 7}), 400, "has to be text"),
     "run id empty": (V1, v1({"run_id": ""}), 400, "has to be text"),

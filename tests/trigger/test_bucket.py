@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from datasets.cnc_mill.simulator import SimulatorSettings, simulate
 from tests.object_store import client, credentials, object_store
 from tests.trigger.service import Service, wait_for
-from toolwear.dataset.simulator import SimulatorSettings, simulate
 from toolwear.dataset.sources import source_digest
 
 BUCKET = "recordings"

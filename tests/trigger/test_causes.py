@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from datasets.cnc_mill.simulator import SimulatorSettings, simulate
 from serving.http.gate import FREE
 from serving.trigger.alert_memory import AlertMemory
 from serving.trigger.store import Store
@@ -24,7 +25,6 @@ from toolwear.common.causes import Cause
 from toolwear.common.fingerprint import ROOT
 from toolwear.common.request_limits import BODY_BYTES
 from toolwear.common.states import State
-from toolwear.dataset.simulator import SimulatorSettings, simulate
 from toolwear.release import audit_log
 from toolwear.release.entries import note
 from toolwear.workspace.home import Home

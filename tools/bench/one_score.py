@@ -19,6 +19,7 @@ import onnxruntime
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
+from datasets.cnc_mill import names as mill
 from tools.bench.measure import own_peak_mib
 from toolwear.common import jsonfile
 from toolwear.dataset import contract, schema
@@ -77,7 +78,7 @@ def _plain(source: Source, graph: Path) -> Callable[[], str]:
         asked = {session.get_inputs()[0].name: features[complete]}
         worn = np.full(len(frame), np.nan)
         worn[complete] = session.run(None, asked)[-1][:, 1]
-        judged = worn[frame[schema.PHASE].isin(_CONTRACT.rows.judged)]
+        judged = worn[frame[mill.PHASE].isin(_CONTRACT.rows.judged)]
         shares = {
             "worn": float((judged >= _BAND[1]).mean()),
             "unworn": float((judged <= _BAND[0]).mean()),

@@ -12,6 +12,7 @@ import pandas as pd
 
 from components.evaluate.band import choose_band, envelope
 from components.register import drift
+from datasets.cnc_mill import names as mill
 from serving.common.features import FeatureSpec, computed
 from serving.common.rows import RawColumns, RawRows
 from serving.payload.records import Scored, request_batch
@@ -123,7 +124,7 @@ class Offline:
         for number, start in enumerate(range(0, len(recording.rows), REQUEST_ROWS), start=first):
             rows = recording.rows.iloc[start : start + REQUEST_ROWS].reset_index(drop=True)
             found = computed(
-                RawRows(rows.astype({schema.FEEDRATE: float}), RawColumns.of(spec.dataset)), spec
+                RawRows(rows.astype({mill.FEEDRATE: float}), RawColumns.of(spec.dataset)), spec
             )
             worn = model.worn(found.values)
             unsure = rule.in_band(worn) | rule.outside(found.values).any(axis=1)

@@ -16,12 +16,13 @@ from typing import Any
 
 import httpx
 
+from datasets.cnc_mill import names as mill
 from pipelines.settings import HOME_PATH
 from tools import secrets
 from tools.cluster_walk.walk import Journal
 from tools.kind.programs import CommandFailedError
 from tools.kind.tries import Settings, gateway
-from toolwear.dataset import contract, schema
+from toolwear.dataset import contract
 from toolwear.release.blue_green.colours import name_of
 
 RECORDINGS = f"{HOME_PATH}/recordings"
@@ -88,7 +89,7 @@ class Site:
 
     def runs(self) -> list[dict[str, str]]:
         """Return the rows of the table of runs, in its order."""
-        path = self.data / schema.RUN_TABLE_FILE
+        path = self.data / mill.RUN_TABLE_FILE
         with path.open(encoding="utf-8-sig", newline="") as stream:
             return list(csv.DictReader(stream))
 
@@ -97,13 +98,13 @@ class Site:
         with io.BytesIO() as packed:
             with tarfile.open(fileobj=packed, mode="w") as archive:
                 for row in rows:
-                    name = schema.RUN_FILE_PATTERN.format(number=int(row[schema.RUN_NUMBER]))
+                    name = mill.RUN_FILE_PATTERN.format(number=int(row[mill.RUN_NUMBER]))
                     archive.add(self.data / name, name, filter=_nobody)
                 table = io.StringIO(newline="")
                 writer = csv.DictWriter(table, list(rows[0]))
                 writer.writeheader()
                 writer.writerows(rows)
-                _add(archive, schema.RUN_TABLE_FILE, table.getvalue().encode())
+                _add(archive, mill.RUN_TABLE_FILE, table.getvalue().encode())
                 if (self.data / contract.FILE).exists():
                     archive.add(self.data / contract.FILE, contract.FILE, filter=_nobody)
             unpack = f"mkdir -p {RECORDINGS} && tar -x --no-same-owner -C {RECORDINGS} -f -"

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from datasets.cnc_mill import names as mill
 from pipelines.settings import HOME_PATH
 from tools import versions
 from tools.backups import BACKUP, PARTS, RESTORE, run, stopped
@@ -95,7 +96,7 @@ def drift(site: Site) -> str:
     """Send recordings that the champion has not seen until a run has retrained it."""
     rows = site.runs()
     site.bring(rows)
-    new = [str(int(row[schema.RUN_NUMBER])) for row in rows[_FIRST:]]
+    new = [str(int(row[mill.RUN_NUMBER])) for row in rows[_FIRST:]]
     site.toolwear("vouch", *new, "--data", RECORDINGS, "--why", _WHY)
     known = {str(entry["id"]) for entry in _causes(site)}
     ids = [schema.run_id(int(number)) for number in new]

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from components.guard.observe import row_keys
+from datasets.cnc_mill import names as mill
 from tools.loop_demo.plans import Delivery
 from tools.replay.recordings import Recording
 from tools.replay.scenarios import Scenario
@@ -56,14 +57,14 @@ def deliver(
             if _id(row) in shifted:
                 row[schema.CONDITION] = schema.CLASSES[scenario.label(shifted[_id(row)])]
     elif kind == Delivery.RECORDINGS:
-        number = max(int(row[schema.RUN_NUMBER]) for row in table)
+        number = max(int(row[mill.RUN_NUMBER]) for row in table)
         for recording in runs:
             row = dict(whole[recording.run_id])
             if recording.run_id not in known:
                 shutil.copyfile(data / _file(row), folder / _file(row))
             else:
                 number += 1
-                row[schema.RUN_NUMBER] = str(number)
+                row[mill.RUN_NUMBER] = str(number)
                 _record(recording, scenario.change(recording), row, folder)
             table.append(row)
             new.append(_id(row))
@@ -76,32 +77,32 @@ def _record(known: Recording, changed: Recording, row: dict[str, str], folder: P
 
     To as many digits as a machine records: 118.8 mm at home is 119 mm, as it was.
     """
-    columns = list(schema.RAW_COLUMNS)
-    was, now = (row_keys(one.rows[list(schema.NUMERIC_COLUMNS)]) for one in (known, changed))
+    columns = list(mill.RAW_COLUMNS)
+    was, now = (row_keys(one.rows[list(mill.NUMERIC_COLUMNS)]) for one in (known, changed))
     differs = was != now
     changed.rows.loc[differs, columns].to_csv(folder / _file(row), index=False)
-    row[schema.FEEDRATE] = f"{changed.feedrate:g}"
+    row[mill.FEEDRATE] = f"{changed.feedrate:g}"
     if not differs.all():  # it is no whole run any more
         row[schema.FINALIZED], row[schema.INSPECTION] = "no", ""
 
 
 def _table(folder: Path) -> list[dict[str, str]]:
-    with (folder / schema.RUN_TABLE_FILE).open(encoding="utf-8-sig", newline="") as stream:
+    with (folder / mill.RUN_TABLE_FILE).open(encoding="utf-8-sig", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
 def _write(folder: Path, table: Sequence[dict[str, str]]) -> None:
-    partial = folder / f".{schema.RUN_TABLE_FILE}"
+    partial = folder / f".{mill.RUN_TABLE_FILE}"
     with partial.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, schema.RUN_TABLE_COLUMNS)
+        writer = csv.DictWriter(stream, mill.RUN_TABLE_COLUMNS)
         writer.writeheader()
         writer.writerows(table)
-    partial.replace(folder / schema.RUN_TABLE_FILE)
+    partial.replace(folder / mill.RUN_TABLE_FILE)
 
 
 def _id(row: dict[str, str]) -> str:
-    return schema.run_id(int(row[schema.RUN_NUMBER]))
+    return schema.run_id(int(row[mill.RUN_NUMBER]))
 
 
 def _file(row: dict[str, str]) -> str:
-    return schema.RUN_FILE_PATTERN.format(number=int(row[schema.RUN_NUMBER]))
+    return mill.RUN_FILE_PATTERN.format(number=int(row[mill.RUN_NUMBER]))

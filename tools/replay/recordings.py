@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from datasets.cnc_mill import names as mill
 from serving.common.rows import RawColumns
-from toolwear.dataset import contract, schema
+from toolwear.dataset import contract
 from toolwear.dataset.contract import DataSet
 from toolwear.dataset.recordings import Recordings, recordings
 from toolwear.dataset.run_file import FileNotes
@@ -39,7 +40,7 @@ class Recording:
     @property
     def feedrate(self) -> float:
         """Its feed rate, mm/s."""
-        return float(self.rows[schema.FEEDRATE].iloc[0])
+        return float(self.rows[mill.FEEDRATE].iloc[0])
 
     def requests(self, rows: int = 200) -> Iterator[list[dict[str, Any]]]:
         """Yield the instances of consecutive requests of at most so many rows."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from datasets.cnc_mill import names as mill
 from tools.replay.recordings import Recording
 from toolwear.dataset import schema
 
@@ -68,9 +69,9 @@ def _dead_sensor(recording: Recording) -> Recording:
 def _other_feed(recording: Recording) -> Recording:
     """Cut faster: the setting, the programmed feed and the axes' speeds."""
     rows = recording.rows.copy()
-    rows[schema.FEEDRATE] *= OTHER_FEED
-    programmed = rows[schema.CURRENT_FEEDRATE] < _RAPID
-    rows.loc[programmed, [schema.CURRENT_FEEDRATE, *_SPEEDS]] *= OTHER_FEED
+    rows[mill.FEEDRATE] *= OTHER_FEED
+    programmed = rows[mill.CURRENT_FEEDRATE] < _RAPID
+    rows.loc[programmed, [mill.CURRENT_FEEDRATE, *_SPEEDS]] *= OTHER_FEED
     return recording.with_rows(rows)
 
 

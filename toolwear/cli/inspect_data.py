@@ -113,8 +113,9 @@ def simulate_recordings(
     Raises:
         ToolwearError: a setting is wrong, or the folder holds something already.
     """
-    from toolwear.dataset.simulator import SimulatorSettings, simulate
+    from toolwear.dataset.hooks import simulator
 
+    made_by = simulator()
     os.umask(0o022)  # made-up numbers, which the user of a container may read, too
     values: dict[str, Any] = {}
     for setting in settings:
@@ -123,7 +124,7 @@ def simulate_recordings(
             raise ToolwearError(f"'--set {setting}' has no value; write --set {setting}=VALUE.")
         values[key.strip()] = value.strip()
     try:
-        chosen = SimulatorSettings.model_validate(values)
+        chosen = made_by.SimulatorSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -138,5 +139,7 @@ def simulate_recordings(
         raise ToolwearError(f"{output} is not empty; give a new folder, nothing is overwritten.")
     with Progress(console=console) as bar:
         task = bar.add_task("simulating", total=None)
-        simulate(chosen, output, lambda done, total: bar.update(task, completed=done, total=total))
+        made_by.simulate(
+            chosen, output, lambda done, total: bar.update(task, completed=done, total=total)
+        )
     console.print(f"{output} holds simulated recordings; `toolwear run --data {output}` uses them")

@@ -47,6 +47,9 @@ def step_fingerprint(step: str, lock_file: str) -> str:
     }
     if ROOT / "toolwear" / "dataset" / "contract.py" in seen:
         data |= set((ROOT / "datasets").rglob("*.toml"))
+    # What is imported by a name that a contract says.
+    if ROOT / "toolwear" / "dataset" / "hooks.py" in seen:
+        data |= set((ROOT / "datasets").rglob("*.py"))
     lock = file_digest(ROOT / "requirements" / lock_file)
     return json_digest([files_digest(ROOT, seen | data), lock])[:16]
 

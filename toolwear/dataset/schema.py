@@ -1,4 +1,4 @@
-"""The telemetry's columns, labels and phases. Every other module takes the names from here.
+"""Names of ours: keys, labels, questions and models. What is a machine's is in its contract.
 
 Kept to the standard library and Python 3.9 so that the AutoML environment can import it.
 """
@@ -7,75 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-SAMPLE_PERIOD_SECONDS = 0.1
-
-_MOTION = (
-    "ActualPosition",
-    "ActualVelocity",
-    "ActualAcceleration",
-    "CommandPosition",
-    "CommandVelocity",
-    "CommandAcceleration",
-)
-_DRIVE = ("CurrentFeedback", "DCBusVoltage", "OutputCurrent", "OutputVoltage")
-
-PROGRAM_NUMBER = "M1_CURRENT_PROGRAM_NUMBER"
-SEQUENCE_NUMBER = "M1_sequence_number"
-CURRENT_FEEDRATE = "M1_CURRENT_FEEDRATE"
-PHASE = "Machining_Process"
-
-# The order is the order of the recorded files.
-NUMERIC_COLUMNS = (
-    *(f"X1_{name}" for name in (*_MOTION, *_DRIVE, "OutputPower")),
-    *(f"Y1_{name}" for name in (*_MOTION, *_DRIVE, "OutputPower")),
-    *(f"Z1_{name}" for name in (*_MOTION, *_DRIVE)),
-    *(f"S1_{name}" for name in (*_MOTION, *_DRIVE, "OutputPower", "SystemInertia")),
-    PROGRAM_NUMBER,
-    SEQUENCE_NUMBER,
-    CURRENT_FEEDRATE,
-)
-RAW_COLUMNS = (*NUMERIC_COLUMNS, PHASE)
-
-# Phases as they are after the spelling "end" has been folded into "End".
-PHASES = (
-    "Starting",
-    "Prep",
-    "Layer 1 Up",
-    "Layer 1 Down",
-    "Layer 2 Up",
-    "Layer 2 Down",
-    "Layer 3 Up",
-    "Layer 3 Down",
-    "Repositioning",
-    "End",
-)
-PHASE_SPELLINGS = {"end": "End"}
-# The rows on which the published figures were made.
-ACTIVE_PHASES = tuple(phase for phase in PHASES if phase.startswith("Layer "))
-
-# The table of runs, as recorded (`train.csv`) and as kept.
-RUN_TABLE_FILE = "train.csv"
-RUN_FILE_PATTERN = "experiment_{number:02d}.csv"
-RUN_NUMBER = "No"
+# The table of runs as kept.
 RUN_ID = "run_id"  # two digits or more, "01" for experiment_01.csv
 ROW = "row"  # position in the recorded file, from 0
 EVENT_TIME = "event_timestamp"  # UTC, microseconds
 MATERIAL = "material"
-FEEDRATE = "feedrate"  # mm/s
-CLAMP_PRESSURE = "clamp_pressure"  # bar
 CONDITION = "tool_condition"
 FINALIZED = "machining_finalized"
 INSPECTION = "passed_visual_inspection"
-RUN_TABLE_COLUMNS = (
-    RUN_NUMBER,
-    MATERIAL,
-    FEEDRATE,
-    CLAMP_PRESSURE,
-    CONDITION,
-    FINALIZED,
-    INSPECTION,
-)
-SETTING_COLUMNS = (FEEDRATE, CLAMP_PRESSURE)
 
 UNWORN, WORN = "unworn", "worn"
 CLASSES = (UNWORN, WORN)  # the index is the class number; the positive class is "worn"
@@ -83,9 +22,9 @@ LABEL = "worn"  # 0 or 1
 
 # Columns of the training set beside the features.
 SAMPLE_ID = "sample_id"  # "<run_id>:<row>", unique
-SETTING = "setting"  # "<feedrate>/<clamp_pressure>"
+SETTING = "setting"  # values of the settings, "6/2.5"
 TIME_INDEX = "time_index"  # position in the run once its order is restored
-IS_ACTIVE = "is_active"  # phase is one of ACTIVE_PHASES
+IS_ACTIVE = "is_active"  # phase is one of those that the contract judges
 IS_CUTTING = "is_cutting"  # the tool is in the work piece, by physics rather than by phase
 REGIME = "regime"  # value of the setting within which behaviour is compared
 IS_WINDOW = "is_window"  # a trailing window of cutting rows ends here, at the window stride

@@ -14,6 +14,7 @@ from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.dataset import contract
 from toolwear.dataset.contract import DataSet
+from toolwear.dataset.hooks import simulator
 
 FOLDER, KAGGLE, SIMULATOR = "folder", "kaggle", "simulator"
 # The simulator leaves it beside its files, so that simulated telemetry is known wherever it goes.
@@ -67,10 +68,9 @@ def resolve(data: str, kaggle: str, scratch: Path, *, allow_simulator: bool) -> 
             f"Kaggle's {kaggle} is out of reach and the simulator is not allowed; give a "
             "folder of recordings with --data."
         )
-    from toolwear.dataset.simulator import SimulatorSettings, simulate
-
     report("SIMULATED telemetry stands in: Kaggle is out of reach and no folder was given")
-    simulate(SimulatorSettings(), scratch)
+    made_by = simulator()
+    made_by.simulate(made_by.SimulatorSettings(), scratch)
     return Source(SIMULATOR, SIMULATOR, scratch)
 
 

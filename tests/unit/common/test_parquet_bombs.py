@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from datasets.cnc_mill import names as mill
 from toolwear.common.errors import ToolwearError
-from toolwear.dataset import schema
 from toolwear.dataset.contract import default
 from toolwear.dataset.run_file import FileNotes, read_batches
 
@@ -18,8 +18,8 @@ LARGE = "A" * 500_000
 
 
 def written(path: Path, *, page: bool = False, **changed: pa.Array) -> Path:
-    columns: dict[str, pa.Array] = {name: pa.array([1.5] * ROWS) for name in schema.NUMERIC_COLUMNS}
-    columns[schema.PHASE] = pa.array(["Prep"] * ROWS)
+    columns: dict[str, pa.Array] = {name: pa.array([1.5] * ROWS) for name in mill.NUMERIC_COLUMNS}
+    columns[mill.PHASE] = pa.array(["Prep"] * ROWS)
     table = pa.table({**columns, **changed})
     pq.write_table(table, path, compression="zstd", use_dictionary=not page)
     return path
@@ -38,7 +38,7 @@ def read_in_little_memory(path: Path) -> list[pa.RecordBatch]:
         assert pool.bytes_allocated() - before < 16 << 20
 
 
-@pytest.mark.parametrize("name", [schema.PHASE, schema.NUMERIC_COLUMNS[0]])
+@pytest.mark.parametrize("name", [mill.PHASE, mill.NUMERIC_COLUMNS[0]])
 def test_a_large_text_that_is_repeated_is_refused_as_it_lies(tmp_path: Path, name: str) -> None:
     path = written(tmp_path / "run.parquet", **{name: pa.array([LARGE] * ROWS)})
     assert path.stat().st_size < 1 << 20
@@ -55,7 +55,7 @@ def test_one_that_nobody_asks_for_is_passed_over(tmp_path: Path, page: bool) -> 
 
 def test_one_that_is_looked_at_for_a_missing_column_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "run.parquet", page=True, beside=pa.array([LARGE[:9000]] * ROWS))
-    pq.write_table(pq.read_table(path).drop_columns([schema.PHASE]), path)
+    pq.write_table(pq.read_table(path).drop_columns([mill.PHASE]), path)
     with pytest.raises(ToolwearError, match="the cells of the column 'beside' are longer"):
         read_in_little_memory(path)
 
@@ -64,7 +64,7 @@ def test_lists_are_passed_over_and_are_no_numbers(tmp_path: Path) -> None:
     lists = pa.array([[1.5] * 2000] * ROWS)
     (batch,) = read(written(tmp_path / "run.parquet", beside=lists))
     assert batch.num_rows == ROWS
-    number = schema.NUMERIC_COLUMNS[0]
+    number = mill.NUMERIC_COLUMNS[0]
     with pytest.raises(ToolwearError, match=f"the column '{number}' holds lists"):
         read(written(tmp_path / "other.parquet", **{number: lists}))
 

@@ -16,6 +16,7 @@ import pytest
 
 from components.validate.docs import mend
 from components.validate.step import validate
+from datasets.cnc_mill import names as mill
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
@@ -118,7 +119,7 @@ def test_mending_leaves_local_references_alone() -> None:
 def damage_rows(rows: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Damage one thing in one place each, so that each has to be found for itself."""
     rows.loc[at(rows, "01", 3, 4), X] = np.nan
-    rows.loc[at(rows, "05", 7), schema.PHASE] = "Layer 9 Up"
+    rows.loc[at(rows, "05", 7), mill.PHASE] = "Layer 9 Up"
     rows.loc[at(rows, "07", 0, 1, 2), Y] = 1_000.0
     rows.loc[at(rows, "08", 600), "S1_OutputPower"] = np.inf
     rows.loc[at(rows, "08", 601), "S1_OutputPower"] = -np.inf
@@ -141,14 +142,14 @@ def test_damaged_rows_are_named(at_once_and_in_batches: tuple[Outcome, Outcome])
     outcome = at_once_and_in_batches[0]
     assert outcome.failing("critical") == {
         ("not_null", X),
-        ("phase", schema.PHASE),
+        ("phase", mill.PHASE),
         ("range", Y),
         ("range", "S1_OutputPower"),
         ("sampling", "row_step"),
         ("row_count", "row_difference"),
     }
     assert outcome.rows(X) == [("01", "3"), ("01", "4")]
-    assert outcome.rows(schema.PHASE) == [("05", "7")]
+    assert outcome.rows(mill.PHASE) == [("05", "7")]
     assert outcome.rows(Y) == [("07", "0"), ("07", "1"), ("07", "2")]
     assert outcome.rows("S1_OutputPower") == [("08", "600"), ("08", "601")]
     assert outcome.rows("row_step") == [("16", "101")]
@@ -181,9 +182,9 @@ def test_a_run_without_a_layer_is_refused_and_a_repeated_run_is_a_warning(
     damaged: Callable[..., Outcome],
 ) -> None:
     def damage(rows: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        layer = (rows[schema.RUN_ID] == "08") & (rows[schema.PHASE] == "Layer 3 Down")
-        end = (rows[schema.RUN_ID] == "01") & (rows[schema.PHASE] == "End")
-        rows.loc[layer | end, schema.PHASE] = "Repositioning"
+        layer = (rows[schema.RUN_ID] == "08") & (rows[mill.PHASE] == "Layer 3 Down")
+        end = (rows[schema.RUN_ID] == "01") & (rows[mill.PHASE] == "End")
+        rows.loc[layer | end, mill.PHASE] = "Repositioning"
         copy = rows[rows[schema.RUN_ID] == "05"].assign(**{schema.RUN_ID: "90"})
         new = runs[runs[schema.RUN_ID] == "05"].assign(**{schema.RUN_ID: "90"})
         return pd.concat([rows, copy], ignore_index=True), pd.concat([runs, new])
@@ -209,7 +210,7 @@ def test_labels_and_runs_that_contradict_each_other(damaged: Callable[..., Outco
         new[schema.RUN_ID], new["rows"] = ["90", "91"], [len(copy), len(short)]
         runs = pd.concat([runs, new], ignore_index=True)
         runs.loc[runs[schema.RUN_ID] == "08", schema.LABEL] = 0
-        runs.loc[runs[schema.RUN_ID] == "16", schema.CLAMP_PRESSURE] = 400.0
+        runs.loc[runs[schema.RUN_ID] == "16", mill.CLAMP_PRESSURE] = 400.0
         runs.loc[runs[schema.RUN_ID] == "07", schema.INSPECTION] = True
         runs[schema.LABEL] = runs[schema.LABEL].astype("int8")
         return pd.concat([rows, copy, short, stranger], ignore_index=True), runs
@@ -220,7 +221,7 @@ def test_labels_and_runs_that_contradict_each_other(damaged: Callable[..., Outco
         ("run_length", "rows_found"),
         ("known_run", schema.RUN_ID),
         ("label", "label_agrees"),
-        ("range", schema.CLAMP_PRESSURE),
+        ("range", mill.CLAMP_PRESSURE),
     }
     assert outcome.rows("twin_other_label") == [("05", ""), ("90", "")]
     assert outcome.rows("rows_found") == [("91", "")]
@@ -273,12 +274,12 @@ def test_a_storm_of_missing_values_is_counted_whole_and_listed_in_part(
     damaged: Callable[..., Outcome],
 ) -> None:
     def damage(rows: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        rows.loc[rows[schema.RUN_ID] != "05", list(schema.NUMERIC_COLUMNS)] = np.nan
+        rows.loc[rows[schema.RUN_ID] != "05", list(mill.NUMERIC_COLUMNS)] = np.nan
         return rows, runs
 
     outcome = damaged(damage)
     missing = {entry for entry in outcome.failing("critical") if entry[0] == "not_null"}
-    assert missing == {("not_null", column) for column in schema.NUMERIC_COLUMNS}
+    assert missing == {("not_null", column) for column in mill.NUMERIC_COLUMNS}
     assert outcome.entry("not_null", Y)["unexpected"] == 3_289 - 462
     with (outcome.folder / "failing_rows.csv").open() as stream:
         assert sum(1 for _ in stream) == 1 + 10_000

@@ -38,6 +38,7 @@ from components.validate.summaries import (
     fine_values,
     judge_runs,
 )
+from datasets.cnc_mill import names as mill
 from tests.mill import MILL
 from toolwear.dataset import schema
 
@@ -47,7 +48,7 @@ def check(claim: str, severity: str = CRITICAL, allowed_share: float = 0.0) -> C
 
 
 def test_every_signal_has_a_range_that_holds_the_recordings(telemetry: Path) -> None:
-    assert tuple(MILL.signals) == schema.NUMERIC_COLUMNS
+    assert tuple(MILL.signals) == mill.NUMERIC_COLUMNS
     rows = pd.concat(map(pd.read_parquet, telemetry.glob("part-*.parquet")))[list(MILL.signals)]
     low = pd.Series({column: signal.low for column, signal in MILL.signals.items()}, dtype=float)
     high = pd.Series({column: signal.high for column, signal in MILL.signals.items()}, dtype=float)
@@ -101,7 +102,7 @@ def test_finer_values_are_counted_and_holes_are_not() -> None:
 def recording(run: str, rows: int, phase: str, depth: float, level: float) -> pd.DataFrame:
     frame = pd.DataFrame(level, index=range(rows), columns=list(MILL.signals))
     frame["Z1_ActualPosition"] = depth
-    return frame.assign(**{schema.RUN_ID: run, schema.PHASE: phase})
+    return frame.assign(**{schema.RUN_ID: run, mill.PHASE: phase})
 
 
 def test_summaries_compare_depth_with_layer_and_find_equal_recordings() -> None:
@@ -121,8 +122,8 @@ def test_summaries_compare_depth_with_layer_and_find_equal_recordings() -> None:
             schema.RUN_ID: ["01", "02", "03", "04"],
             schema.CONDITION: ["unworn", "worn", "worn", "worn"],
             schema.LABEL: [0, 1, 1, 1],
-            schema.FEEDRATE: [6.0] * 4,
-            schema.CLAMP_PRESSURE: [4.0] * 4,
+            mill.FEEDRATE: [6.0] * 4,
+            mill.CLAMP_PRESSURE: [4.0] * 4,
             "rows": [4, 4, 5, 2],
         }
     )

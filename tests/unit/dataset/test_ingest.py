@@ -18,25 +18,26 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.ingest.step import ingest
+from datasets.cnc_mill import names as mill
+from datasets.cnc_mill.simulator import SimulatorSettings, simulate
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.fingerprint import ROOT
 from toolwear.dataset import schema, writer
 from toolwear.dataset.contract import SIMULATED_FILE, default
 from toolwear.dataset.run_table import read_run_table
-from toolwear.dataset.simulator import SimulatorSettings, simulate
 from toolwear.dataset.sources import source_digest
 
 FIRST, SECOND = "experiment_01.csv", "experiment_02.csv"
-HEADER = ",".join(schema.RAW_COLUMNS)
-ROW = ",".join(["1.5"] * len(schema.NUMERIC_COLUMNS))
-TABLE = ",".join(schema.RUN_TABLE_COLUMNS)
+HEADER = ",".join(mill.RAW_COLUMNS)
+ROW = ",".join(["1.5"] * len(mill.NUMERIC_COLUMNS))
+TABLE = ",".join(mill.RUN_TABLE_COLUMNS)
 
 Change = Callable[[bytes], bytes]
 
 
 def _recording(rows: int = 3, value: str = "1.5", phase: str = "Prep") -> str:
-    row = ",".join([value] * len(schema.NUMERIC_COLUMNS))
+    row = ",".join([value] * len(mill.NUMERIC_COLUMNS))
     return "\n".join([HEADER, *[f"{row},{phase}"] * rows]) + "\n"
 
 
@@ -71,14 +72,14 @@ def test_rows_are_typed_numbered_and_timed(data: Path, tmp_path: Path) -> None:
         schema.RUN_ID,
         schema.ROW,
         schema.EVENT_TIME,
-        *schema.RAW_COLUMNS,
+        *mill.RAW_COLUMNS,
     ]
     assert table[schema.RUN_ID].to_pylist() == ["01"] * 3 + ["02"] * 4
     assert table[schema.ROW].to_pylist() == [0, 1, 2, 0, 1, 2, 3]
     times = table[schema.EVENT_TIME].to_pylist()
     assert (times[1] - times[0]).total_seconds() == pytest.approx(0.1)
     assert (times[3] - times[0]).days == 1
-    assert table.schema.field(schema.NUMERIC_COLUMNS[0]).type == pa.float64()
+    assert table.schema.field(mill.NUMERIC_COLUMNS[0]).type == pa.float64()
     assert manifest["rows"] == 7
     assert manifest["runs"] == 2
     assert manifest["source"] == {"kind": "folder", "location": "recordings"}
@@ -126,7 +127,7 @@ def test_spellings_of_csv_are_read_alike(data: Path, tmp_path: Path, change: Cha
 
 
 def test_columns_are_taken_by_name(data: Path, tmp_path: Path) -> None:
-    names = list(reversed(schema.RAW_COLUMNS))
+    names = list(reversed(mill.RAW_COLUMNS))
     cells = ["Prep", *(str(float(i)) for i in range(len(names) - 1))]
     (data / FIRST).write_text(",".join(names) + "\n" + ",".join(cells) + "\n")
     manifest, table = _ingest(data, tmp_path)
@@ -141,15 +142,15 @@ def test_oddities_are_counted_and_left(data: Path, tmp_path: Path) -> None:
     manifest, table = _ingest(data, tmp_path)
     quirks = manifest["quirks"]
     assert quirks["phase_spellings"] == {"end": 2}
-    assert table[schema.PHASE].to_pylist()[:3] == ["End", "End", "Milling"]
+    assert table[mill.PHASE].to_pylist()[:3] == ["End", "End", "Milling"]
     assert quirks["unknown_phases"] == {"Milling": 1}
-    assert quirks["sensor_faults"][schema.CURRENT_FEEDRATE] == {"value": "50", "rows": 2}
-    assert quirks["sensor_faults"][schema.NUMERIC_COLUMNS[0]] == {"value": "198", "rows": 1}
-    assert quirks["sensor_faults"][schema.PROGRAM_NUMBER] == {"value": "not 0", "rows": 7}
-    assert quirks["nulls"] == {schema.NUMERIC_COLUMNS[1]: 1}
+    assert quirks["sensor_faults"][mill.CURRENT_FEEDRATE] == {"value": "50", "rows": 2}
+    assert quirks["sensor_faults"][mill.NUMERIC_COLUMNS[0]] == {"value": "198", "rows": 1}
+    assert quirks["sensor_faults"][mill.PROGRAM_NUMBER] == {"value": "not 0", "rows": 7}
+    assert quirks["nulls"] == {mill.NUMERIC_COLUMNS[1]: 1}
     assert set(quirks["infinities"].values()) == {1}
-    assert table[schema.NUMERIC_COLUMNS[0]][0].as_py() == 198.0
-    assert table[schema.NUMERIC_COLUMNS[1]][0].as_py() is None
+    assert table[mill.NUMERIC_COLUMNS[0]][0].as_py() == 198.0
+    assert table[mill.NUMERIC_COLUMNS[1]][0].as_py() is None
 
 
 def test_runs_without_label_or_file_are_left_out_and_told(data: Path, tmp_path: Path) -> None:
@@ -464,22 +465,22 @@ def test_the_real_recordings_are_read_whole(telemetry: Path, real_data: Path) ->
     assert quirks["rare_phases"] == {"Starting": 1, "end": 8}
     assert quirks["nulls"] == {}
     assert {name: fault["rows"] for name, fault in quirks["sensor_faults"].items()} == {
-        schema.CURRENT_FEEDRATE: 6253,
-        schema.NUMERIC_COLUMNS[0]: 4360,
-        schema.PROGRAM_NUMBER: 24_581,
+        mill.CURRENT_FEEDRATE: 6253,
+        mill.NUMERIC_COLUMNS[0]: 4360,
+        mill.PROGRAM_NUMBER: 24_581,
     }
     assert manifest["digest"] == source_digest(real_data)
-    table = pq.read_table(telemetry / "part-00000.parquet", columns=[schema.PHASE, schema.RUN_ID])
-    active = pc.is_in(table[schema.PHASE], pa.array(schema.ACTIVE_PHASES))
+    table = pq.read_table(telemetry / "part-00000.parquet", columns=[mill.PHASE, schema.RUN_ID])
+    active = pc.is_in(table[mill.PHASE], pa.array(mill.ACTIVE_PHASES))
     assert pc.sum(active).as_py() == 17_520
-    assert set(table[schema.PHASE].unique().to_pylist()) == set(schema.PHASES)
+    assert set(table[mill.PHASE].unique().to_pylist()) == set(mill.PHASES)
 
 
 @pytest.mark.parametrize("number", [1, 12, 18])
 def test_values_are_those_of_the_files(telemetry: Path, real_data: Path, number: int) -> None:
     table = pq.read_table(telemetry / "part-00000.parquet").to_pandas()
     mine = table[table[schema.RUN_ID] == schema.run_id(number)]
-    recorded = pd.read_csv(real_data / schema.RUN_FILE_PATTERN.format(number=number))
-    names = list(schema.NUMERIC_COLUMNS)
+    recorded = pd.read_csv(real_data / mill.RUN_FILE_PATTERN.format(number=number))
+    names = list(mill.NUMERIC_COLUMNS)
     assert np.array_equal(mine[names].to_numpy(), recorded[names].to_numpy(float))
     assert list(mine[schema.ROW]) == list(range(len(recorded)))

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.ingest.step import ingest
+from datasets.cnc_mill import names as mill
 from tests.mill import MILL
 from toolwear.common.errors import ToolwearError
 from toolwear.common.fingerprint import ROOT
@@ -28,7 +29,7 @@ from toolwear.dataset.nulls import is_null
 from toolwear.dataset.sources import source_digest
 from toolwear.dataset.starts import phase_restart
 
-NAMES = list(schema.RAW_COLUMNS)
+NAMES = list(mill.RAW_COLUMNS)
 PHASES = ["Prep", "Layer 1 Up", "Layer 1 Down", "Repositioning", "Layer 2 Up", "End"]
 # Where no limit of cutting is crossed.
 LEVELS = {"Z1_ActualPosition": 29.5, "M1_CURRENT_FEEDRATE": 6.0, "S1_ActualVelocity": 53.3}
@@ -42,12 +43,12 @@ Write = Callable[[pd.DataFrame, Path], Any]
 def frame_of(run: int, rows: int = 12) -> pd.DataFrame:
     draw = np.random.default_rng(run)
     frame = pd.DataFrame(
-        draw.normal(size=(rows, len(schema.NUMERIC_COLUMNS))).round(4),
-        columns=list(schema.NUMERIC_COLUMNS),
+        draw.normal(size=(rows, len(mill.NUMERIC_COLUMNS))).round(4),
+        columns=list(mill.NUMERIC_COLUMNS),
     )
     for name, level in LEVELS.items():
         frame[name] = level
-    frame[schema.PHASE] = np.repeat(PHASES, -(-rows // len(PHASES)))[:rows]
+    frame[mill.PHASE] = np.repeat(PHASES, -(-rows // len(PHASES)))[:rows]
     return frame[NAMES]
 
 
@@ -217,7 +218,7 @@ def test_two_files_of_one_number_and_files_of_other_names_are_named(
 def test_other_names_are_proposed_and_the_map_is_taken(data: Path, tmp_path: Path) -> None:
     def theirs(name: str) -> str:
         named = name.replace("1_Actual", "_act_").replace("1_Command", " set ").lower()
-        return "STEP" if name == schema.PHASE else named
+        return "STEP" if name == mill.PHASE else named
 
     for run, name in ((1, FIRST), (2, SECOND)):
         _csv(frame_of(run).rename(columns=theirs), data / name, sep=";", decimal=",")
@@ -339,7 +340,7 @@ def test_what_is_no_number_is_refused_with_its_place(
 def test_a_number_with_two_meanings_is_asked_about(data: Path, tmp_path: Path) -> None:
     for run, name in ((1, FIRST), (2, SECOND)):
         frame = frame_of(run).astype(object)
-        for column in schema.NUMERIC_COLUMNS:
+        for column in mill.NUMERIC_COLUMNS:
             frame[column] = f"1,23{run}"
         _csv(frame, data / name, sep=";")
     with pytest.raises(ToolwearError, match=r"'1,231' may be a number with a decimal comma or"):
@@ -416,7 +417,7 @@ def test_two_recordings_in_one_file_are_seen_by_their_phases(data: Path, tmp_pat
 
 
 def test_two_recordings_in_one_file_are_seen_by_a_column(data: Path, tmp_path: Path) -> None:
-    same = frame_of(1).assign(**{schema.PHASE: "Layer 1 Up"})
+    same = frame_of(1).assign(**{mill.PHASE: "Layer 1 Up"})
     for name, values, sentence in (
         ("Run", [7, 8], r"its column 'Run' has 2 values \(7, 8\).*id = \"Run\""),
         ("time", [0.0, 0.0], "its column 'time' starts again at row 13"),
@@ -473,7 +474,7 @@ def test_an_upload_is_read_in_any_form_and_one_recording_at_a_time(data: Path) -
 def test_phases_of_one_recording_never_go_back(real_data: Path) -> None:
     order = [name for name in MILL.phases.names if name not in MILL.phases.at_any_time]
     for path in sorted(real_data.glob("experiment_*.csv")):
-        assert phase_restart(pd.read_csv(path)[schema.PHASE].tolist(), order) is None
+        assert phase_restart(pd.read_csv(path)[mill.PHASE].tolist(), order) is None
     assert phase_restart(["End", "Repositioning", None, "Prep"], order) == (3, "End", "Prep")
 
 

@@ -15,15 +15,16 @@ from pydantic import ValidationError
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
 
+from datasets.cnc_mill import names as mill
+from datasets.cnc_mill.simulator import SimulatorSettings, simulate
+from datasets.cnc_mill.simulator.digits import three_digits
+from datasets.cnc_mill.simulator.program import program, way
 from tests.mill import FEATURE_SETS, MOVING
 from toolwear.common import jsonfile
 from toolwear.common.digest import tree_digest
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
 from toolwear.dataset.contract import SIMULATED_FILE, default
-from toolwear.dataset.simulator import SimulatorSettings, simulate
-from toolwear.dataset.simulator.digits import three_digits
-from toolwear.dataset.simulator.program import program, way
 from toolwear.features.compute import is_cutting
 
 CUTTING = default().rows.cutting
@@ -37,12 +38,12 @@ def simulated(folder: Path, settings: SimulatorSettings) -> pd.DataFrame:
     """Return all rows with their run, its true tool and its setting."""
     simulate(settings, folder)
     frames = []
-    for run in pd.read_csv(folder / schema.RUN_TABLE_FILE).itertuples(index=False):
-        rows = pd.read_csv(folder / schema.RUN_FILE_PATTERN.format(number=run.No))
-        rows[schema.RUN_NUMBER] = run.No
+    for run in pd.read_csv(folder / mill.RUN_TABLE_FILE).itertuples(index=False):
+        rows = pd.read_csv(folder / mill.RUN_FILE_PATTERN.format(number=run.No))
+        rows[mill.RUN_NUMBER] = run.No
         rows[schema.LABEL] = int(run.tool_condition == schema.WORN)
-        rows[schema.FEEDRATE] = run.feedrate
-        rows[schema.CLAMP_PRESSURE] = run.clamp_pressure
+        rows[mill.FEEDRATE] = run.feedrate
+        rows[mill.CLAMP_PRESSURE] = run.clamp_pressure
         frames.append(rows)
     return pd.concat(frames, ignore_index=True)
 
@@ -70,22 +71,22 @@ def _cutting(rows: pd.DataFrame) -> pd.DataFrame:
 def test_columns_lengths_and_table_are_those_of_the_recordings(
     trapped: pd.DataFrame, real_data: Path, tmp_path: Path
 ) -> None:
-    assert list(trapped.columns[: len(schema.RAW_COLUMNS)]) == list(schema.RAW_COLUMNS)
-    assert trapped.groupby(schema.RUN_NUMBER).size().tolist() == LENGTHS
-    assert set(trapped[schema.PHASE]) == set(schema.PHASES)
+    assert list(trapped.columns[: len(mill.RAW_COLUMNS)]) == list(mill.RAW_COLUMNS)
+    assert trapped.groupby(mill.RUN_NUMBER).size().tolist() == LENGTHS
+    assert set(trapped[mill.PHASE]) == set(mill.PHASES)
     simulate(SimulatorSettings(), tmp_path / "data")
-    mine = pd.read_csv(tmp_path / "data" / schema.RUN_TABLE_FILE)
-    pd.testing.assert_frame_equal(mine, pd.read_csv(real_data / schema.RUN_TABLE_FILE))
+    mine = pd.read_csv(tmp_path / "data" / mill.RUN_TABLE_FILE)
+    pd.testing.assert_frame_equal(mine, pd.read_csv(real_data / mill.RUN_TABLE_FILE))
 
 
 @pytest.mark.parametrize("number", [1, 11])
 def test_cutting_rows_read_like_the_recorded_ones(
     trapped: pd.DataFrame, real_data: Path, number: int
 ) -> None:
-    recorded = pd.read_csv(real_data / schema.RUN_FILE_PATTERN.format(number=number))
-    real, mine = _cutting(recorded), _cutting(trapped[trapped[schema.RUN_NUMBER] == number])
+    recorded = pd.read_csv(real_data / mill.RUN_FILE_PATTERN.format(number=number))
+    real, mine = _cutting(recorded), _cutting(trapped[trapped[mill.RUN_NUMBER] == number])
     assert len(mine) == pytest.approx(len(real), rel=0.03)
-    spread = real[list(schema.NUMERIC_COLUMNS)].std()
+    spread = real[list(mill.NUMERIC_COLUMNS)].std()
     # Counters and what is recorded as all but constant have no distribution to compare.
     varied = spread.index[(spread > 0) & ~spread.index.str.contains("S1_.*Position|Command|Z1")]
     shift = (mine[varied].mean() - real[varied].mean()).abs() / spread[varied]
@@ -96,7 +97,7 @@ def test_cutting_rows_read_like_the_recorded_ones(
 
 
 def test_movement_is_continuous_in_time_order(clean: pd.DataFrame) -> None:
-    for _, run in clean.groupby(schema.RUN_NUMBER):
+    for _, run in clean.groupby(mill.RUN_NUMBER):
         for axis in ("X1", "Y1", "Z1"):
             step = run[f"{axis}_CommandPosition"].diff().abs().dropna()
             assert step.max() <= 5 + 1  # 50 mm/s for 100 ms, and the rounding of 100 mm to 1 mm
@@ -145,7 +146,7 @@ def test_a_run_does_not_depend_on_the_others(tmp_path: Path) -> None:
     simulate(SimulatorSettings(runs=3), tmp_path / "few")
     simulate(SimulatorSettings(runs=5), tmp_path / "more")
     for number in (1, 2, 3):
-        name = schema.RUN_FILE_PATTERN.format(number=number)
+        name = mill.RUN_FILE_PATTERN.format(number=number)
         assert (tmp_path / "few" / name).read_bytes() == (tmp_path / "more" / name).read_bytes()
 
 
@@ -164,10 +165,10 @@ def test_the_tools_depth_tells_the_label_only_if_asked(
 
 def test_batches_are_shuffled_only_if_asked(trapped: pd.DataFrame, tmp_path: Path) -> None:
     ordered = simulated(tmp_path / "data", SimulatorSettings(shuffle=False))
-    for number, run in trapped.groupby(schema.RUN_NUMBER):
-        other = ordered[ordered[schema.RUN_NUMBER] == number]
-        assert run[schema.PHASE].tolist() == other[schema.PHASE].tolist()
-        columns = list(schema.NUMERIC_COLUMNS)
+    for number, run in trapped.groupby(mill.RUN_NUMBER):
+        other = ordered[ordered[mill.RUN_NUMBER] == number]
+        assert run[mill.PHASE].tolist() == other[mill.PHASE].tolist()
+        columns = list(mill.NUMERIC_COLUMNS)
         same = np.array_equal(run[columns].to_numpy(), other[columns].to_numpy())
         assert same == (number == 1)
         whole = len(run) // 10 * 10
@@ -180,7 +181,7 @@ def test_the_mains_tell_the_session_only_if_asked(
     trapped: pd.DataFrame, clean: pd.DataFrame
 ) -> None:
     for rows, most, least in ((trapped, 9, 2.5), (clean, 0.6, 0.0)):
-        level = _cutting(rows).groupby(schema.RUN_NUMBER)["X1_OutputCurrent"].mean()
+        level = _cutting(rows).groupby(mill.RUN_NUMBER)["X1_OutputCurrent"].mean()
         assert least <= level.max() - level.min() <= most
 
 
@@ -191,9 +192,9 @@ def test_rounding_can_be_left_off(clean: pd.DataFrame, tmp_path: Path) -> None:
 
 
 def test_without_traps_each_setting_has_both_classes(clean: pd.DataFrame) -> None:
-    settings = clean.groupby([schema.FEEDRATE, schema.CLAMP_PRESSURE])[schema.LABEL]
+    settings = clean.groupby([mill.FEEDRATE, mill.CLAMP_PRESSURE])[schema.LABEL]
     assert settings.nunique().eq(2).all()
-    assert clean.groupby(schema.RUN_NUMBER)[schema.LABEL].first().mean() == 0.5
+    assert clean.groupby(mill.RUN_NUMBER)[schema.LABEL].first().mean() == 0.5
 
 
 # --- wear, drift, faults, poison -------------------------------------------------------------
@@ -228,7 +229,7 @@ def test_drift_holds_from_its_run_on(tmp_path: Path) -> None:
         sensor="X1_OutputVoltage",
     )
     after = simulated(tmp_path / "after", drifted)
-    late = before[schema.RUN_NUMBER] >= 3
+    late = before[mill.RUN_NUMBER] >= 3
     pd.testing.assert_frame_equal(before[~late], after[~late])
     shift = after[late] - before[late].select_dtypes("number")
     assert shift["X1_OutputCurrent"].unique().tolist() == [-4.0]
@@ -245,24 +246,23 @@ def test_sensors_fail_as_asked(tmp_path: Path) -> None:
         tmp_path / "data",
         SimulatorSettings(runs=3, dropout_share=0.1, stuck_run=2, nan_share=0.01),
     )
-    sound = rows[rows[schema.RUN_NUMBER] == 1]
+    sound = rows[rows[mill.RUN_NUMBER] == 1]
     assert (sound[SENSOR] == 0).mean() == pytest.approx(0.1, abs=0.03)
-    assert rows.loc[rows[schema.RUN_NUMBER] == 2, SENSOR].nunique() == 1
-    numbers = rows[list(schema.NUMERIC_COLUMNS)]
+    assert rows.loc[rows[mill.RUN_NUMBER] == 2, SENSOR].nunique() == 1
+    numbers = rows[list(mill.NUMERIC_COLUMNS)]
     assert numbers.isna().to_numpy().mean() == pytest.approx(0.01, abs=0.001)
-    assert rows[schema.PHASE].notna().all()
+    assert rows[mill.PHASE].notna().all()
 
 
 def test_poison_flips_labels_and_is_on_record(tmp_path: Path) -> None:
     simulate(SimulatorSettings(), tmp_path / "sound")
     simulate(SimulatorSettings(flipped_runs=0.2), tmp_path / "poisoned")
-    sound = pd.read_csv(tmp_path / "sound" / schema.RUN_TABLE_FILE)[schema.CONDITION]
-    table = pd.read_csv(tmp_path / "poisoned" / schema.RUN_TABLE_FILE)
+    sound = pd.read_csv(tmp_path / "sound" / mill.RUN_TABLE_FILE)[schema.CONDITION]
+    table = pd.read_csv(tmp_path / "poisoned" / mill.RUN_TABLE_FILE)
     note = jsonfile.read(tmp_path / "poisoned" / SIMULATED_FILE)
     assert len(note["flipped_runs"]) == 4
     assert (
-        table[schema.RUN_NUMBER][table[schema.CONDITION] != sound].tolist()
-        == (note["flipped_runs"])
+        table[mill.RUN_NUMBER][table[schema.CONDITION] != sound].tolist() == (note["flipped_runs"])
     )
     for path in (tmp_path / "sound").glob("experiment_*.csv"):
         assert path.read_bytes() == (tmp_path / "poisoned" / path.name).read_bytes()
@@ -273,8 +273,8 @@ def test_poison_flips_labels_and_is_on_record(tmp_path: Path) -> None:
 
 def test_longer_runs_cut_more_work_pieces(tmp_path: Path) -> None:
     rows = simulated(tmp_path / "data", SimulatorSettings(runs=1 + 1, passes=3, shuffle=False))
-    assert rows.groupby(schema.RUN_NUMBER).size().tolist() == [3 * n for n in LENGTHS[:2]]
-    first = rows[rows[schema.RUN_NUMBER] == 1].reset_index(drop=True)
+    assert rows.groupby(mill.RUN_NUMBER).size().tolist() == [3 * n for n in LENGTHS[:2]]
+    first = rows[rows[mill.RUN_NUMBER] == 1].reset_index(drop=True)
     place = first["X1_CommandPosition"].to_numpy().reshape(3, -1)
     assert np.array_equal(place[0], place[1])
     assert np.array_equal(place[0], place[2])
@@ -290,7 +290,7 @@ def test_more_runs_than_99(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolwear.dataset.simulator.writer._BLOCK_ROWS", 2000)
+    monkeypatch.setattr("datasets.cnc_mill.simulator.writer._BLOCK_ROWS", 2000)
     simulate(SimulatorSettings(runs=2), tmp_path / "warm-up")
     peaks = []
     for passes in (4, 24):
@@ -337,13 +337,13 @@ def test_progress_is_told_in_rows(tmp_path: Path) -> None:
 
 
 def test_a_random_split_flatters_as_it_does_on_the_recordings(trapped: pd.DataFrame) -> None:
-    active = trapped[trapped[schema.PHASE].isin(schema.ACTIVE_PHASES)]
+    active = trapped[trapped[mill.PHASE].isin(mill.ACTIVE_PHASES)]
     columns = list(FEATURE_SETS[schema.PUBLISHED].columns)
     train, test = train_test_split(active, test_size=0.2, random_state=0)
     forest = RandomForestClassifier(30, random_state=0)
     known = forest.fit(train[columns], train[schema.LABEL]).score(test[columns], test[schema.LABEL])
     assert known > 0.98
-    held_out = active[schema.RUN_NUMBER].isin([1, 6, 13])
+    held_out = active[mill.RUN_NUMBER].isin([1, 6, 13])
     train, test = active[~held_out], active[held_out]
     blind = [name for name in columns if name != DEPTH]
     new = forest.fit(train[blind], train[schema.LABEL]).score(test[blind], test[schema.LABEL])

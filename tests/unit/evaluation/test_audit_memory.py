@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from datasets.cnc_mill import names as mill
 from tests.mill import MILL
 from toolwear.dataset import schema
 from toolwear.evaluation.audit.memory import (
@@ -68,11 +69,11 @@ def test_settings_anti_predict_in_a_matched_design() -> None:
     # Each setting once with either tool, so the run left in has the other label.
     runs = pd.DataFrame(
         [(f"{n:02d}", 3.0 * (n // 2), 4.0, n % 2) for n in range(8)],
-        columns=[schema.RUN_ID, schema.FEEDRATE, schema.CLAMP_PRESSURE, schema.LABEL],
+        columns=[schema.RUN_ID, mill.FEEDRATE, mill.CLAMP_PRESSURE, schema.LABEL],
     )
     runs[schema.SETTING] = [
         schema.setting(pair)
-        for pair in zip(runs[schema.FEEDRATE], runs[schema.CLAMP_PRESSURE], strict=True)
+        for pair in zip(runs[mill.FEEDRATE], runs[mill.CLAMP_PRESSURE], strict=True)
     ]
     found = settings_only(runs, [*MILL.settings])
     assert (found[schema.NEW_RUN]["correct"], found[schema.NEW_RUN]["of"]) == (0, 8)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from datasets.cnc_mill import names as mill
 from tests.mill import MILL, MOVING
 from toolwear.dataset import schema
 from toolwear.evaluation.audit.order import continuous, order, phases
@@ -41,9 +42,7 @@ def run_of(number: int, rows: int = ROWS) -> pd.DataFrame:
     frame = pd.DataFrame({k: rounded(v) if "Position" in k else v for k, v in columns.items()})
     frame[schema.RUN_ID] = schema.run_id(number)
     frame[schema.ROW] = frame[schema.TIME_INDEX] = np.arange(rows)
-    frame[schema.PHASE] = [
-        f"Layer {1 + n} {'Up' if i % 2 else 'Down'}" for i, n in enumerate(layer)
-    ]
+    frame[mill.PHASE] = [f"Layer {1 + n} {'Up' if i % 2 else 'Down'}" for i, n in enumerate(layer)]
     frame[schema.IS_CUTTING] = True
     return frame
 
@@ -54,7 +53,7 @@ def shuffled(run: pd.DataFrame, batch: int = 10) -> pd.DataFrame:
     places = np.concatenate([np.arange(n * batch, (n + 1) * batch) for n in batches])
     stored = run.iloc[places].reset_index(drop=True)
     return stored.assign(
-        **{schema.ROW: np.arange(len(run)), schema.PHASE: run[schema.PHASE].to_numpy()}
+        **{schema.ROW: np.arange(len(run)), mill.PHASE: run[mill.PHASE].to_numpy()}
     )
 
 
@@ -99,5 +98,5 @@ def test_phases_fit_the_depth_in_order_and_do_not_when_shuffled() -> None:
 
 def test_rows_without_a_layer_phase_are_counted() -> None:
     run = run_of(1)
-    run.loc[run.index < 150, schema.PHASE] = "Prep"
+    run.loc[run.index < 150, mill.PHASE] = "Prep"
     assert phases(run, MILL.phases)["01"]["unnamed"] == pytest.approx(0.25)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets.cnc_mill import names as mill
 from tests.mill import (
     FEATURE_COLUMNS,
     FEATURE_SETS,
@@ -37,10 +38,10 @@ def telemetry_rows(n: int, seed: int = 0) -> pd.DataFrame:
     rows["Z1_ActualPosition"] = np.where(np.arange(n) % 37 < 25, 29.5, rows["Z1_ActualPosition"])
     rows["S1_ActualVelocity"] = 53.3 + 0.1 * draw.normal(size=n)
     rows["X1_ActualPosition"] = 150.0
-    rows[schema.CURRENT_FEEDRATE] = 6.0
+    rows[mill.CURRENT_FEEDRATE] = 6.0
     rows[schema.RUN_ID] = "01"
     rows[schema.ROW] = rows[schema.TIME_INDEX] = np.arange(n)
-    rows[schema.PHASE] = schema.ACTIVE_PHASES[0]
+    rows[mill.PHASE] = mill.ACTIVE_PHASES[0]
     rows[schema.EVENT_TIME] = pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(
         np.arange(n) * 100, unit="ms"
     )
@@ -185,7 +186,7 @@ def test_sets_for_unseen_runs_hold_nothing_that_names_the_run(name: str) -> None
 
 
 def test_features_come_from_columns_that_the_schema_knows() -> None:
-    assert set(INPUT_COLUMNS) <= {*schema.NUMERIC_COLUMNS, schema.CLAMP_PRESSURE}
+    assert set(INPUT_COLUMNS) <= {*mill.NUMERIC_COLUMNS, mill.CLAMP_PRESSURE}
     assert len(set(FEATURE_COLUMNS)) == len(FEATURE_COLUMNS)
     for chosen in FEATURE_SETS.values():
         assert set(chosen.columns) <= set(FEATURE_COLUMNS)

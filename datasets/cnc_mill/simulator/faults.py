@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from toolwear.dataset import schema
-from toolwear.dataset.simulator import constants as c
-from toolwear.dataset.simulator.design import PlannedRun
-from toolwear.dataset.simulator.settings import SimulatorSettings
+from datasets.cnc_mill import names
+from datasets.cnc_mill.simulator import constants as c
+from datasets.cnc_mill.simulator.design import PlannedRun
+from datasets.cnc_mill.simulator.settings import SimulatorSettings
 
 _FAULT_STREAM = 4
 
@@ -25,7 +25,7 @@ class Faults:
 
     def apply(self, columns: dict[str, np.ndarray]) -> None:
         """Let the sensor drift, drop out and stick, empty cells, then shuffle; in place."""
-        count = len(columns[schema.CURRENT_FEEDRATE])
+        count = len(columns[names.CURRENT_FEEDRATE])
         self._fail(columns, count)
         if self._shuffled:
             order = self._order(count)
@@ -45,7 +45,7 @@ class Faults:
             values = np.full(count, self._stuck_at)
         columns[settings.sensor] = values
         if settings.nan_share:
-            for name in schema.NUMERIC_COLUMNS:
+            for name in names.NUMERIC_COLUMNS:
                 empty = self._rng.random(count) < settings.nan_share
                 columns[name] = np.where(empty, np.nan, columns[name])
 

@@ -11,22 +11,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from datasets.cnc_mill import names
+from datasets.cnc_mill.simulator.design import PlannedRun, design
+from datasets.cnc_mill.simulator.faults import Faults
+from datasets.cnc_mill.simulator.physics import RunPhysics
+from datasets.cnc_mill.simulator.program import program
+from datasets.cnc_mill.simulator.settings import SimulatorSettings
 from toolwear.common import jsonfile
 from toolwear.common.disk import mendable, whole
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
 from toolwear.dataset import schema
 from toolwear.dataset.contract import SIMULATED_FILE
-from toolwear.dataset.simulator.design import PlannedRun, design
-from toolwear.dataset.simulator.faults import Faults
-from toolwear.dataset.simulator.physics import RunPhysics
-from toolwear.dataset.simulator.program import program
-from toolwear.dataset.simulator.settings import SimulatorSettings
 
 _BLOCK_ROWS = 30_000  # a multiple of a batch; bounds the memory of however long a run
 _REPORT_SECONDS = 2.0
 _SCHEMA = pa.schema(
-    [*((name, pa.float64()) for name in schema.NUMERIC_COLUMNS), (schema.PHASE, pa.string())]
+    [*((name, pa.float64()) for name in names.NUMERIC_COLUMNS), (names.PHASE, pa.string())]
 )
 
 Progress = Callable[[int, int], None]
@@ -60,7 +61,7 @@ def simulate(settings: SimulatorSettings, output: Path, progress: Progress | Non
             for rows in _write_run(run, settings, output):
                 written += rows
                 tell(written, total)
-        _write_table(runs, output / schema.RUN_TABLE_FILE)
+        _write_table(runs, output / names.RUN_TABLE_FILE)
 
 
 def _note(settings: SimulatorSettings, runs: list[PlannedRun]) -> dict[str, object]:
@@ -82,7 +83,7 @@ def _write_run(run: PlannedRun, settings: SimulatorSettings, output: Path) -> It
         settings.three_digits,
     )
     physics, faults = RunPhysics(run, piece, settings), Faults(run, settings)
-    path = output / schema.RUN_FILE_PATTERN.format(number=run.number)
+    path = output / names.RUN_FILE_PATTERN.format(number=run.number)
     options = pacsv.WriteOptions(quoting_style="none", batch_size=4096)
     with (
         whole(path) as partial,
@@ -97,16 +98,16 @@ def _write_run(run: PlannedRun, settings: SimulatorSettings, output: Path) -> It
 
 def _batch(columns: dict[str, np.ndarray], phases: np.ndarray) -> pa.RecordBatch:
     # What is not a number becomes null, and so an empty cell.
-    arrays = [pa.array(columns[name], from_pandas=True) for name in schema.NUMERIC_COLUMNS]
-    names = pa.DictionaryArray.from_arrays(phases.astype(np.int32), list(schema.PHASES))
-    return pa.RecordBatch.from_arrays([*arrays, names.cast(pa.string())], schema=_SCHEMA)
+    arrays = [pa.array(columns[name], from_pandas=True) for name in names.NUMERIC_COLUMNS]
+    named = pa.DictionaryArray.from_arrays(phases.astype(np.int32), list(names.PHASES))
+    return pa.RecordBatch.from_arrays([*arrays, named.cast(pa.string())], schema=_SCHEMA)
 
 
 def _write_table(runs: list[PlannedRun], path: Path) -> None:
     words = {True: "yes", False: "no", None: ""}
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(schema.RUN_TABLE_COLUMNS)
+        writer.writerow(names.RUN_TABLE_COLUMNS)
         for run in (planned.table_row() for planned in runs):
             writer.writerow(
                 [

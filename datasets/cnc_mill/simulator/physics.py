@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter
 
-from toolwear.dataset import schema
-from toolwear.dataset.simulator import constants as c
-from toolwear.dataset.simulator.design import PlannedRun
-from toolwear.dataset.simulator.digits import three_digits
-from toolwear.dataset.simulator.program import Program
-from toolwear.dataset.simulator.settings import SimulatorSettings
+from datasets.cnc_mill import names
+from datasets.cnc_mill.simulator import constants as c
+from datasets.cnc_mill.simulator.design import PlannedRun
+from datasets.cnc_mill.simulator.digits import three_digits
+from datasets.cnc_mill.simulator.program import Program
+from datasets.cnc_mill.simulator.settings import SimulatorSettings
 
 _AXIS_NAMES = ("X1", "Y1", "Z1")
 _MOTIONS = ("Position", "Velocity", "Acceleration")
@@ -85,10 +85,10 @@ class RunPhysics:
         for drive in ("CurrentFeedback", "DCBusVoltage", "OutputCurrent", "OutputVoltage"):
             columns[f"Z1_{drive}"] = nothing
         columns["S1_SystemInertia"] = np.full(count, c.SYSTEM_INERTIA)
-        columns[schema.PROGRAM_NUMBER] = np.full(count, c.PROGRAM)
+        columns[names.PROGRAM_NUMBER] = np.full(count, c.PROGRAM)
         stale = index % c.BATCH_ROWS == 0
-        columns[schema.SEQUENCE_NUMBER] = np.where(stale, c.STALE_LINE, program.line[at])
-        columns[schema.CURRENT_FEEDRATE] = program.feedrate[at]
+        columns[names.SEQUENCE_NUMBER] = np.where(stale, c.STALE_LINE, program.line[at])
+        columns[names.CURRENT_FEEDRATE] = program.feedrate[at]
         return columns
 
     def _axes(self, at: np.ndarray, noise: _Noise) -> dict[str, np.ndarray]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolwear.dataset import schema
+from datasets.cnc_mill import names
+from datasets.cnc_mill.simulator import constants as c
+from datasets.cnc_mill.simulator.program import program_rows
+from datasets.cnc_mill.simulator.settings import SimulatorSettings
 from toolwear.dataset.run_table import Run
-from toolwear.dataset.simulator import constants as c
-from toolwear.dataset.simulator.program import program_rows
-from toolwear.dataset.simulator.settings import SimulatorSettings
 
 # The recorded runs: feed rate, clamp pressure, worn, finalized, inspection, rows, and the share
 # of the way that was cut before the run was aborted.
@@ -63,8 +63,8 @@ class PlannedRun:
         return Run(
             number=self.number,
             settings={
-                schema.FEEDRATE: self.feedrate,
-                schema.CLAMP_PRESSURE: self.clamp_pressure,
+                names.FEEDRATE: self.feedrate,
+                names.CLAMP_PRESSURE: self.clamp_pressure,
             },
             worn=int(self.label),
             material="wax",

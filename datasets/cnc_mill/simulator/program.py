@@ -12,11 +12,11 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from toolwear.dataset import schema
-from toolwear.dataset.simulator import constants as c
-from toolwear.dataset.simulator.digits import three_digits as rounded_to_three_digits
+from datasets.cnc_mill import names
+from datasets.cnc_mill.simulator import constants as c
+from datasets.cnc_mill.simulator.digits import three_digits as rounded_to_three_digits
 
-_PERIOD = schema.SAMPLE_PERIOD_SECONDS
+_PERIOD = names.SAMPLE_PERIOD_SECONDS
 _POINTS_PER_CORNER = 24
 _AXES = 3
 _DUST_DIGITS = 6
@@ -47,7 +47,7 @@ class Program:
     cutting: np.ndarray
     line: np.ndarray
     feedrate: np.ndarray
-    phase: np.ndarray  # index into `schema.PHASES`
+    phase: np.ndarray  # index into `names.PHASES`
 
     @property
     def rows(self) -> int:
@@ -201,8 +201,8 @@ def program(
     stretch = np.searchsorted([s[0] for s in plan.stretches], now, side="right") - 1
     feed = np.array([s[3] for s in plan.stretches])[stretch]
     cutting = np.array([s[4] for s in plan.stretches], dtype=float)[stretch]
-    phases = np.array([schema.PHASES.index(s[1]) for s in plan.stretches])[stretch]
-    phases[0] = schema.PHASES.index("Starting")
+    phases = np.array([names.PHASES.index(s[1]) for s in plan.stretches])[stretch]
+    phases[0] = names.PHASES.index("Starting")
     command = np.stack([position, velocity, acceleration])
     actual = at(now - c.FOLLOWING_LAG)
     spindle = np.stack([speed, np.gradient(speed, _PERIOD)])

@@ -1,0 +1,1 @@
+"""A CNC mill: the first data set, and the default."""
