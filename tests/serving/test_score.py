@@ -7,8 +7,9 @@ import gzip
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from tests.serving.conftest import MODEL
 from tests.serving.stack import Place, Stack
 from toolwear.cli.main import app
 from toolwear.client import AsyncClient, Client
-from toolwear.common.request_limits import SCORE_PLACES
+from toolwear.common.request_limits import BODY_PAUSE_BYTES, SCORE_PLACES
 from toolwear.dataset.contract import default
 from toolwear.features.compute import compute
 from toolwear.model.pyfunc import PackageModel
@@ -187,25 +188,49 @@ def test_what_is_too_long_is_refused_and_the_refusal_arrives(
 def test_few_are_under_way_and_predictions_go_on(
     served: Stack, client: httpx.Client, csv: Path
 ) -> None:
-    host, port = "127.0.0.1", served.transformer.http_port
-    head = (
-        f"POST {SCORE}?feedrate=6&clamp_pressure=4 HTTP/1.1\r\nhost: {host}\r\n"
-        "content-type: text/csv\r\ncontent-length: 100000\r\n\r\nX"
-    ).encode()
-    slow = [socket.create_connection((host, port)) for _ in range(SCORE_PLACES)]
-    try:
-        for connection in slow:
-            connection.sendall(head)
-        stack.wait_for(lambda: _score(client, csv).status_code == 429)
-        refused = _score(client, csv)
+    with _slow_recordings(served.transformer.http_port) as send_another:
+        for _ in range(SCORE_PLACES):
+            send_another()
+        # A recording that still finds a place may have taken it from a slow one.
+        while (refused := _score(client, csv)).status_code == 200:
+            send_another()
+        assert refused.status_code == 429
         assert "Too many recordings" in refused.json()["error"]
         assert int(refused.headers["retry-after"]) > 0
         body = {"instances": [{"run_id": "07"}]}
         assert client.post(f"/v1/models/{MODEL}:predict", json=body).status_code == 200
-    finally:
-        for connection in slow:
-            connection.close()
     stack.wait_for(lambda: _score(client, csv).status_code == 200)
+
+
+@contextmanager
+def _slow_recordings(port: int) -> Iterator[Callable[[], None]]:
+    """Return what begins a recording that arrives just fast enough not to be given up."""
+    head = (
+        f"POST {SCORE}?feedrate=6&clamp_pressure=4 HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+        f"content-type: text/csv\r\ncontent-length: {MIB << 20}\r\n\r\nX"
+    ).encode()
+    over = threading.Event()
+    slow: list[socket.socket] = []
+
+    def send_on() -> None:
+        while not over.wait(0.5):
+            for connection in tuple(slow):
+                with suppress(OSError):  # refused
+                    connection.sendall(b"X" * BODY_PAUSE_BYTES)
+
+    with ExitStack() as opened, ThreadPoolExecutor(1) as threads:
+
+        def send_another() -> None:
+            connection = opened.enter_context(socket.create_connection(("127.0.0.1", port)))
+            connection.sendall(head)
+            slow.append(connection)
+
+        sending = threads.submit(send_on)
+        try:
+            yield send_another
+        finally:
+            over.set()
+            sending.result()
 
 
 def test_a_model_that_is_swapped_in_scores_the_whole_recording(
