@@ -19,6 +19,7 @@ from components.evaluate import band
 from toolwear.common.thresholds import Abstention as Limits
 from toolwear.dataset import schema
 from toolwear.evaluation.metrics import LEVEL
+from toolwear.evaluation.protocols import recordings
 from toolwear.model.abstention import Abstention
 
 STAND_IN = "gradient boosting with scikit-learn's defaults"
@@ -69,7 +70,7 @@ def on_unseen_runs(
         `per_run`, each with `coverage`, `accuracy`, `mean_confidence` (of the answers) and whether
         its band `reached` the target on the runs it was chosen on. Shares of nothing are None.
     """
-    names = np.unique(rows.run)
+    names = np.unique(recordings(rows.run))
     kept = names[:: -(-len(names) // _MOST_RUNS)]
     per_run = [
         found
@@ -104,11 +105,11 @@ def _left_out(
     seed: int,
 ) -> dict[str, Any] | None:
     """Return what the rule made without a run does on it, None if one class is left to learn."""
-    known = rows.take(train[rows.run[train] != run])
+    known = rows.take(train[recordings(rows.run)[train] != run])
     if len(np.unique(known.y)) < 2:
         return None
-    asked = rows.take(np.flatnonzero(rows.run == run))
-    others = calibration.take(np.flatnonzero(calibration.run != run))
+    asked = rows.take(np.flatnonzero(recordings(rows.run) == run))
+    others = calibration.take(np.flatnonzero(recordings(calibration.run) != run))
     model = HistGradientBoostingClassifier(early_stopping=False, random_state=seed)
     with threadpool_limits(1):  # small fits: more threads wait for each other on a busy machine
         model.fit(known.X, known.y)
@@ -124,7 +125,7 @@ def _left_out(
     count, right = int(answered.sum()), int((correct & answered).sum())
     return {
         schema.RUN_ID: run,
-        "label": schema.CLASSES[int(asked.y[0])],
+        "label": " and ".join(schema.CLASSES[number] for number in np.unique(asked.y)),
         "n": len(asked.y),
         "answered": count,
         "right": right,

@@ -19,8 +19,8 @@ def features(
     Args:
         telemetry: the recordings as ingested.
         restore_order: restore the time order of rows that were stored in shuffled batches.
-        window: length of a trailing window, in cutting rows of 100 ms.
-        stride: distance of two windows that become samples, in cutting rows of 100 ms.
+        window: length of a trailing window, in cutting rows; 0: the data set's.
+        stride: distance of two windows that become samples, in cutting rows; 0: the data set's.
         features: the feature tables, the training set and their manifest.
     """
     from pathlib import Path

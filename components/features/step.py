@@ -42,8 +42,8 @@ def features(
     Args:
         telemetry: output folder of the ingest step.
         restore_order: restore the time order of rows stored in shuffled batches.
-        window: cutting rows in a trailing window.
-        stride: distance in cutting rows of the windows that become samples.
+        window: cutting rows in a trailing window; 0: as the data set's contract says.
+        stride: distance in cutting rows of the windows that become samples; 0: likewise.
         output: folder to make.
 
     Returns:
@@ -53,6 +53,7 @@ def features(
         ToolwearError: window or stride cannot be, or no row counts as cutting.
     """
     dataset = contract.of(telemetry)
+    window, stride = window or dataset.features.window_rows, stride or dataset.features.stride_rows
     made = definitions(dataset)
     kept = [schema.RUN_ID, schema.EVENT_TIME, schema.SAMPLE_ID, *made.columns]
     source = jsonfile.read(telemetry / "manifest.json")

@@ -40,8 +40,8 @@ NO_LABEL = "its label is empty"
 
 def matched(
     runs: Sequence[Run],
-    files: Mapping[int, str],
-    names: Mapping[int, str],
+    files: Mapping[str, str],
+    names: Mapping[str, str],
     passed_over: list[str],
 ) -> tuple[list[Run], list[dict[str, str]]]:
     """Return the runs that have both a label and a file, and those left out with the reason.
@@ -51,29 +51,27 @@ def matched(
 
     Args:
         runs: rows of the table of runs.
-        files: digests of the recordings by run number.
+        files: digests of the recordings by the keys of the runs.
         names: names of their files.
         passed_over: names of files that are not spelt as recordings.
 
     Raises:
         ToolwearError: two files are the same, or what is left can't be learnt from.
     """
-    named = {run.number for run in runs}
+    named = {run.run_id for run in runs}
     excluded = [
-        {"run": run.run_id, "reason": NO_FILE if run.number not in files else NO_LABEL}
+        {"run": run.run_id, "reason": NO_FILE if run.run_id not in files else NO_LABEL}
         for run in runs
-        if run.number not in files or run.worn is None
+        if run.run_id not in files or run.worn is None
     ]
-    excluded += [
-        {"run": schema.run_id(number), "reason": NO_ROW} for number in files if number not in named
-    ]
-    usable = [run for run in runs if run.number in files and run.worn is not None]
-    owner: dict[str, int] = {}
+    excluded += [{"run": run, "reason": NO_ROW} for run in files if run not in named]
+    usable = [run for run in runs if run.run_id in files and run.worn is not None]
+    owner: dict[str, str] = {}
     for run in usable:
-        first = owner.setdefault(files[run.number], run.number)
-        if first != run.number:
+        first = owner.setdefault(files[run.run_id], run.run_id)
+        if first != run.run_id:
             raise ToolwearError(
-                f"{names[first]} and {names[run.number]} are the same recording; remove the copy, "
+                f"{names[first]} and {names[run.run_id]} are the same recording; remove the copy, "
                 "or put the right one in its place."
             )
     if len(usable) < 2:
@@ -103,16 +101,16 @@ def _too_few(usable: list[Run], excluded: list[dict[str, str]], passed_over: lis
 
 def runs_table(
     runs: Sequence[Run],
-    rows: Mapping[int, int],
-    cutting: Mapping[int, int],
-    digests: Mapping[int, str],
+    rows: Mapping[str, int],
+    cutting: Mapping[str, int],
+    digests: Mapping[str, str],
     dataset: DataSet,
 ) -> pa.Table:
     """Return the table of runs as typed columns, one row a run, in the order of their numbers.
 
     Args:
         runs: those with a label.
-        rows: how many each has, by its number.
+        rows: how many each has, by its key.
         cutting: how many of them count as cutting.
         digests: of their recordings.
         dataset: their contract.
@@ -128,9 +126,9 @@ def runs_table(
             schema.LABEL: run.worn,
             schema.FINALIZED: run.finished,
             schema.INSPECTION: run.inspected,
-            "rows": rows[run.number],
-            "cutting_rows": cutting[run.number],
-            "sha256": digests[run.number],
+            "rows": rows[run.run_id],
+            "cutting_rows": cutting[run.run_id],
+            "sha256": digests[run.run_id],
         }
         for run in runs
     ]

@@ -16,13 +16,13 @@ from toolwear.common.digest import combined_digest
 from toolwear.common.disk import mendable
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
-from toolwear.dataset import contract, schema
+from toolwear.dataset import contract
 from toolwear.dataset.contract import DataSet
 from toolwear.dataset.cutting import CuttingTally, no_cutting
 from toolwear.dataset.quirks import Quirks, folded
 from toolwear.dataset.recordings import Recordings, recordings
 from toolwear.dataset.run_file import FileNotes, several_sentence
-from toolwear.dataset.run_table import Run, read_run_table
+from toolwear.dataset.run_table import Run, read_run_table, stretched
 from toolwear.dataset.sources import (
     Source,
     file_digests,
@@ -86,12 +86,13 @@ def _ingest(source: Source, dataset: DataSet, expected: str, scratch: Path) -> d
     whole.mkdir()
     divided.mkdir()
     table_file = run_table_file(source.folder, dataset)
-    table, written = read_run_table(table_file, dataset)
-    found = recordings(source.folder, dataset, digests, divided)
+    table, written = read_run_table(table_file, dataset) if table_file else ([], "")
+    found = recordings(source.folder, dataset, digests, divided, by_label=True)
     reading = _Reading(found, dataset, whole)
-    reading.note_format(table_file.name, written)
+    if table_file:
+        reading.note_format(table_file.name, written)
     reading.quirks.misnamed_files = misnamed_files(source.folder, dataset)
-    manifest = reading.convert(table)
+    manifest = reading.convert(stretched(table, found.labels) if found.labels else table)
     warnings = source.warnings + manifest["warnings"]
     manifest |= {
         "source": {"kind": source.kind, "location": source.location},
@@ -133,9 +134,9 @@ class _Reading:
         period = self._dataset.recordings.sample_period_seconds
         with PartWriter(self._folder, period) as writer:
             for run in runs:
-                rows[run.number], cutting[run.number] = self._run(run, writer, progress)
-        labelled = {run.number for run in runs}
-        unlabelled = [self._unlabelled(n) for n in found.files if n not in labelled]
+                rows[run.run_id], cutting[run.run_id] = self._run(run, writer, progress)
+        labelled = {run.run_id for run in runs}
+        unlabelled = [self._unlabelled(run) for run in found.files if run not in labelled]
         kept = runs_table(runs, rows, cutting, found.digests, self._dataset)
         pq.write_table(kept, self._folder / "runs.parquet")
         if found.notes is not None:
@@ -159,15 +160,16 @@ class _Reading:
     def _run(self, run: Run, writer: PartWriter, progress: _Progress) -> tuple[int, int]:
         notes = FileNotes()
         rows = cutting = 0
-        for batch in self._found.read(run.number, notes):
+        before = self._found.before.get(run.run_id, 0)
+        for batch in self._found.read(run.run_id, notes):
             self.quirks.count(batch)
             cutting += self._cutting.count(batch)
-            writer.write(run.number, rows, folded(batch, self._dataset.phases))
+            writer.write(run.run_id, rows, folded(batch, self._dataset.phases), before)
             rows += batch.num_rows
             progress.rows(batch.num_rows)
         writer.end_run()
         progress.runs += 1
-        name = self._found.names[run.number]
+        name = self._found.names[run.run_id]
         if notes.several:
             raise ToolwearError(several_sentence(name, notes))
         if self._found.notes is None:
@@ -182,17 +184,17 @@ class _Reading:
         if notes.columns_reordered:
             self.quirks.reordered_files.append(name)
 
-    def _unlabelled(self, number: int) -> dict[str, Any]:
+    def _unlabelled(self, run: str) -> dict[str, Any]:
         """Read a recording that nothing may learn from, and return what there is to say of it."""
         notes, rows, fault = FileNotes(), 0, ""
-        name = self._found.names[number]
+        name = self._found.names[run]
         try:
-            for batch in self._found.read(number, notes):
+            for batch in self._found.read(run, notes):
                 rows += batch.num_rows
             fault = several_sentence(name, notes) if notes.several else ""
         except ToolwearError as error:
             fault = str(error)  # it stops no run: it would not have been a part of it
-        return {"run": schema.run_id(number), "file": name, "rows": rows, "fault": fault}
+        return {"run": run, "file": name, "rows": rows, "fault": fault}
 
 
 class _Progress:

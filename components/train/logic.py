@@ -18,7 +18,7 @@ from toolwear.common.thresholds import Export
 from toolwear.dataset import schema
 from toolwear.evaluation.held_out import Candidate, nested, out_of_fold, predictions
 from toolwear.evaluation.permutation import against_chance, not_tested
-from toolwear.evaluation.protocols import Fold, folds
+from toolwear.evaluation.protocols import Fold, folds, groups
 from toolwear.evaluation.questions import why_left_out
 from toolwear.features.dataset import Samples
 from toolwear.model.learners import (
@@ -114,7 +114,7 @@ def train_all(
             continue
         started = time.perf_counter()
         report(f"{protocol.replace('_', ' ')}: choosing among {len(candidates)} inside each fold")
-        group = windows.run if protocol == schema.NEW_RUN else windows.setting
+        group = groups(protocol, windows.frame)
         p, chosen = nested(candidates, windows.y, windows.run, group, of, seed)
         tables.append(predictions(protocol, schema.RESPONSE, {schema.NESTED: p}, of, windows.frame))
         models[f"{protocol}/{schema.RESPONSE}/{schema.NESTED}"] = {

@@ -57,7 +57,9 @@ def runs_suite(thresholds: Validation, dataset: DataSet) -> ExpectationSuite:
         *_labels(schema.CLASSES),
         *_contents(),
         _settings_agree(),
-        _long_enough(thresholds.minimum_rows_per_run),
+        _long_enough(
+            round(thresholds.minimum_seconds_per_recording / about_runs.sample_period_seconds)
+        ),
         *(_complete(dataset.phases.names[-1]) if about_runs.finished else ()),
         *(_inspection() if both else ()),
         *([_layers_fit(thresholds.layer_agreement)] if dataset.phases.levels else ()),
@@ -78,7 +80,7 @@ def _identity() -> list[Expectation]:
         ),
         gxe.ExpectColumnValuesToMatchRegex(
             column=schema.RUN_ID,
-            regex=r"^\d{2,}$",
+            regex=r"^\d{2,}(?:-\d+)?$",
             severity=CRITICAL,
             meta=about(
                 "run_id",
@@ -167,7 +169,7 @@ def _contents() -> list[Expectation]:
 
 def _long_enough(minimum_rows: int) -> Expectation:
     return gxe.ExpectColumnValuesToBeBetween(
-        column=summaries.ROWS_FOUND,
+        column=summaries.ROWS_OF_RECORDING,
         min_value=minimum_rows,
         severity=CRITICAL,
         meta=about(

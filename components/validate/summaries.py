@@ -18,6 +18,7 @@ from toolwear.features.contradictions import Readings
 
 # Columns of the summary of a run.
 ROWS_RECORDED, ROWS_FOUND, CONTENT = "rows", "rows_found", "content"
+ROWS_OF_RECORDING = "rows_of_recording"  # with its other stretches
 MISSING_LAYERS, REACHES_END = "missing_layers", "reaches_end"
 LAYER_AGREEMENT = "layer_agreement"
 FEED_READ, CONTRADICTION = "feed_read", "contradiction"
@@ -160,10 +161,13 @@ def judge_runs(table: pd.DataFrame, found: pd.DataFrame, dataset: DataSet) -> pd
     """
     runs = table.merge(found, on=schema.RUN_ID, how="left")
     runs[ROWS_FOUND] = runs[ROWS_FOUND].fillna(0).astype("int64")
+    of = runs[schema.RUN_ID].map(schema.recording_of)
+    runs[ROWS_OF_RECORDING] = runs[ROWS_FOUND].groupby(of).transform("sum")
     runs[ROW_DIFFERENCE] = runs[ROWS_FOUND] - runs[ROWS_RECORDED]
     label = runs[schema.CONDITION].map({name: i for i, name in enumerate(schema.CLASSES)})
     runs[LABEL_AGREES] = label == runs[schema.LABEL]
-    stated: list[Any] = runs[list(dataset.settings)].to_dict("records")
+    # Without any setting pandas would give no record at all.
+    stated: list[Any] = runs[[schema.RUN_ID, *dataset.settings]].to_dict("records")
     runs[CONTRADICTION] = [
         "; ".join(read.contradictions(settings)) if isinstance(read, Readings) else ""
         for read, settings in zip(runs.pop(FEED_READ), stated, strict=True)

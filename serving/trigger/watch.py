@@ -111,7 +111,10 @@ def unlabelled(folder: Path, dataset: DataSet) -> list[str]:
     Raises:
         ToolwearError: the table is not there or can't be read.
     """
-    runs, _ = read_run_table(run_table_file(folder, dataset), dataset)
+    table = run_table_file(folder, dataset)
+    if table is None or dataset.label.of == "row":
+        return []
+    runs, _ = read_run_table(table, dataset)
     if dataset.recordings.file:
         return []
     known = {run.number for run in runs if run.worn is not None}

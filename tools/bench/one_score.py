@@ -31,7 +31,6 @@ from toolwear.model.onnx_graph import to_bytes
 from toolwear.model.onnx_model import OnnxModel
 from toolwear.model.onnx_trees import forest_model
 from toolwear.model.pyfunc import PackageModel
-from toolwear.run.config import RunParameters
 from toolwear.scoring.logic import Scorer, majority
 from toolwear.scoring.sources import Source, sources
 from toolwear.scoring.verdict import verdict
@@ -40,7 +39,7 @@ _BAND = (0.4, 0.6)
 _TREES, _LEAVES = 50, 200
 _CONTRACT = contract.default()
 _COLUMNS = definitions(_CONTRACT).sets[schema.PUBLISHED].columns
-_WINDOW = RunParameters().window
+_WINDOW = _CONTRACT.features.window_rows
 
 
 class _Model(PackageModel):

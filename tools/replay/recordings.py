@@ -18,7 +18,7 @@ from toolwear.dataset import contract
 from toolwear.dataset.contract import DataSet
 from toolwear.dataset.recordings import Recordings, recordings
 from toolwear.dataset.run_file import FileNotes
-from toolwear.dataset.run_table import Run, read_run_table
+from toolwear.dataset.run_table import Run, read_run_table, stretched
 from toolwear.dataset.sources import file_digests, run_table_file
 from toolwear.features.order import plan
 
@@ -64,20 +64,22 @@ def read(data: Path, run_ids: Collection[str] = ()) -> list[Recording]:
         ToolwearError: it is no such folder, or a file is damaged.
     """
     dataset = contract.resolve("", data)
-    table, _ = read_run_table(run_table_file(data, dataset), dataset)
+    file = run_table_file(data, dataset)
+    table = read_run_table(file, dataset)[0] if file else []
     with tempfile.TemporaryDirectory() as scratch:
-        found = recordings(data, dataset, file_digests(data, dataset), Path(scratch))
+        digests = file_digests(data, dataset)
+        found = recordings(data, dataset, digests, Path(scratch), by_label=True)
         return [
             _read(found, run, dataset)
-            for run in table
-            if run.number in found.files
+            for run in (stretched(table, found.labels) if found.labels else table)
+            if run.run_id in found.files
             and run.worn is not None
             and (not run_ids or run.run_id in run_ids)
         ]
 
 
 def _read(found: Recordings, run: Run, dataset: DataSet) -> Recording:
-    rows = pa.Table.from_batches(found.read(run.number, FileNotes())).to_pandas()
+    rows = pa.Table.from_batches(found.read(run.run_id, FileNotes())).to_pandas()
     rows = rows.iloc[np.argsort(plan([rows], dataset).time_index(np.arange(len(rows))))]
     rows = rows.reset_index(drop=True)
     rows = rows.assign(**run.settings)

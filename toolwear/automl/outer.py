@@ -18,7 +18,7 @@ from toolwear.automl.search import Budget, search
 from toolwear.common import jsonfile
 from toolwear.common.steps import report
 from toolwear.dataset import schema
-from toolwear.evaluation.protocols import Fold
+from toolwear.evaluation.protocols import Fold, groups
 from toolwear.evaluation.questions import why_left_out
 from toolwear.features.dataset import Samples, load
 from toolwear.model.onnx_model import OnnxModel
@@ -76,8 +76,8 @@ def run_outer(request: Request, limit: Limit, folder: Path) -> None:
 
 def _inner_folds(samples: Samples, protocol: str, fold: Fold) -> np.ndarray | None:
     """Return how models are ranked inside: by the kind of group that the protocol holds out."""
-    groups = samples.run if protocol == schema.NEW_RUN else samples.setting
-    return group_folds(samples.y[fold.train_index], groups[fold.train_index], _INNER_FOLDS)
+    group = groups(protocol, samples.frame)
+    return group_folds(samples.y[fold.train_index], group[fold.train_index], _INNER_FOLDS)
 
 
 def _search_fold(

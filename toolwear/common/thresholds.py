@@ -21,7 +21,7 @@ class _Section(BaseModel):
 class Validation(_Section):
     """When data is refused (critical) or only reported (warning)."""
 
-    minimum_rows_per_run: int = Field(ge=1)
+    minimum_seconds_per_recording: float = Field(gt=0, allow_inf_nan=False)
     maximum_null_share: float = Field(ge=0, le=1)
     layer_agreement: float = Field(ge=0, le=1)
 

@@ -129,8 +129,8 @@ class Recordings(_Table):
     files: str = Field("", description="Name of a recording's file; {id} stands for its number.")
     file: str = Field("", description="One file that holds all recordings.")
     id: str = Field("", description="Its column with the number of the recording.")
-    table: Text = Field(description="File with one row a recording: label and settings.")
-    number: Text = Field(description="Column of the table with the number of the recording.")
+    table: str = Field("", description="File with one row a recording: label and settings.")
+    number: str = Field("", description="Column of the table with the number of the recording.")
     material: str = Field("", description="Column of the table with the work piece's material.")
     finished: str = Field("", description="Column: was the recording run to its end, yes or no.")
     inspected: str = Field("", description="Column: did the work piece pass, yes, no or empty.")
@@ -154,6 +154,14 @@ class Recordings(_Table):
             raise ValueError("'files' has to hold {id} once, such as run_{id}.csv")
         return self
 
+    @model_validator(mode="after")
+    def _numbered(self) -> Self:
+        if bool(self.table) != bool(self.number):
+            raise ValueError("'table' and 'number', its column, need each other")
+        if (self.material or self.finished or self.inspected) and not self.table:
+            raise ValueError("'material', 'finished' and 'inspected' are columns of a 'table'")
+        return self
+
 
 class Format(_Table):
     """How the text files are written. What is not said is guessed from each file, and told."""
@@ -167,8 +175,15 @@ class Format(_Table):
 
 
 class Label(_Table):
-    """The column of the table that says whether the tool was worn; empty: not known."""
+    """The column that says whether the tool was worn; empty: not known."""
 
+    of: Literal["recording", "row"] = Field(
+        "recording",
+        description=(
+            "recording: the column is one of the table; row: of the recordings, in each of which "
+            "the tool may wear out."
+        ),
+    )
     column: Text
     negative: tuple[Text, ...] = Field((), description="Words: not worn.")
     positive: tuple[Text, ...] = Field((), description="Words: worn.")
@@ -188,6 +203,12 @@ class Label(_Table):
                 "measured wear on a tool is worn: 'worn_from'"
             )
         return self
+
+    @property
+    def words(self) -> dict[str, int]:
+        """The words of the column in lower case, and the number of the class of each."""
+        classes = enumerate((self.negative, self.positive))
+        return {word.lower(): number for number, words in classes for word in words}
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -348,6 +369,10 @@ class Features(_Table):
         (), description="Those of them that tell which session or set-up a row is from."
     )
     derived: dict[Name, Difference] = {}
+    window_rows: int = Field(50, ge=2, le=10_000, description="Cutting rows in a window.")
+    stride_rows: int = Field(
+        25, ge=1, le=10_000, description="Cutting rows from a window that is a sample to the next."
+    )
     alias_period: int = Field(3, ge=2, description="Rows; of the statistic `alias`.")
     windows: tuple[Windows, ...] = ()
     sets: Annotated[dict[Name, FeatureSetOf], Field(min_length=1), *_InOrder]
@@ -483,6 +508,20 @@ class DataSet(_Table):
                     raise ValueError(
                         f"{kind} has the name '{name}' of {other}; give it another one{hint}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _table_if_asked(self) -> Self:
+        of_rows = self.label.of == "row"
+        if not self.recordings.table and not of_rows:
+            raise ValueError("[recordings] needs a 'table', which says the label of each recording")
+        if not self.recordings.table and self.settings:
+            raise ValueError("[recordings] needs a 'table', which says the [settings]")
+        if of_rows and self.label.column in self.raw:
+            raise ValueError(
+                f"'{self.label.column}' under [label] is what is to be told; take it out of the "
+                "[signals]"
+            )
         return self
 
     @model_validator(mode="after")

@@ -7,8 +7,8 @@ import difflib
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,6 +46,7 @@ class Run:
         material: of the work piece; empty where the table does not say it.
         finished: whether it was run to its end; None where the table does not say it.
         inspected: whether the work piece passed; None where nobody looked.
+        stretch: of the recording, from 1, where it is divided by its labels; else 0.
     """
 
     number: int
@@ -54,11 +55,30 @@ class Run:
     material: str = ""
     finished: bool | None = None
     inspected: bool | None = None
+    stretch: int = 0
 
     @property
     def run_id(self) -> str:
         """The run's key."""
-        return schema.run_id(self.number)
+        return schema.run_id(self.number, self.stretch)
+
+
+def stretched(table: Sequence[Run], labels: Mapping[str, int | None]) -> list[Run]:
+    """Return a run for each stretch of a class, with what the table says of its recording.
+
+    Args:
+        table: of the recordings; empty if there is none, as it need not be without settings.
+        labels: of the stretches by the keys of their runs.
+    """
+    said = {run.run_id: run for run in table}
+    runs = []
+    for key, worn in labels.items():
+        recording, _, stretch = key.partition("-")
+        run = said.get(recording, None if table else Run(int(recording), {}, None))
+        if run is not None:
+            runs.append(replace(run, worn=worn, stretch=int(stretch or 0)))
+    seen = {run.number for run in runs}
+    return [*runs, *(run for run in table if run.number not in seen)]
 
 
 def read_run_table(path: Path, dataset: DataSet) -> tuple[list[Run], str]:
@@ -106,7 +126,7 @@ def _columns(dataset: DataSet) -> dict[str, str]:
     return {
         _NUMBER: about.number,
         **{f"{name}{_SETTINGS}": one.column for name, one in dataset.settings.items()},
-        _LABEL: dataset.label.column,
+        **({_LABEL: dataset.label.column} if dataset.label.of == "recording" else {}),
         **{key: column for key, column in optional.items() if column},
     }
 
@@ -167,7 +187,7 @@ class _Row:
         return Run(
             number=self._run_number(),
             settings={name: self._positive(f"{name}{_SETTINGS}") for name in self.dataset.settings},
-            worn=self._class(),
+            worn=self._class() if _LABEL in self.cells else None,
             material=self.cells.get(_MATERIAL, ""),
             finished=self._yes_or_no(_FINISHED) if _FINISHED in self.cells else None,
             inspected=self._yes_or_no(_INSPECTED) if inspected else None,
@@ -205,8 +225,7 @@ class _Row:
                 return None
             wear = self._number(_LABEL, -math.inf, "not a finite number")
             return int(wear >= label.worn_from)
-        words = {word.lower(): 0 for word in label.negative}
-        words |= {word.lower(): 1 for word in label.positive}
+        words = label.words
         cell = self.cells[_LABEL].lower()
         if cell not in words and is_null(cell):
             return None

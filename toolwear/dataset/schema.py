@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 # The table of runs as kept.
-RUN_ID = "run_id"  # two digits or more, "01" for experiment_01.csv
+RUN_ID = "run_id"  # "01" for experiment_01.csv; "01-2" for the second of its stretches of a class
 ROW = "row"  # position in the recorded file, from 0
 EVENT_TIME = "event_timestamp"  # UTC, microseconds
 MATERIAL = "material"
@@ -22,6 +22,7 @@ LABEL = "worn"  # 0 or 1
 
 # Columns of the training set beside the features.
 SAMPLE_ID = "sample_id"  # "<run_id>:<row>", unique
+NO_SETTING = "none"  # of a machine at which nothing is set
 SETTING = "setting"  # values of the settings, "6/2.5"
 TIME_INDEX = "time_index"  # position in the run once its order is restored
 IS_ACTIVE = "is_active"  # phase is one of those that the contract judges
@@ -70,9 +71,19 @@ PUBLISHED, RESPONSE = "published", "response"
 PUBLISHED_WITHOUT_POSITION, RIPPLE = "published_without_position", "ripple"
 
 
-def run_id(number: int) -> str:
-    """Return the run's key for its number in the table of runs."""
-    return f"{number:02d}"
+def run_id(number: int, stretch: int = 0) -> str:
+    """Return the run's key.
+
+    Args:
+        number: in the table of runs.
+        stretch: of a recording in which the tool wears out, from 1; 0 is the whole.
+    """
+    return f"{number:02d}-{stretch}" if stretch else f"{number:02d}"
+
+
+def recording_of(run: str) -> str:
+    """Return what the run of a key was recorded as: stretches of it are never split."""
+    return run.partition("-")[0]
 
 
 def sample_id(run: str, row: int) -> str:
@@ -82,4 +93,4 @@ def sample_id(run: str, row: int) -> str:
 
 def setting(values: Iterable[float]) -> str:
     """Return the name of a machine setting, such as ``"6/2.5"``, in the order of the contract."""
-    return "/".join(f"{value:g}" for value in values)
+    return "/".join(f"{value:g}" for value in values) or NO_SETTING

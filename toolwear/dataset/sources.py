@@ -153,8 +153,8 @@ def misnamed_files(folder: Path, dataset: DataSet) -> list[str]:
     )
 
 
-def run_table_file(folder: Path, dataset: DataSet) -> Path:
-    """Return the table of runs.
+def run_table_file(folder: Path, dataset: DataSet) -> Path | None:
+    """Return the table of runs; None if the contract names none.
 
     Raises:
         ToolwearError: there is no such folder, no table in it, or more than one.
@@ -162,6 +162,8 @@ def run_table_file(folder: Path, dataset: DataSet) -> Path:
     if not folder.is_dir():
         raise ToolwearError(f"There is no folder {folder}; give the folder of the recordings.")
     name = dataset.recordings.table
+    if not name:
+        return None
     found = sorted(
         path for path in folder.iterdir() if path.is_file() and _is_table(path.name, dataset)
     )
@@ -178,7 +180,8 @@ def run_table_file(folder: Path, dataset: DataSet) -> Path:
 
 
 def _is_table(name: str, dataset: DataSet) -> bool:
-    return _matches(dataset.recordings.table, name) is not None
+    table = dataset.recordings.table
+    return bool(table) and _matches(table, name) is not None
 
 
 def _number(name: str, dataset: DataSet) -> int | None:
@@ -213,8 +216,9 @@ def file_digests(folder: Path, dataset: DataSet) -> dict[str, str]:
     ]
     whole = whole_file(folder, dataset)
     recordings = [whole] if whole else list(run_files(folder, dataset).values())
+    tables = [table] if table else []
     try:
-        return {path.name: file_digest(path) for path in [table, *notes, *recordings]}
+        return {path.name: file_digest(path) for path in [*tables, *notes, *recordings]}
     except PermissionError as error:
         raise ToolwearError(f"{error.filename} may not be read; mend its permission.") from None
 

@@ -28,20 +28,24 @@ def run_start(number: int) -> datetime:
     return FIRST_DAY + timedelta(days=number)
 
 
-def keyed(number: int, first_row: int, batch: pa.RecordBatch, period: float) -> pa.RecordBatch:
-    """Return rows of a run as telemetry: with its id, their place in its file, and their time.
+def keyed(
+    run: str, first_row: int, batch: pa.RecordBatch, period: float, before: int = 0
+) -> pa.RecordBatch:
+    """Return rows of a run as telemetry: with its id, their place in it, and their time.
 
     Args:
-        number: of the run.
+        run: its key.
         first_row: place of the first of the rows.
         batch: raw columns.
         period: seconds from row to row.
+        before: rows of its recording before the run begins.
     """
     count = batch.num_rows
     rows = np.arange(first_row, first_row + count)
-    times = round(run_start(number).timestamp() * 1_000_000) + rows * round(period * 1_000_000)
+    start = round(run_start(int(schema.recording_of(run))).timestamp() * 1_000_000)
+    times = start + (before + rows) * round(period * 1_000_000)
     keys = {
-        schema.RUN_ID: pa.repeat(schema.run_id(number), count),
+        schema.RUN_ID: pa.repeat(run, count),
         schema.ROW: pa.array(rows),
         schema.EVENT_TIME: pa.array(times).cast(_TIME),
     }
@@ -52,7 +56,7 @@ def keyed(number: int, first_row: int, batch: pa.RecordBatch, period: float) -> 
 def telemetry_schema(dataset: DataSet) -> pa.Schema:
     """Return the columns of the telemetry that ingest makes of a data set."""
     nothing = pa.RecordBatch.from_pylist([], raw_schema(dataset))
-    return keyed(0, 0, nothing, dataset.recordings.sample_period_seconds).schema
+    return keyed(schema.run_id(0), 0, nothing, dataset.recordings.sample_period_seconds).schema
 
 
 class PartWriter:
@@ -86,9 +90,9 @@ class PartWriter:
             self._flush()
         self._close()
 
-    def write(self, number: int, first_row: int, batch: pa.RecordBatch) -> None:
-        """Append rows of a run, the first of which stands at `first_row` in its file."""
-        self._waiting.append(keyed(number, first_row, batch, self._period))
+    def write(self, run: str, first_row: int, batch: pa.RecordBatch, before: int = 0) -> None:
+        """Append rows of a run, the first of which stands at `first_row`; else as `keyed`."""
+        self._waiting.append(keyed(run, first_row, batch, self._period, before))
         self._rows_waiting += batch.num_rows
         if self._rows_waiting >= ROW_GROUP_ROWS:
             self._flush()

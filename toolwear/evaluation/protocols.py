@@ -2,7 +2,8 @@
 
 - `known_runs`: the published split. 20 % of the active rows, drawn row by row, are held back, so
   that a test row's neighbours are in training: how well are the known runs remembered?
-- `new_run`: one whole run is held back at a time: how well is a new run judged?
+- `new_run`: one whole run is held back at a time: how well is a new run judged? Stretches of one
+  recording, which are runs of their own, are held back together.
 - `new_setting`: all runs of one feed rate and clamp pressure are held back at a time: how well is
   a run judged whose setting has never been seen? Here a run's twin of the same setting, which
   often has the other label, does not mislead the model either.
@@ -21,6 +22,7 @@ from toolwear.common.errors import ToolwearError
 from toolwear.dataset import schema
 
 TRAIN, TEST = "train", "test"
+GROUPED = (schema.NEW_RUN, schema.NEW_SETTING)
 SPLIT_COLUMNS = (schema.SAMPLE_ID, *schema.PROTOCOLS)
 
 # As published: `train_test_split(test_size=0.2, random_state=0)` over the active rows of all runs
@@ -52,6 +54,25 @@ class Fold:
     test_index: np.ndarray
 
 
+def groups(protocol: str, keys: pd.DataFrame) -> np.ndarray:
+    """Return what a protocol holds back together, recording or setting, str (n,).
+
+    Args:
+        protocol: NEW_RUN or NEW_SETTING.
+        keys: RUN_ID and SETTING of n samples.
+    """
+    if protocol == schema.NEW_SETTING:
+        return keys[schema.SETTING].to_numpy(dtype=str)
+    return recordings(keys[schema.RUN_ID].to_numpy(dtype=str))
+
+
+def recordings(runs: np.ndarray) -> np.ndarray:
+    """Return the recording of each run, str (n,), for their keys."""
+    names, index = np.unique(runs, return_inverse=True)
+    found: np.ndarray = np.array([schema.recording_of(str(name)) for name in names])[index]
+    return found
+
+
 def assign(keys: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of `splits.parquet` for the rows of the training set.
 
@@ -76,8 +97,7 @@ def assign(keys: pd.DataFrame) -> pd.DataFrame:
         {
             schema.SAMPLE_ID: keys[schema.SAMPLE_ID].to_numpy(),
             schema.KNOWN_RUNS: known,
-            schema.NEW_RUN: keys[schema.RUN_ID].to_numpy(),
-            schema.NEW_SETTING: keys[schema.SETTING].to_numpy(),
+            **{name: groups(name, keys).astype(object) for name in GROUPED},
         }
     )
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 from toolwear.dataset import schema
-from toolwear.evaluation.protocols import Fold, HasFrame
+from toolwear.evaluation.protocols import Fold, HasFrame, groups
 
 # The samples that a question is asked of; what else was measured stands beside the answer.
 ASKED_OF: Mapping[str, str] = MappingProxyType(
@@ -22,9 +22,6 @@ ASKED_OF: Mapping[str, str] = MappingProxyType(
         schema.NEW_RUN: schema.RESPONSE,
         schema.NEW_SETTING: schema.RESPONSE,
     }
-)
-GROUPS: Mapping[str, str] = MappingProxyType(
-    {schema.NEW_RUN: schema.RUN_ID, schema.NEW_SETTING: schema.SETTING}
 )
 _WORDS = MappingProxyType({schema.NEW_RUN: "run", schema.NEW_SETTING: "setting"})
 
@@ -43,7 +40,7 @@ def why_left_out(protocol: str, samples: HasFrame, of: Sequence[Fold]) -> str:
         return _one_class(label[fold.train_index], "training") or _one_class(
             label[fold.test_index], "held-back"
         )
-    return too_few_groups(protocol, samples.frame[GROUPS[protocol]].to_numpy(dtype=str), label)
+    return too_few_groups(protocol, groups(protocol, samples.frame), label)
 
 
 def _one_class(label: np.ndarray, half: str) -> str:

@@ -40,16 +40,15 @@ def read_runs(telemetry: Path) -> dict[str, Run]:
     frame = pd.read_parquet(table).sort_values("run_number", kind="stable")
     if frame.empty:
         raise ToolwearError(f"{telemetry.name} holds no runs; ingest at least one.")
-    names = list(contract.of(telemetry).settings)
-    settings = frame[names].astype(float).to_dict("records")
-    columns = [schema.RUN_ID, "rows", schema.LABEL]
+    columns = [schema.RUN_ID, "rows", schema.LABEL, *contract.of(telemetry).settings]
     return {
-        run_id: Run(
-            run_id, int(rows), {str(name): value for name, value in set_.items()}, int(worn)
+        one[schema.RUN_ID]: Run(
+            one[schema.RUN_ID],
+            int(one["rows"]),
+            {name: float(one[name]) for name in columns[3:]},
+            int(one[schema.LABEL]),
         )
-        for (run_id, rows, worn), set_ in zip(
-            frame[columns].itertuples(index=False), settings, strict=True
-        )
+        for one in frame[columns].to_dict("records")
     }
 
 

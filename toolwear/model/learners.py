@@ -53,7 +53,8 @@ class Rows:
     @classmethod
     def of(cls, samples: Samples) -> Rows:
         """Return the rows of samples."""
-        return cls(samples.X, samples.settings, samples.run)
+        nothing = np.zeros((len(samples.X), 1))  # the same of all rows, where nothing is set
+        return cls(samples.X, samples.settings if samples.setting_names else nothing, samples.run)
 
     def take(self, index: np.ndarray) -> Rows:
         """Return the rows at these positions."""

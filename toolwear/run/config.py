@@ -43,8 +43,12 @@ class RunParameters(BaseModel):
     restore_order: bool = Field(
         True, description="Restore the time order of rows stored in shuffled batches."
     )
-    window: int = Field(50, ge=2, le=10_000, description="Trailing window of features, rows.")
-    stride: int = Field(25, ge=1, le=10_000, description="Distance of two windows, rows.")
+    window: int = Field(
+        0, ge=0, le=10_000, description="Trailing window of features, rows; 0: the data set's."
+    )
+    stride: int = Field(
+        0, ge=0, le=10_000, description="Distance of two windows, rows; 0: the data set's."
+    )
     permutations: int = Field(
         100, ge=0, le=10_000, description="Relabelings of whole runs in the test against chance."
     )

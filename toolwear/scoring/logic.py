@@ -146,7 +146,7 @@ class Scorer:
         wanted = [name for name in columns_read(dataset) if name != schema.RUN_ID]
         count, period = 0, dataset.recordings.sample_period_seconds
         for batch in batches:
-            yield keyed(_NUMBER, count, batch, period).select(wanted)
+            yield keyed(schema.run_id(_NUMBER), count, batch, period).select(wanted)
             count += batch.num_rows
 
     def _frames(

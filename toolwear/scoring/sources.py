@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolwear.common.errors import ToolwearError
-from toolwear.dataset import contract
+from toolwear.dataset import contract, schema
 from toolwear.dataset.contract import DataSet
 from toolwear.dataset.recordings import recordings
 from toolwear.dataset.run_table import read_run_table
@@ -151,16 +151,19 @@ class _Told:
     ) -> None:
         self._folder = folder
         self._dataset = dataset
-        self._given = settings
-        self._table = {} if settings else self._read_table()
+        # Where there are none, nobody has to say them.
+        self._given = settings if dataset.settings else {}
+        self._table = {} if self._given else self._read_table()
 
-    def _read_table(self) -> dict[int, Mapping[str, float]]:
+    def _read_table(self) -> dict[str, Mapping[str, float]]:
         try:
             file = run_table_file(self._folder, self._dataset)
         except ToolwearError:  # none is needed where settings are given, or for other files
             return {}
+        if file is None:
+            return {}
         runs, _ = read_run_table(file, self._dataset)
-        return {run.number: run.settings for run in runs}
+        return {run.run_id: run.settings for run in runs}
 
     def folder(self, scratch: Path) -> Iterator[Source]:
         if self._dataset.recordings.file:
@@ -180,9 +183,8 @@ class _Told:
 
     def divided(self, scratch: Path) -> Iterator[Source]:
         divided = recordings(self._folder, self._dataset, defaultdict(str), scratch)
-        for number, path in divided.files.items():
-            settings = self._given or self._table.get(number)
-            yield Source(path, divided.names[number], divided.dataset, settings)
+        for run, path in divided.files.items():
+            yield Source(path, divided.names[run], divided.dataset, self._said(run))
 
     def file(self, path: Path) -> Source:
         numbers = {}
@@ -191,5 +193,8 @@ class _Told:
         return self._source(path, numbers.get(path.name))
 
     def _source(self, path: Path, number: int | None) -> Source:
-        of_table = self._table.get(number) if number is not None else None
-        return Source(path, str(path), self._dataset, self._given or of_table)
+        run = schema.run_id(number) if number is not None else ""
+        return Source(path, str(path), self._dataset, self._said(run))
+
+    def _said(self, run: str) -> Mapping[str, float] | None:
+        return self._given or self._table.get(run) or self._given

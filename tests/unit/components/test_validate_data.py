@@ -218,7 +218,7 @@ def test_labels_and_runs_that_contradict_each_other(damaged: Callable[..., Outco
     outcome = damaged(damage)
     assert outcome.failing("critical") == {
         ("contradiction", "twin_other_label"),
-        ("run_length", "rows_found"),
+        ("run_length", "rows_of_recording"),
         ("known_run", schema.RUN_ID),
         ("label", "label_agrees"),
         ("range", mill.CLAMP_PRESSURE),
@@ -244,7 +244,7 @@ def test_too_few_runs_of_one_class_and_one_without_telemetry(
         ("both_classes", schema.CONDITION),
         ("one_label", schema.RUN_ID),
         ("row_count", "row_difference"),
-        ("run_length", "rows_found"),
+        ("run_length", "rows_of_recording"),
     }
     assert "tools of one class only" in outcome.entry("both_classes", schema.CONDITION)["sentence"]
     assert outcome.entry("row_count", "row_difference")["sentence"].endswith(": 16.")

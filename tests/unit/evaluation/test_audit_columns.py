@@ -94,3 +94,19 @@ def test_probability_and_area_by_hand() -> None:
     assert worn[0] == pytest.approx([0.005 / 1.01] * 2 + [1.005 / 1.01] * 2, abs=1e-6)
     area = run_auc(np.array([[0.1, 0.5, 0.5, 0.9]]), np.array([[0, 0, 1, 1]]))
     assert area == pytest.approx([3.5 / 4])
+
+
+def test_a_column_that_moves_as_tools_wear_out_is_no_leak() -> None:
+    """Eight tools wear out: their force rises within a set-up, which is not how it was set up."""
+    generator = np.random.default_rng(0)
+    run = np.repeat([f"{tool:02d}-{stretch}" for tool in range(8) for stretch in (1, 2)], 50)
+    label = np.tile(np.repeat([0, 1], 50), 8)
+    force = label + generator.normal(0, 0.1, len(label))
+    (found,) = scan(force[:, None], ["force"], run, label, seed=0)
+    assert (found.run_auc, found.moves, found.may_move) == (1.0, 8, 8)
+    assert not found.leaks(0.95)
+    # The same values of tools that are each of one class may be how the machine was set up.
+    whole = np.repeat([f"{number:02d}" for number in range(16)], 50)
+    (found,) = scan(force[:, None], ["force"], whole, label, seed=0)
+    assert (found.run_auc, found.may_move) == (1.0, 0)
+    assert found.leaks(0.95)

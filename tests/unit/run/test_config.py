@@ -32,7 +32,7 @@ def test_the_file_in_the_working_directory_is_read(
     [
         ("sede = 1", "There is no configuration key 'sede'; did you mean 'seed'?"),
         ("xyz = 1", "There is no configuration key 'xyz'; `toolwear config --schema` lists"),
-        ("window = 1", "The value of 'window' is wrong: input should be greater than or equal"),
+        ("window = -1", "The value of 'window' is wrong: input should be greater than or equal"),
         ("window = 'wide'", "The value of 'window' is wrong"),
         ("window =", "is not valid TOML"),
     ],

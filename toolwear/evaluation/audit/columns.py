@@ -8,6 +8,10 @@ run's own label does not shine through the class shares. No column is known by n
 The luckiest of many columns looks good by chance. The same figures are therefore made with the
 labels permuted over whole runs, and a column's p-value is the share of permutations in which the
 best of *all* columns reaches it (Westfall & Young 1993, max-statistic).
+
+A column that does so by itself tells how the machine was set up, unless it is seen to move: where
+the tool wears out within recordings, whose set-up is one, a column that moves the same way in them
+(sign test) tells of wear, or of the time that goes by.
 """
 
 from __future__ import annotations
@@ -16,10 +20,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import binomtest, rankdata
+
+from toolwear.evaluation.protocols import recordings
 
 BINS = 64
 PERMUTATIONS = 499
+_SIGN_TEST = 0.05
 _PRIOR = 0.01  # of a run, spread over the bins: a bin no training run reaches says 0.5
 _CHUNK = 2_000_000  # numbers held at a time
 
@@ -34,6 +41,8 @@ class ColumnResult:
         runs_right: runs on the right side of 0.5, which itself is no answer.
         runs: runs judged.
         p_family: chance that the best of all columns reaches `run_auc` with permuted labels.
+        moves: recordings with rows of both classes in which its mean moves the more common way.
+        may_move: recordings with rows of both classes.
     """
 
     column: str
@@ -41,10 +50,19 @@ class ColumnResult:
     runs_right: int
     runs: int
     p_family: float
+    moves: int = 0
+    may_move: int = 0
 
     def leaks(self, threshold: float) -> bool:
-        """Return whether the column ranks the runs and calls them right, both beyond threshold."""
-        return self.run_auc > threshold and self.runs_right > threshold * self.runs
+        """Return whether the column ranks the runs and calls them right, both beyond threshold.
+
+        And not by what changes with wear while the set-up stays.
+        """
+        found = self.run_auc > threshold and self.runs_right > threshold * self.runs
+        return found and not self._moves_with_wear()
+
+    def _moves_with_wear(self) -> bool:
+        return bool(self.may_move) and binomtest(self.moves, self.may_move).pvalue <= _SIGN_TEST
 
 
 def scan(
@@ -69,6 +87,7 @@ def scan(
     generator = np.random.default_rng(seed)
     permuted = [generator.permutation(labels) for _ in range(PERMUTATIONS)]
     relabelled = np.stack([labels, *permuted])
+    both = _worn_within(run, label)
     areas = np.empty((len(columns), len(relabelled)))
     right = np.empty(len(columns), dtype=int)
     for number in range(len(columns)):
@@ -83,9 +102,28 @@ def scan(
             runs_right=int(right[number]),
             runs=len(labels),
             p_family=float((1 + np.count_nonzero(best >= areas[number, 0])) / (1 + best.size)),
+            moves=_moves(values[:, number], both),
+            may_move=len(both),
         )
         for number, column in enumerate(columns)
     ]
+
+
+def _worn_within(run: np.ndarray, label: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the places of unworn and worn rows of each recording that has both."""
+    recording = recordings(run)
+    halves = [
+        (np.flatnonzero(here & (label == 0)), np.flatnonzero(here & (label == 1)))
+        for name in np.unique(recording[label == 1])
+        for here in (recording == name,)
+    ]
+    return [(unworn, worn) for unworn, worn in halves if unworn.size]
+
+
+def _moves(values: np.ndarray, both: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
+    up = sum(float(values[worn].mean()) > float(values[unworn].mean()) for unworn, worn in both)
+    down = sum(float(values[worn].mean()) < float(values[unworn].mean()) for unworn, worn in both)
+    return max(up, down)
 
 
 def _shares(values: np.ndarray, runs: np.ndarray) -> np.ndarray:

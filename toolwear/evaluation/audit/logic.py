@@ -166,6 +166,8 @@ def _columns(
                 "runs_right": result.runs_right,
                 "runs": result.runs,
                 "p_family": result.p_family,
+                "moves": result.moves,
+                "may_move": result.may_move,
                 "leak": result.leaks(threshold),
             }
     for entry in entries.values():

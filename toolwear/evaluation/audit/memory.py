@@ -13,8 +13,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from toolwear.dataset import schema
 from toolwear.evaluation.audit.columns import run_auc
-from toolwear.evaluation.protocols import Fold
-from toolwear.evaluation.questions import GROUPS, too_few_groups
+from toolwear.evaluation.protocols import GROUPED, Fold, groups
+from toolwear.evaluation.questions import too_few_groups
 
 _CONFIDENCE = 0.95
 _TREES = 30
@@ -137,8 +137,8 @@ def settings_only(runs: pd.DataFrame, settings: list[str]) -> dict[str, Any]:
     values = runs[settings].to_numpy(dtype=float) if settings else np.zeros((len(runs), 1))
     label = runs[schema.LABEL].to_numpy(dtype=int)
     result: dict[str, Any] = {}
-    for protocol, column in GROUPS.items():
-        group = runs[column].to_numpy(dtype=str)
+    for protocol in GROUPED:
+        group = groups(protocol, runs)
         if too_few_groups(protocol, group, label):
             continue
         tree, majority = np.full(len(runs), 0.5), np.full(len(runs), 0.5)

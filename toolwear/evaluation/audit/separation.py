@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from toolwear.dataset import schema
-from toolwear.evaluation.protocols import Fold
+from toolwear.evaluation.protocols import Fold, groups
 
 _PROMISED = {
-    schema.KNOWN_RUNS: (schema.SAMPLE_ID, "row"),
-    schema.NEW_RUN: (schema.RUN_ID, "run"),
-    schema.NEW_SETTING: (schema.SETTING, "setting"),
+    schema.KNOWN_RUNS: "row",
+    schema.NEW_RUN: "run",
+    schema.NEW_SETTING: "setting",
 }
 
 
@@ -23,8 +23,11 @@ def violations(protocol: str, folds: list[Fold], keys: pd.DataFrame) -> list[str
         folds: its folds over the samples.
         keys: SAMPLE_ID, RUN_ID and SETTING of the samples.
     """
-    column, what = _PROMISED[protocol]
-    group = keys[column].to_numpy(dtype=str)
+    what = _PROMISED[protocol]
+    if protocol == schema.KNOWN_RUNS:
+        group = keys[schema.SAMPLE_ID].to_numpy(dtype=str)
+    else:
+        group = groups(protocol, keys)
     found = []
     if keys[schema.SAMPLE_ID].duplicated().any():
         found.append(f"{protocol}: two samples have the same {schema.SAMPLE_ID}")
