@@ -23,8 +23,8 @@ help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 .PHONY: run
-run: $(call HERE,$(MAIN) $(AUTOML)) ## Train, judge, explain, register and check a model (FAST=1: small, DATA=folder, IN=container, ARGS=...)
-	@$(or $(call HERE,$(BIN)/toolwear),tools/container/run.sh) run $(if $(FAST),--fast) $(if $(DATA),--data "$(DATA)") $(ARGS)
+run: $(call HERE,$(MAIN) $(AUTOML)) ## Train, judge, explain, register and check a model (FAST=1: small, DATA=folder, DATASET=turning, IN=container, ARGS=...)
+	@$(or $(call HERE,$(BIN)/toolwear),tools/container/run.sh) run $(if $(FAST),--fast) $(if $(DATA),--data "$(DATA)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 .PHONY: serve
 serve: $(MAIN) ## Serve the champion on loopback until Ctrl-C (ARGS="--port 9000")

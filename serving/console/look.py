@@ -68,15 +68,16 @@ def judged_rows(recording: Recording) -> np.ndarray:
     return judged if judged.any() else np.ones(len(judged), dtype=bool)
 
 
-def shares_of(seen: Look) -> dict[str, float]:
-    """Return the share of the judged rows that each answer has."""
+def shares_of(seen: Look, last: int | None = None) -> dict[str, float]:
+    """Return the share of the judged rows that each answer has, of the last ones or of all."""
     said = seen.answers[judged_rows(seen.recording)]
+    said = said if last is None else said[-last:]
     return {answer: float((said == answer).mean()) for answer in (*_ORDER, NOT_SURE)}
 
 
 def verdict_of(seen: Look) -> str:
-    """Return the answer that more than half of the judged rows have, else "not sure"."""
-    return majority(shares_of(seen), NOT_SURE)
+    """Return the verdict, as `toolwear.scoring.logic.Score` has it."""
+    return majority(shares_of(seen, seen.recording.dataset.verdict_rows), NOT_SURE)
 
 
 def result(seen: Look, run_id: str | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from toolwear.common.errors import ToolwearError
 from toolwear.common.jsonfile import write_text
+from toolwear.dataset import schema
 from toolwear.run.config import RunParameters
 
 
@@ -75,7 +76,7 @@ def _print(manifest: dict[str, Any], runs: list[dict[str, Any]], console: Consol
         console.print(warning, style="bold red", soft_wrap=True)
     table = Table(title=f"{manifest['rows']:,} rows of {manifest['runs']} runs")
     settings = [one["name"] for one in manifest["dataset"]["settings"]]
-    columns = ("run_id", *settings, "tool_condition", "rows", "cutting_rows")
+    columns = (schema.RUN_ID, *settings, schema.CONDITION, "rows", "cutting_rows")
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
     for run in runs:

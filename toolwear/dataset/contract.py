@@ -517,6 +517,10 @@ class DataSet(_Table):
             raise ValueError("[recordings] needs a 'table', which says the label of each recording")
         if not self.recordings.table and self.settings:
             raise ValueError("[recordings] needs a 'table', which says the [settings]")
+        if of_rows and self.order is not None:
+            raise ValueError(
+                "a label 'of' each row needs rows in the order of time: leave [order] out"
+            )
         if of_rows and self.label.column in self.raw:
             raise ValueError(
                 f"'{self.label.column}' under [label] is what is to be told; take it out of the "
@@ -588,6 +592,14 @@ class DataSet(_Table):
         """Signals that are drawn where a recording is looked at: by default the first four."""
         chosen = tuple(name for name, signal in self.signals.items() if signal.shown)
         return chosen or tuple(self.signals)[:4]
+
+    @property
+    def verdict_rows(self) -> int | None:
+        """How many judged rows at the end of a recording make its verdict; None: all of them.
+
+        Where the tool wears out within recordings, what is asked is how it is at their end.
+        """
+        return self.features.window_rows if self.label.of == "row" else None
 
     @property
     def regime(self) -> tuple[str, ...]:

@@ -39,7 +39,8 @@ class Score:
     """What a model says of a recording.
 
     Attributes:
-        verdict: the class that more than half of the judged rows have, else "not_sure".
+        verdict: the class that more than half of the judged rows have, else "not_sure"; where the
+            tool wears out within recordings, of those at the end (`DataSet.verdict_rows`).
         rows: in the recording.
         judged: rows of the phases that the data set judges; all rows, if it has none of them.
         shares: of the judged rows, by "worn", "unworn" and "not_sure".
@@ -114,7 +115,8 @@ class Scorer:
             scratch: an empty folder for what does not fit into memory.
             sink: told row numbers and features of rows in stored order, their answers, and P(worn).
         """
-        dataset, tally, readings = self._dataset, _Tally(), Readings(self._dataset)
+        dataset, readings = self._dataset, Readings(self._dataset)
+        tally = _Tally(dataset.verdict_rows)
         stream = self._wanted(batches)
         head, begun = [], 0
         # A recording that one frame of a long one could hold is never written to the disk, and
@@ -173,8 +175,14 @@ def _cut(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
 
 @dataclass
 class _Tally:
-    """Counts of answers and of reasons: of all rows, and of those that are judged."""
+    """Counts of answers and of reasons: of all rows, and of those that are judged.
 
+    Args:
+        end: how many of them at the end make the verdict; None: all.
+    """
+
+    end: int | None
+    last: list[np.ndarray] = field(default_factory=lambda: [np.zeros(0, dtype=int)] * 2)
     answers: np.ndarray = field(default_factory=lambda: np.zeros((2, len(ANSWERS)), dtype=int))
     reasons: np.ndarray = field(default_factory=lambda: np.zeros((2, 3), dtype=int))
 
@@ -184,17 +192,28 @@ class _Tally:
         for place, rows in enumerate((np.ones(len(worn), dtype=bool), counts)):
             self.answers[place] += np.bincount(found.codes[rows], minlength=len(ANSWERS))
             self.reasons[place] += (unsure & rows).sum(axis=1)
+            if self.end is not None:
+                codes = np.concatenate([self.last[place], found.codes[rows]])
+                self.last[place] = codes[-self.end :]
 
     def score(self, *, restored: bool, warnings: tuple[str, ...]) -> Score:
         rows = int(self.answers[0].sum())
         place = int(self.answers[1].any())
         judged = int(self.answers[place].sum())
-        shares = {
-            VERDICTS[answer]: float(count / judged)
-            for answer, count in zip(ANSWERS, self.answers[place], strict=True)
-        }
+        shares = _shares(self.answers[place])
+        deciding = shares
+        if self.end is not None:
+            deciding = _shares(np.bincount(self.last[place], minlength=len(ANSWERS)))
         reasons = dict(zip((NO_WINDOW, STRANGE, BAND), self.reasons[place].tolist(), strict=True))
         told = {reason: count for reason, count in reasons.items() if count}
         return Score(
-            majority(shares, VERDICTS[NOT_SURE]), rows, judged, shares, told, restored, warnings
+            majority(deciding, VERDICTS[NOT_SURE]), rows, judged, shares, told, restored, warnings
         )
+
+
+def _shares(counts: np.ndarray) -> dict[str, float]:
+    total = counts.sum()
+    return {
+        VERDICTS[answer]: float(count / total)
+        for answer, count in zip(ANSWERS, counts, strict=True)
+    }

@@ -1,0 +1,83 @@
+"""A lathe whose tools wear out within their recordings goes through all of it by its contract."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.conftest import run_command
+from toolwear.cli.main import app
+from toolwear.common import jsonfile
+from toolwear.common.fingerprint import ROOT
+from toolwear.dataset import contract, schema
+from toolwear.release import champion
+
+TOOLS = [3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16]
+LATHE = contract.named("turning")
+
+
+@pytest.fixture(scope="module")
+def turning(real_data: Path) -> Path:
+    """Return the folder of the real recordings of the lathe, beside the mill's."""
+    folder = real_data.parent / "turning"
+    if not (folder / LATHE.recordings.file).is_file():
+        pytest.skip("the lathe's recordings are not beside the mill's")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(turning: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home with the champion that a run on them has trained."""
+    folder = tmp_path_factory.mktemp("lathe") / "home"
+    command = run_command(turning, folder, dataset="turning", permutations=0, search_evaluations=12)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=1800
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_tools_that_were_left_out_are_judged(home: Path) -> None:
+    summary = jsonfile.read(home / "latest" / "summary.json")
+    assert summary["data"]["runs"] == 21  # 13 tools, of which 8 wear out
+    assert set(summary["left_out"]) == {schema.NEW_SETTING}, "nothing is set"
+    found = summary["protocols"][schema.NEW_RUN]
+    judged = {name: one["runs"]["correct"] for name, one in found.items() if "runs" in one}
+    assert judged["random_forest"] >= 18 > judged["majority"], judged
+
+
+def test_what_tells_of_wear_within_a_tool_is_no_leak(home: Path) -> None:
+    (audit,) = (home / "latest" / "artifacts").glob("*/split/*/audit.json")
+    columns = {one["column"]: one for one in jsonfile.read(audit)["columns"]}
+    force = columns["F_f_MAX"]
+    assert (force["moves"], force["may_move"]) == (8, 8)
+    assert force["run_auc"] > 0.95
+    assert not force["leak"]
+
+
+def test_the_measured_wear_is_told_and_never_given(home: Path) -> None:
+    said = champion.read_package(home)[1].description
+    assert {one["name"] for one in said["inputs"]} <= set(LATHE.signals)
+    text = re.sub(
+        r"base64,[A-Za-z0-9+/=]+", "", (home / "latest" / "report.html").read_text("utf-8")
+    )
+    for word in ("clamp", "feedrate", "Layer", "S1_", "Z1_"):
+        assert word not in text
+
+
+def test_each_tool_of_the_file_is_scored_without_dividing_it(home: Path, turning: Path) -> None:
+    done = CliRunner().invoke(app, ["score", f"--home={home}", "--json", str(turning)])
+    assert done.exit_code == 0, done.output
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    name = LATHE.recordings.file
+    assert [one["recording"] for one in found] == [f"{name} (tool {tool})" for tool in TOOLS]
+    assert sum(one["rows"] for one in found) == 2054
+    # By their end, though most of their rows are of a tool that is not worn.
+    worn = [tool for tool, one in zip(TOOLS, found, strict=True) if one["verdict"] == "worn"]
+    assert worn == [4, 7, 9, 11, 13, 14, 15, 16]
+    assert all(one["unworn"] > 0.5 for one in found)
