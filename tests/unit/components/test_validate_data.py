@@ -224,7 +224,7 @@ def test_labels_and_runs_that_contradict_each_other(damaged: Callable[..., Outco
         ("range", mill.CLAMP_PRESSURE),
     }
     assert outcome.rows("twin_other_label") == [("05", ""), ("90", "")]
-    assert outcome.rows("rows_found") == [("91", "")]
+    assert outcome.rows("rows_of_recording") == [("91", "")]
     assert outcome.rows("label_agrees") == [("08", "")]
     assert outcome.entry("known_run", schema.RUN_ID)["unexpected"] == 120
     assert ("inspection", schema.INSPECTION) in outcome.failing("warning")
