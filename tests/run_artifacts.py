@@ -158,7 +158,7 @@ def _evaluation(
         "n": RUNS,
         "published": None,
         "accuracy": 0.5,
-        "interval": None,
+        "interval": {"accuracy": [0.19, 0.81]},
         "runs": {"correct": 3, "of": RUNS, "wilson": [0.19, 0.81]},
     }
     jsonfile.write(
@@ -169,7 +169,8 @@ def _evaluation(
                 schema.NEW_RUN: {schema.AUTO_SKLEARN: new},
             },
             "statements": ["The band misses its target.", "It knows its runs."],
-            "permutation": {"p": 0.3, "left_out": {}},
+            "permutation": {"p": 0.3, "asked": True, "left_out": {}},
+            "context": {"p": 0.4, "feature_set": schema.PUBLISHED, "against": {}},
             "left_out": {},
             "noise": {
                 "rows": len(y),

@@ -31,7 +31,8 @@ def automl(
         memory_mb: memory limit of one search, MiB.
         cores: processes that may compute at a time.
         dask: scheduler whose workers try the main search's models; empty: none.
-        outer_folds: held-out runs, and settings, with a search of their own; 0: all.
+        outer_folds: parts into which runs, and settings, are shared out; each is held out by a
+            search of its own. 0: each run is a part; 1: a single run is held out.
         outer_seconds: budget of each such search, seconds.
         automl: the graph, the predictions on held-out rows, and what the search has tried.
     """

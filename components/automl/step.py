@@ -74,7 +74,7 @@ def _search_main(request: Request, samples: Samples, fold: Fold) -> Found:
     found = search(
         samples.X[fold.train_index],
         samples.y[fold.train_index],
-        None,
+        _ranked_by(request, samples, fold),
         Budget(request.seconds, request.evaluations, request.memory_mb, request.jobs, request.dask),
         request.seed,
         request.scratch / "main",
@@ -86,6 +86,16 @@ def _search_main(request: Request, samples: Samples, fold: Fold) -> Found:
         f"{len(found.members)} member(s), fitted again in {seconds['refit']:.0f} s"
     )
     return found
+
+
+def _ranked_by(request: Request, samples: Samples, fold: Fold) -> np.ndarray | None:
+    """Return by which folds models are ranked: of whole recordings if it may judge new ones.
+
+    Else rows are held out at random, as in what was published.
+    """
+    if data.asked_of(request.split)[schema.NEW_RUN] != schema.PUBLISHED:
+        return None
+    return outer.inner_folds(samples, schema.NEW_RUN, fold)
 
 
 def _beside(request: Request, limit: Limit, folder: Path, samples: Samples, fold: Fold) -> Found:

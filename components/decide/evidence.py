@@ -9,8 +9,10 @@ from typing import Any
 
 from toolwear.common import jsonfile
 from toolwear.common.digest import file_digest
-from toolwear.dataset import schema
-from toolwear.evaluation.questions import ASKED_OF
+from toolwear.dataset import contract, schema
+from toolwear.dataset.contract import Gate
+from toolwear.evaluation.questions import SERVED
+from toolwear.release.gate import Shown
 
 MODEL = "model.onnx"
 
@@ -34,36 +36,28 @@ class Evidence:
     Attributes:
         feature_set: of the challenger.
         known_runs: its figures on the published split.
+        asked: what they have to reach.
         new_run: figures of the same search and features on runs left out; empty if there are none.
-        permutation_p: of the test on the maximum over all that was tried; None if not tested.
+        new_runs: what it shows on them.
         export: how far the graph stands off the model that it was made from.
         export_is_of_this_graph: whether that was measured on this very file.
         noise: largest share of the labels that the noise of arithmetic changes.
         explanations: quality of each method.
         data_valid: whether the recordings passed every critical check.
-        reasons_against: why it may say nothing about new runs: what the audit found of this
-            feature set, and what was not asked or not tested.
         left_out: by protocol, why its question was not asked.
     """
 
     feature_set: str
     known_runs: Mapping[str, Any]
+    asked: Gate
     new_run: Mapping[str, Any]
-    permutation_p: float | None
+    new_runs: Shown
     export: Mapping[str, Any]
     export_is_of_this_graph: bool
     noise: float
     explanations: Mapping[str, Mapping[str, Any]]
     data_valid: bool
-    reasons_against: list[str]
     left_out: Mapping[str, str]
-
-    @property
-    def new_run_lower_bound(self) -> float | None:
-        """Lower end of the interval of the share of new runs that it judges right."""
-        runs = self.new_run.get("runs") or {}
-        interval = runs.get("wilson") or (self.new_run.get("interval") or {}).get("accuracy")
-        return interval[0] if interval else None
 
     @property
     def shap_deletion_gain(self) -> float | None:
@@ -89,14 +83,16 @@ def read(folders: Folders) -> Evidence:
     export = jsonfile.read(folders.automl / "export.json")
     audit = jsonfile.read(folders.split / "audit.json")
     known_runs = metrics["protocols"][schema.KNOWN_RUNS].get(schema.AUTO_SKLEARN, {})
-    feature_set = ASKED_OF[schema.KNOWN_RUNS]
+    feature_set = SERVED
     verdict = audit["protocols"][schema.NEW_RUN][feature_set]
+    new_run = on_new_runs(metrics, feature_set)
     explanations = jsonfile.read(folders.explanation / "explanations.json")
     return Evidence(
         feature_set=feature_set,
         known_runs=known_runs,
-        new_run=on_new_runs(metrics, feature_set),
-        permutation_p=metrics["permutation"]["p"],
+        asked=contract.of(folders.features).gate,
+        new_run=new_run,
+        new_runs=_shown(metrics, new_run, feature_set, _against(verdict, metrics)),
         export=export,
         export_is_of_this_graph=export["sha256"] == file_digest(folders.automl / MODEL),
         noise=metrics["noise"]["numerical"],
@@ -104,15 +100,35 @@ def read(folders: Folders) -> Evidence:
             name: item["quality"] for name, item in explanations.items() if "quality" in item
         },
         data_valid=bool(jsonfile.read(folders.validation / "result.json")["success"]),
-        reasons_against=_against(verdict, metrics),
         left_out=metrics["left_out"],
+    )
+
+
+def _shown(
+    metrics: Mapping[str, Any],
+    new_run: Mapping[str, Any],
+    feature_set: str,
+    reasons_against: list[str],
+) -> Shown:
+    # The stricter of both: few recordings that are all right have no spread to draw from.
+    parts = (new_run, new_run.get("rows") or {})
+    intervals = [(part.get("interval") or {}).get("accuracy") for part in parts]
+    context, permutation = metrics["context"], metrics["permutation"]
+    return Shown(
+        lower_bound=min((interval[0] for interval in intervals if interval), default=None),
+        context_p=context["p"] if context["feature_set"] == feature_set else None,
+        permutation_p=permutation["p"],
+        permutation_asked=permutation["asked"],
+        reasons_against=reasons_against,
     )
 
 
 def _against(verdict: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     left_out = metrics["left_out"]
     unasked = [left_out[schema.NEW_RUN]] if schema.NEW_RUN in left_out else []
-    reasons = [*verdict["reasons"], *unasked, *metrics["permutation"]["left_out"].values()]
+    permutation = metrics["permutation"]
+    untested = permutation["left_out"].values() if permutation["asked"] else ()
+    reasons = [*verdict["reasons"], *unasked, *untested]
     return list(dict.fromkeys(reasons))
 
 

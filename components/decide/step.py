@@ -90,9 +90,7 @@ def decide(
     outcome, reasons = logic.choose(
         judged.checks, judged.comparison, limits, **facts, best=best[1] if best else None
     )
-    use, use_reasons = logic.allowed_use(
-        evidence.new_run_lower_bound, evidence.permutation_p, evidence.reasons_against, limits
-    )
+    use, use_reasons = logic.allowed_use(evidence.new_runs, limits)
     unasked = [
         f"The question {protocol} was not asked: {reason}"
         for protocol, reason in evidence.left_out.items()
@@ -122,8 +120,9 @@ def decide(
             if best
             else None,
             "new_runs": {
-                "lower_bound": evidence.new_run_lower_bound,
-                "permutation_p": evidence.permutation_p,
+                "lower_bound": evidence.new_runs.lower_bound,
+                "context_p": evidence.new_runs.context_p,
+                "permutation_p": evidence.new_runs.permutation_p,
                 "challenger": evidence.new_run,
                 "champion": _grouped(champion),
             },
@@ -206,18 +205,7 @@ def _measured(evidence: Evidence, limits: Thresholds) -> list[Check]:
             limits.export.full_ensemble_agreement,
             Outcome.REFUSE_EXPORT,
         ),
-        logic.at_least(
-            "Accuracy on known runs",
-            known.get("accuracy"),
-            limit.known_runs_accuracy,
-            Outcome.REFUSE_THRESHOLD,
-        ),
-        logic.at_least(
-            "MCC on known runs",
-            known.get("mcc"),
-            limit.known_runs_mcc,
-            Outcome.REFUSE_THRESHOLD,
-        ),
+        *logic.recall(known, evidence.asked),
         logic.at_most(
             "Largest share of labels that numerical noise changes",
             evidence.noise,

@@ -1,9 +1,11 @@
 """When the model should say "not sure": the band of probabilities and the envelope of values.
 
-Both are chosen without the test rows. The band is chosen on rows that neither train nor test the
-model: rows of the known runs in other phases than the layers, as far as they lie inside the
-envelope. Idle rows are commoner among them than in the layers and harder to tell, so that the band
-is rather too wide than too narrow; the cutting rows alone would be easier than what is served.
+Both are chosen without the test rows. Where the searches that left recordings out learnt from the
+columns of the served model, the band is chosen on what they say of them: that is what is served.
+Else it is chosen on rows that neither train nor test the model: rows of the known runs in other
+phases than the layers, as far as they lie inside the envelope. Idle rows are commoner among them
+than in the layers and harder to tell, so that the band is rather too wide than too narrow; the
+cutting rows alone would be easier than what is served.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ from toolwear.model.abstention import Abstention
 
 _STEPS = np.array([0.001, 0.002, 0.005, *np.arange(0.01, 0.505, 0.01)]).round(3)
 _ONE_SIDED = 0.95
-SOURCE = "rows of the known runs in neither half of the split (no layer phase), inside the envelope"
+LEFT_OUT = "rows of recordings that were left out of their search"
+KNOWN = "rows of the known runs in neither half of the split (no layer phase), inside the envelope"
 
 
-def choose_band(y: np.ndarray, p: np.ndarray, target: float) -> dict[str, Any]:
+def choose_band(y: np.ndarray, p: np.ndarray, target: float, source: str = KNOWN) -> dict[str, Any]:
     """Return the narrowest band outside of which the answers reach the target accuracy.
 
     It counts as reached if the lower end of the one-sided 95 % Wilson interval does, so that few
@@ -33,6 +36,7 @@ def choose_band(y: np.ndarray, p: np.ndarray, target: float) -> dict[str, Any]:
         y: labels of the calibration rows, shape (n,).
         p: probabilities of "worn" (n,).
         target: accuracy of the answers that are given.
+        source: what rows these are.
 
     Returns:
         `low`, `high`, `reached`, `n`, `coverage`, `accuracy`, `lower_bound`, `target`, `source`.
@@ -62,7 +66,7 @@ def choose_band(y: np.ndarray, p: np.ndarray, target: float) -> dict[str, Any]:
         "accuracy": int(right[place]) / n if n else None,
         "lower_bound": float(bound[place]),
         "target": target,
-        "source": SOURCE,
+        "source": source,
     }
 
 

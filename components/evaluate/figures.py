@@ -18,6 +18,7 @@ from toolwear.evaluation.metrics import (
     judge_runs,
     wilson,
 )
+from toolwear.evaluation.protocols import divided, recordings
 
 Figures = dict[str, Any]
 
@@ -57,19 +58,22 @@ def known_runs(rows: pd.DataFrame, seed: int, published: Published | None) -> Fi
 def held_out(rows: pd.DataFrame, settings: dict[str, str], total: int, seed: int) -> Figures:
     """Return figures over runs, which are what is independent, and beside them over rows.
 
+    Where labels change within recordings, it is figures over rows that stand first, with intervals
+    over recordings.
+
     Args:
         rows: predictions of one model on runs that it has not seen.
         settings: machine setting by run.
         total: runs that there are.
         seed: of the bootstrap.
     """
-    run = rows[schema.RUN_ID].to_numpy()
+    run = rows[schema.RUN_ID].to_numpy(dtype=str)
     y, p = rows["y"].to_numpy(), rows["p"].to_numpy()
     table = judge_runs(run, y, p)
     label, mean = table["y"].to_numpy(), table["p"].to_numpy()
     correct = int(table["correct"].sum())
     # Not what p > 0.5 gives: a run without a verdict is not right.
-    figures = {**binary_metrics(label, mean), "accuracy": correct / len(table)}
+    of_runs = {**binary_metrics(label, mean), "accuracy": correct / len(table)}
     over_runs = bootstrap(label, mean, seed)
     runs = {
         "correct": correct,
@@ -77,14 +81,22 @@ def held_out(rows: pd.DataFrame, settings: dict[str, str], total: int, seed: int
         "there_are": total,
         "undecided": int(table["verdict"].isna().sum()),
         "wilson": wilson(correct, len(table)),
-        "auc": figures["auc"],
+        "auc": of_runs["auc"],
         "auc_interval": over_runs["auc"],
     }
-    return {
-        **figures,
+    of_rows = {
+        **binary_metrics(y, p),
+        "n": len(y),
+        "interval": {
+            **bootstrap(y, p, seed, unit=recordings(run)),
+            "level": LEVEL,
+            "method": f"percentile bootstrap over recordings, {REPLICATES} draws",
+        },
+    }
+    headline = {
+        **of_runs,
         "n": len(table),
         "unit": "runs",
-        "feature_set": rows["feature_set"].iloc[0],
         "interval": {
             **over_runs,
             "accuracy": runs["wilson"],
@@ -92,16 +104,15 @@ def held_out(rows: pd.DataFrame, settings: dict[str, str], total: int, seed: int
             "method": f"accuracy: Wilson; others: percentile bootstrap over runs, {REPLICATES} "
             "draws",
         },
+    }
+    # Stretches of one recording are no units of their own; its rows have labels of their own.
+    if divided(run):
+        headline = {**of_rows, "unit": "rows"}
+    return {
+        **headline,
+        "feature_set": rows["feature_set"].iloc[0],
         "runs": runs,
-        "rows": {
-            **binary_metrics(y, p),
-            "n": len(y),
-            "interval": {
-                **bootstrap(y, p, seed, unit=run),
-                "level": LEVEL,
-                "method": f"percentile bootstrap over runs, {REPLICATES} draws",
-            },
-        },
+        "rows": of_rows,
         "per_run": [_verdict(row, settings) for row in table.to_dict("records")],
         "published": None,
     }

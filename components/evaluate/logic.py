@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.evaluate import agreement, band, behaviour, figures, not_sure, searches
+from components.evaluate import agreement, band, behaviour, context, figures, not_sure, searches
 from components.evaluate.statements import statements
-from components.evaluate.unseen import Rows, on_unseen_runs
+from components.evaluate.unseen import Rows, on_searched_runs, on_unseen_runs
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.steps import report
@@ -20,7 +20,6 @@ from toolwear.dataset import schema
 from toolwear.dataset.contract import DataSet, Published
 from toolwear.evaluation.metrics import LEVEL
 from toolwear.evaluation.protocols import Fold
-from toolwear.evaluation.questions import ASKED_OF
 from toolwear.features.dataset import Samples
 from toolwear.model.abstention import Abstention
 from toolwear.model.onnx_model import OnnxModel
@@ -47,6 +46,7 @@ class Evidence:
         dataset: the data set's contract.
         leaks: what the audit holds against the row features on new settings.
         search: of `search.json`.
+        asked_of: by protocol, the feature set of which its question is asked, as audited.
         left_out: by protocol, why its question is not asked, as audited.
     """
 
@@ -63,6 +63,7 @@ class Evidence:
     dataset: DataSet
     leaks: Sequence[str]
     search: Mapping[str, Any]
+    asked_of: Mapping[str, str]
     left_out: Mapping[str, str]
 
 
@@ -96,20 +97,26 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
     keys = samples.frame.drop_duplicates(schema.RUN_ID)
     settings = dict(zip(keys[schema.RUN_ID], keys[schema.SETTING], strict=True))
     asked = evidence.predictions[~evidence.predictions["protocol"].isin(list(evidence.left_out))]
-    protocols, further = _figures(asked, settings, seed, evidence.published)
+    protocols, further = _figures(asked, evidence.asked_of, settings, seed, evidence.published)
+    compared = context.against_context(asked, evidence.asked_of[schema.NEW_RUN], seed)
 
     report("choosing when to say 'not sure', without the test rows")
-    abstention, rule = _abstention(evidence, training, limits)
+    searched = _searched(evidence, asked)
+    abstention, rule = _abstention(evidence, training, limits, searched)
     abstention["test"] = band.on_test(rule, X, y, p)
     abstention["coverage_curve"] = band.coverage_curve(y, p)
     report("asking the rule about runs left out one at a time")
-    abstention["unseen"] = on_unseen_runs(
-        Rows(samples.X, samples.y, samples.run),
-        fold.train_index,
-        evidence.calibration,
-        samples.columns,
-        limits.abstention,
-        seed,
+    abstention["unseen"] = (
+        on_unseen_runs(
+            Rows(samples.X, samples.y, samples.run),
+            fold.train_index,
+            evidence.calibration,
+            samples.columns,
+            limits.abstention,
+            seed,
+        )
+        if searched is None
+        else on_searched_runs(*searched, samples.columns, limits.abstention, seed)
     )
     abstention["statements"] = not_sure.sentences(abstention)
 
@@ -124,10 +131,11 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
         "left_out": dict(evidence.left_out),
         "further": further,
         "slices": _slices(asked, samples.frame, evidence.dataset.phases.column),
-        "calibration": _calibration(asked),
+        "calibration": _calibration(asked, evidence.asked_of),
         "coverage": {key: abstention[key] for key in _COVERAGE},
         "behaviour": found,
         "noise": noise,
+        "context": compared,
         # Not how long it took, which differs from run to run.
         "permutation": {k: v for k, v in evidence.permutation.items() if k != "seconds"},
         "onnx": agreement.onnx_agreement(evidence.native, samples, graph, limits),
@@ -140,7 +148,10 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
             limits.decision.permutation_p,
             evidence.leaks,
             abstention["statements"],
-            searches.sentences(evidence.search, _windows(evidence.predictions)),
+            searches.sentences(
+                evidence.search, _samples(evidence.predictions, evidence.asked_of[schema.NEW_RUN])
+            ),
+            context.sentence(compared, limits.decision.context_p),
             evidence.left_out,
         ),
     }
@@ -166,7 +177,11 @@ def _check(evidence: Evidence) -> None:
 
 
 def _figures(
-    predictions: pd.DataFrame, settings: dict[str, str], seed: int, published: Published | None
+    predictions: pd.DataFrame,
+    asked_of: Mapping[str, str],
+    settings: dict[str, str],
+    seed: int,
+    published: Published | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     protocols: dict[str, Any] = {name: {} for name in schema.PROTOCOLS}
     further: dict[str, Any] = {name: {} for name in schema.PROTOCOLS}
@@ -176,7 +191,7 @@ def _figures(
             if protocol == schema.KNOWN_RUNS
             else figures.held_out(rows, settings, len(settings), seed)
         )
-        if feature_set == ASKED_OF[protocol]:
+        if feature_set == asked_of[protocol]:
             protocols[protocol][model] = value
         else:
             further[protocol].setdefault(feature_set, {})[model] = value
@@ -189,25 +204,47 @@ def _by_model(predictions: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str],
         yield (str(protocol), str(feature_set), str(model)), rows
 
 
-def _windows(predictions: pd.DataFrame) -> list[int]:
-    """Return how many windows each run has, of the runs that have any."""
-    windows = predictions[
-        (predictions["protocol"] == schema.NEW_RUN)
-        & (predictions["feature_set"] == ASKED_OF[schema.NEW_RUN])
-    ]
-    counts: list[int] = windows.groupby(schema.RUN_ID)[schema.SAMPLE_ID].nunique().tolist()
+def _samples(predictions: pd.DataFrame, feature_set: str) -> list[int]:
+    """Return how many samples of a feature set each run has, of the runs that have any."""
+    held_out = predictions["protocol"] == schema.NEW_RUN
+    samples = predictions[held_out & (predictions["feature_set"] == feature_set)]
+    counts: list[int] = samples.groupby(schema.RUN_ID)[schema.SAMPLE_ID].nunique().tolist()
     return counts
 
 
+def _searched(evidence: Evidence, predictions: pd.DataFrame) -> tuple[Rows, np.ndarray] | None:
+    """Return rows of the served model's columns with what searches without them say of each.
+
+    None unless all recordings were left out of a search on these columns.
+    """
+    if evidence.asked_of[schema.NEW_RUN] != schema.PUBLISHED:
+        return None
+    said = predictions[
+        (predictions["protocol"] == schema.NEW_RUN)
+        & (predictions["feature_set"] == schema.PUBLISHED)
+        & (predictions["model"] == schema.AUTO_SKLEARN)
+    ].set_index(schema.SAMPLE_ID)["p"]
+    samples = evidence.samples
+    worn = said.reindex(samples.frame[schema.SAMPLE_ID]).to_numpy()
+    if np.isnan(worn).any():
+        return None
+    return Rows(samples.X, samples.y, samples.run), worn
+
+
 def _abstention(
-    evidence: Evidence, training: np.ndarray, limits: Thresholds
+    evidence: Evidence,
+    training: np.ndarray,
+    limits: Thresholds,
+    searched: tuple[Rows, np.ndarray] | None,
 ) -> tuple[dict[str, Any], Abstention]:
     X, y = evidence.calibration.X, evidence.calibration.y
     bounds = band.envelope(training, evidence.samples.columns, limits.abstention.envelope_quantile)
     inside = ~Abstention.of(evidence.samples.columns, None, bounds).outside(X).any(axis=1)
-    chosen = band.choose_band(
-        y[inside], evidence.graph.worn(X[inside]), limits.abstention.target_accuracy
-    )
+    target = limits.abstention.target_accuracy
+    if searched is None:
+        chosen = band.choose_band(y[inside], evidence.graph.worn(X[inside]), target)
+    else:
+        chosen = band.choose_band(searched[0].y, searched[1], target, band.LEFT_OUT)
     rule = Abstention.of(
         evidence.samples.columns, {"low": chosen["low"], "high": chosen["high"]}, bounds
     )
@@ -238,10 +275,10 @@ def _slices(predictions: pd.DataFrame, keys: pd.DataFrame, phase: str) -> dict[s
     }
 
 
-def _calibration(predictions: pd.DataFrame) -> dict[str, Any]:
+def _calibration(predictions: pd.DataFrame, asked_of: Mapping[str, str]) -> dict[str, Any]:
     result: dict[str, Any] = {name: {} for name in schema.PROTOCOLS}
     for (protocol, feature_set, model), rows in _by_model(predictions):
-        if feature_set == ASKED_OF[protocol]:
+        if feature_set == asked_of[protocol]:
             result[protocol][model] = figures.reliability(
                 rows["y"].to_numpy(), rows["p"].to_numpy()
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from components.evaluate.band import LEFT_OUT
 from toolwear.dataset import schema
 
 
@@ -25,9 +26,10 @@ def known(band: Mapping[str, Any], test: Mapping[str, Any]) -> str:
             "reaches is not known."
         )
     verdict = "which reaches" if band["reached"] else "which misses"
+    rows = LEFT_OUT if band["source"] == LEFT_OUT else "rows of known runs"
     sentence = (
         f'The band of "not sure" ({band["low"]:g} to {band["high"]:g}) was chosen on {band["n"]:,} '
-        f"rows of known runs. The lower bound of the accuracy of its answers there is "
+        f"{rows}. The lower bound of the accuracy of its answers there is "
         f"{band['lower_bound']:.2%} (95 %, one-sided), {verdict} the target of "
         f"{band['target']:.2%}."
     )
@@ -50,7 +52,8 @@ def unseen(found: Mapping[str, Any]) -> str:
     runs = f"{found['runs']} runs left out one at a time"
     if found["runs"] < found["there_are"]:
         runs = f"{found['runs']} of {found['there_are']} runs, left out one at a time"
-    start = f'On {runs} ({found["stand_in"]} in the place of the search), "not sure" '
+    who = f" ({found['stand_in']} in the place of the search)" if found["stand_in"] else ""
+    start = f'On {runs}{who}, "not sure" '
     if not found["answered"]:
         return start + "answers no row."
     low, high = found["interval"]

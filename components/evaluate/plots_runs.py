@@ -16,6 +16,7 @@ from toolwear.evaluation.names import model_name
 COLOURS = {
     schema.MAJORITY: "#8c8c8c",
     schema.SETTINGS_ONLY: "#b08a3e",
+    schema.CONTEXT: "#a16207",
     schema.DECISION_TREE: "#2563a8",
     schema.RANDOM_FOREST: "#1a7f4b",
     schema.LOGISTIC: "#0e7490",

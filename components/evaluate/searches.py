@@ -16,14 +16,14 @@ _LINEAR = frozenset(
 )
 
 
-def sentences(search: Mapping[str, Any], windows: Sequence[int]) -> list[str]:
+def sentences(search: Mapping[str, Any], samples: Sequence[int]) -> list[str]:
     """Return what the main search found, and how the outer ones were held back.
 
     Args:
         search: content of `search.json`.
-        windows: of each run, how many windows the outer searches had.
+        samples: of each run, how many the outer searches had.
     """
-    return [said for said in (_found(search), _outer(search, windows), _skipped(search)) if said]
+    return [said for said in (_found(search), _outer(search, samples), _skipped(search)) if said]
 
 
 def _found(search: Mapping[str, Any]) -> str:
@@ -45,7 +45,7 @@ def _found(search: Mapping[str, Any]) -> str:
     return said
 
 
-def _outer(search: Mapping[str, Any], windows: Sequence[int]) -> str:
+def _outer(search: Mapping[str, Any], samples: Sequence[int]) -> str:
     done = [item for item in search["outer"] if "skipped" not in item]
     if not done:
         return ""
@@ -62,9 +62,9 @@ def _outer(search: Mapping[str, Any], windows: Sequence[int]) -> str:
             f"{dummies} ended with a dummy, which answers with the share of each class whatever "
             "the features are"
         )
-    if windows and min(windows) < max(windows):
+    if samples and min(samples) < max(samples):
         held.append(
-            f"a run counts by its windows ({min(windows)} to {max(windows)}), whereas the "
+            f"a run counts by its samples ({min(samples)} to {max(samples)}), whereas the "
             "baselines weigh runs and classes alike"
         )
     linear = sorted(_LINEAR & set(settings["space"]["classifier"]))

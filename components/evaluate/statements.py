@@ -32,6 +32,7 @@ def statements(
     leaks: Sequence[str],
     not_sure: Sequence[str],
     searched: Sequence[str],
+    against_context: str,
     left_out: Mapping[str, str],
 ) -> list[str]:
     """Return the sentences, the most important first.
@@ -46,6 +47,7 @@ def statements(
         leaks: what the audit holds against the row features on new settings.
         not_sure: what the rule for "not sure" reaches.
         searched: what the searches came to.
+        against_context: how the search compares with what needs no telemetry; may be empty.
         left_out: by protocol, why its question was not asked.
     """
     known = protocols[schema.KNOWN_RUNS]
@@ -61,6 +63,7 @@ def statements(
             )
             if sentence
         ]
+    said += [against_context] if against_context else []
     pooled = searches.pooled(protocols[schema.NEW_RUN])
     said += [*([pooled] if pooled else []), *searched]
     said += [_chance(permutation, level), _behaviour(behaviour)]
@@ -94,10 +97,23 @@ def _memory(adjacent: float) -> str:
 
 
 def right_runs(figures: Mapping[str, Any]) -> str:
-    """Return "12 of 18 runs right (95 % interval 44 % to 84 %)"."""
+    """Return "12 of 18 runs right (95 % interval 44 % to 84 %)", of rows where they have labels."""
+    if figures["unit"] == "rows":
+        low, high = figures["interval"]["accuracy"]
+        return (
+            f"{_right(figures)} of {figures['n']:,} rows right (95 % interval over recordings "
+            f"{low:.1%} to {high:.1%}; MCC {figures['mcc']:.2f})"
+        )
     runs = figures["runs"]
     low, high = runs["wilson"]
     return f"{runs['correct']} of {runs['of']} runs right (95 % interval {low:.0%} to {high:.0%})"
+
+
+def _right(figures: Mapping[str, Any]) -> str:
+    """Return how many runs are right, or which share of the rows where these have labels."""
+    if figures["unit"] == "rows":
+        return f"{figures['accuracy']:.1%}"
+    return str(figures["runs"]["correct"])
 
 
 def _unseen(protocol: str, models: Models) -> str:
@@ -113,10 +129,9 @@ def _unseen(protocol: str, models: Models) -> str:
     runs = models[name]["runs"]
     sentence = f"On {_UNSEEN[protocol]}, {who} judges {right_runs(models[name])}"
     if schema.SETTINGS_ONLY in models:
-        alone = models[schema.SETTINGS_ONLY]["runs"]
-        sentence += f"; the settings alone get {alone['correct']}"
+        sentence += f"; the settings alone get {_right(models[schema.SETTINGS_ONLY])}"
     if schema.MAJORITY in models:
-        sentence += f", the commoner label {models[schema.MAJORITY]['runs']['correct']}"
+        sentence += f", the commoner label {_right(models[schema.MAJORITY])}"
     sentence += "."
     left = runs["there_are"] - runs["of"]
     if left:
@@ -133,7 +148,7 @@ def _searched(protocol: str, models: Models) -> str:
     runs = models[schema.AUTO_SKLEARN]["runs"]
     judged = right_runs(models[schema.AUTO_SKLEARN])
     sentence = f"On {_UNSEEN[protocol]}, auto-sklearn, searched anew without it, judges {judged}."
-    if runs["undecided"]:
+    if runs["undecided"] and models[schema.AUTO_SKLEARN]["unit"] == "runs":
         sentence += f" On {runs['undecided']} it is undecided: its mean is exactly one half."
     if runs["of"] < runs["there_are"]:
         sentence += f" Only these {runs['of']} of {runs['there_are']} runs were left out."
@@ -158,6 +173,8 @@ def _chance(permutation: Mapping[str, Any], level: float) -> str:
     free = permutation.get("free") or {}
     left_out = permutation["left_out"]
     if permutation.get("p") is None:
+        if not permutation["asked"]:
+            return str(left_out[FREE])
         if FREE in left_out:
             return (
                 "Whether anything beats chance on new runs was not tested, since no question of "

@@ -66,6 +66,7 @@ def evaluate(
         dataset=recorded,
         leaks=audit["protocols"][schema.NEW_SETTING][schema.PUBLISHED]["reasons"],
         search=jsonfile.read(automl / "search.json"),
+        asked_of=audit["asked_of"],
         left_out=audit["left_out"],
     )
     evaluation = evaluate_all(evidence, thresholds(), seed)

@@ -2,7 +2,8 @@
 
 The rule is chosen on known runs, and so is its accuracy there. Here all of it - model, band and
 envelope - is made anew without one run at a time, and then asked about that run. The search is too
-long to be repeated for each, so gradient boosting, which it most often finds, stands in.
+long to be repeated for each, so gradient boosting, which it most often finds, stands in; unless
+searches that left recordings out have learnt from the columns of the served model.
 """
 
 from __future__ import annotations
@@ -65,10 +66,11 @@ def on_unseen_runs(
         seed: of the fits and of the interval.
 
     Returns:
-        `stand_in`, `target`, `runs` (left out), `there_are`, `n` (rows), `coverage`, `accuracy` (of
-        the answers), `interval` (of it, drawing runs), `accuracy_of_all` (without the rule) and
-        `per_run`, each with `coverage`, `accuracy`, `mean_confidence` (of the answers) and whether
-        its band `reached` the target on the runs it was chosen on. Shares of nothing are None.
+        `stand_in` (empty if the search itself answers), `target`, `runs` (left out), `there_are`,
+        `n` (rows), `coverage`, `accuracy` (of the answers), `interval` (of it, drawing runs),
+        `accuracy_of_all` (without the rule) and `per_run`, each with `coverage`, `accuracy`,
+        `mean_confidence` (of the answers) and whether its band `reached` the target on the runs
+        it was chosen on. Shares of nothing are None.
     """
     names = np.unique(recordings(rows.run))
     kept = names[:: -(-len(names) // _MOST_RUNS)]
@@ -77,13 +79,49 @@ def on_unseen_runs(
         for run in kept.tolist()
         if (found := _left_out(run, rows, train, calibration, columns, limits, seed)) is not None
     ]
+    return _summary(STAND_IN, per_run, len(names), limits, seed)
+
+
+def on_searched_runs(
+    rows: Rows, worn: np.ndarray, columns: Sequence[str], limits: Limits, seed: int
+) -> dict[str, Any]:
+    """Return the same from the answers of searches that each left recordings out.
+
+    Band and envelope are chosen without the recording that is asked about.
+
+    Args:
+        rows: all rows of recordings that were left out of a search.
+        worn: P(worn) of each by the search that left it out, (n,).
+        columns: names of the features.
+        limits: the thresholds of the rule.
+        seed: of the interval.
+    """
+    recording = recordings(rows.run)
+    names = np.unique(recording)
+    per_run = []
+    for run in names.tolist():
+        here, others = recording == run, recording != run
+        if len(np.unique(rows.y[others])) < 2:
+            continue
+        chosen = band.choose_band(
+            rows.y[others], worn[others], limits.target_accuracy, band.LEFT_OUT
+        )
+        bounds = band.envelope(rows.X[others], columns, limits.envelope_quantile)
+        rule = Abstention.of(columns, chosen, bounds)
+        per_run.append(_asked(run, rows.take(here), worn[here], rule, reached=chosen["reached"]))
+    return _summary("", per_run, len(names), limits, seed)
+
+
+def _summary(
+    stand_in: str, per_run: list[dict[str, Any]], there_are: int, limits: Limits, seed: int
+) -> dict[str, Any]:
     counts = np.array([[item["n"], item["answered"], item["right"]] for item in per_run])
     n, answered, right = counts.reshape(-1, 3).sum(axis=0).tolist()
     return {
-        "stand_in": STAND_IN,
+        "stand_in": stand_in,
         "target": limits.target_accuracy,
         "runs": len(per_run),
-        "there_are": len(names),
+        "there_are": there_are,
         "n": n,
         "answered": answered,
         "coverage": answered / n if n else None,
@@ -120,6 +158,12 @@ def _left_out(
         worn = _worn(model, asked.X)
     chosen = band.choose_band(others.y, worn_others, limits.target_accuracy)
     rule = Abstention.of(columns, chosen, bounds)
+    return _asked(run, asked, worn, rule, reached=chosen["reached"])
+
+
+def _asked(
+    run: str, asked: Rows, worn: np.ndarray, rule: Abstention, *, reached: bool
+) -> dict[str, Any]:
     answered = ~(rule.in_band(worn) | rule.outside(asked.X).any(axis=1))
     correct = (worn > 0.5) == (asked.y == 1)
     count, right = int(answered.sum()), int((correct & answered).sum())
@@ -133,7 +177,7 @@ def _left_out(
         "coverage": count / len(asked.y),
         "accuracy": right / count if count else None,
         "mean_confidence": float(np.maximum(worn, 1 - worn)[answered].mean()) if count else None,
-        "reached": chosen["reached"],
+        "reached": reached,
     }
 
 

@@ -51,7 +51,7 @@ def ingest(
         stride: of windows, rows.
         search_seconds: budget of the main search.
         search_evaluations: the same in evaluations.
-        outer_folds: held-out runs and settings with a search of their own.
+        outer_folds: parts of runs and settings that are held out by a search of their own.
         outer_seconds: budget of each such search.
     """
     from collections import namedtuple

@@ -24,6 +24,7 @@ _HEADLINE = {
 }
 _PARENT = "mlflow.parentRunId"
 _PAGE = 1000
+_LONGEST = 500  # of a parameter: MLflow refuses longer ones
 
 
 def headline(
@@ -105,7 +106,8 @@ def children(metrics: Mapping[str, Any], search: Mapping[str, Any]) -> Iterator[
     yield Child("search", settings, _trials(search))
     for fold in search.get("outer", ()):
         name = f"fold {fold['protocol']} {fold['fold']}"
-        about = {"protocol": fold["protocol"], "held_out": fold["fold"], **fold.get("rows", {})}
+        held_out = ", ".join(fold["held_out"])[:_LONGEST]
+        about = {"protocol": fold["protocol"], "held_out": held_out, **fold.get("rows", {})}
         yield Child(name, about, _trials(fold) | _verdict(metrics, fold))
     for model in schema.MODELS:
         asked = {p: models[model] for p, models in metrics["protocols"].items() if model in models}
@@ -136,13 +138,19 @@ def _trials(search: Mapping[str, Any]) -> dict[str, list[tuple[float, int]]]:
 def _verdict(
     metrics: Mapping[str, Any], fold: Mapping[str, Any]
 ) -> dict[str, list[tuple[float, int]]]:
-    """Return what the fold's search said of the run that was held out, if it was asked."""
+    """Return what the fold's search said of the runs that were held out, if it was asked."""
     figures = metrics["protocols"].get(fold["protocol"], {}).get(schema.AUTO_SKLEARN, {})
-    for item in figures.get("per_run", ()):
-        if fold["protocol"] == schema.NEW_RUN and item[schema.RUN_ID] == fold["fold"]:
-            right = float(item["correct"])
-            return {"probability_of_wear": [(item["p"], 0)], "correct": [(right, 0)]}
-    return {}
+    of = schema.SETTING if fold["protocol"] == schema.NEW_SETTING else schema.RUN_ID
+    held = set(fold["held_out"])
+    asked = [
+        item
+        for item in figures.get("per_run", ())
+        if item[of] in held or schema.recording_of(item[schema.RUN_ID]) in held
+    ]
+    if not asked:
+        return {}
+    right = sum(item["correct"] for item in asked) / len(asked)
+    return {"runs": [(float(len(asked)), 0)], "share_of_runs_right": [(right, 0)]}
 
 
 def log_children(registry: Registry, run_id: str, evaluation: Path, automl: Path) -> None:

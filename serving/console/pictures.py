@@ -15,7 +15,7 @@ _ROW = 50  # height of a question
 def questions(figures: Sequence[Figure]) -> Markup:
     """Return how often a model is right, question by question, each a bar from 0 to 100 %.
 
-    A thin line is the 95 % interval, a dashed one what the machine's settings alone get right.
+    A thin line is the 95 % interval, a dashed one what needs no telemetry gets right.
     """
     bottom = _ROW * len(figures) + 4
     box = svg.Box("How often the model is right, by question", "", "", 460, bottom + 20)

@@ -32,6 +32,8 @@ def write(folder: Path, classes: int = 2) -> tuple[Path, Path]:
     rows.to_parquet(features / "training_set" / "part-00000.parquet", index=False)
     jsonfile.write(features / "manifest.json", FEATURES_MANIFEST)
     assign(rows).to_parquet(split / "splits.parquet", index=False)
+    asked = dict.fromkeys(s.PROTOCOLS, s.RESPONSE) | {s.KNOWN_RUNS: s.PUBLISHED}
+    jsonfile.write(split / "audit.json", {"asked_of": asked})
     return features, split
 
 

@@ -192,7 +192,7 @@ def test_the_component_keeps_the_stored_order_when_told_to(
     ("window", "stride", "sentence"),
     [
         (1, 25, "at least 2 rows, not 1"),
-        (50, 0, "at least 1 row, not 0"),
+        (50, -1, "at least 1 row, not -1"),
         (9_999, 25, "longer than every run .the longest has 2332.; choose a shorter"),
     ],
 )

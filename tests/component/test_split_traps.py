@@ -28,10 +28,28 @@ BUS = {"X1_OutputCurrent", "Y1_OutputCurrent"}
 
 
 def audited(
-    folder: Path, *, seed: int, z_leak: float = 0.0, shuffle: bool = False, session: bool = False
+    folder: Path,
+    *,
+    seed: int,
+    z_leak: float = 0.0,
+    shuffle: bool = False,
+    session: bool = False,
+    drawn: bool = True,
 ) -> dict[str, Any]:
-    """Return the audit of simulated recordings with the given traps, order not restored."""
-    settings = SimulatorSettings(seed=seed, z_leak=z_leak, shuffle=shuffle, session=session)
+    """Return the audit of simulated recordings with the given traps, order not restored.
+
+    Args:
+        folder: to write to.
+        seed: of the simulator.
+        z_leak: how much higher worn tools cut, mm.
+        shuffle: whether rows are stored in shuffled batches.
+        session: whether the mains voltage differs between sessions.
+        drawn: whether the order of worn and unworn is drawn; else it is the recorded one.
+    """
+    runs = 18 if drawn else 0
+    settings = SimulatorSettings(
+        seed=seed, z_leak=z_leak, shuffle=shuffle, session=session, runs=runs, balanced=drawn
+    )
     simulate(settings, folder / "raw")
     ingest(
         data=str(folder / "raw"),
@@ -91,6 +109,15 @@ def test_the_tool_offset_alone_is_found(tmp_path: Path) -> None:
         name for name, chosen in FEATURE_SETS.items() if set(chosen.columns) & POSITIONS
     }
     assert audit["status"] == "restricted"
+
+
+def test_the_order_of_the_recordings_alone_is_found(tmp_path: Path) -> None:
+    audit = audited(tmp_path, seed=0, drawn=False)
+    assert len(audit["findings"]) == 1
+    assert "In 7 of 7 settings that have both, all worn runs" in audit["findings"][0]
+    for protocol in (schema.NEW_RUN, schema.NEW_SETTING):
+        for verdict in audit["protocols"][protocol].values():
+            assert verdict["reasons"] == audit["findings"]
 
 
 def test_shuffled_batches_alone_are_found(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ _SEARCH = {
     "outer": [
         {
             "protocol": schema.NEW_RUN,
-            "fold": "03",
+            "fold": "part-1-of-2",
+            "held_out": ["03", "04"],
             "rows": {"train": 400, "test": 80},
             "leaderboard": [{"trial": 1, "cost": 0.7, **_TRIAL}],
         }
@@ -59,7 +60,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> RunArtifacts:
     run = make_run(tmp_path_factory.mktemp("found") / "run")
     jsonfile.write(run.automl / "search.json", _SEARCH)
     metrics = run.metrics()
-    verdicts = [{schema.RUN_ID: "03", "p": 0.9, "correct": True}]
+    verdicts = [
+        {schema.RUN_ID: "03", schema.SETTING: "6/4", "p": 0.9, "correct": True},
+        {schema.RUN_ID: "04", schema.SETTING: "6/4", "p": 0.8, "correct": False},
+        {schema.RUN_ID: "05", schema.SETTING: "6/4", "p": 0.8, "correct": False},
+    ]
     metrics["protocols"][schema.NEW_RUN][schema.AUTO_SKLEARN]["per_run"] = verdicts
     jsonfile.write(run.evaluation / "metrics.json", metrics)
     (run.root / "telemetry").mkdir()
@@ -166,13 +171,14 @@ def test_a_run_is_in_mlflow_from_its_begin_to_its_end(
     assert "gone.html" not in names
 
     runs = below(home, run_id)
-    assert set(runs) == {"search", "fold new_run 03", "baseline majority"}
+    assert set(runs) == {"search", "fold new_run part-1-of-2", "baseline majority"}
     assert {one.info.status for one in runs.values()} == {"FINISHED"}
     trials = client(home).get_metric_history(runs["search"].info.run_id, "log_loss")
     assert [(one.step, one.value) for one in trials] == [(1, 0.4), (3, 0.1)]
-    fold = runs["fold new_run 03"]
-    assert fold.data.params["held_out"] == "03"
-    assert fold.data.metrics["probability_of_wear"] == 0.9
+    fold = runs["fold new_run part-1-of-2"]
+    assert fold.data.params["held_out"] == "03, 04"
+    assert fold.data.metrics["runs"] == 2
+    assert fold.data.metrics["share_of_runs_right"] == 0.5
     assert runs["baseline majority"].data.metrics["known_runs.accuracy"] == accuracy
 
     # Another run that comes to the same package has its own run, and the version stays.

@@ -53,6 +53,11 @@ def split(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "session_fingerprint": session,
             "neighbours": {"adjacent_share": 0.95},
             "left_out": {},
+            "asked_of": {
+                schema.KNOWN_RUNS: schema.PUBLISHED,
+                schema.NEW_RUN: schema.RESPONSE,
+                schema.NEW_SETTING: schema.RESPONSE,
+            },
             "protocols": {schema.NEW_SETTING: {schema.PUBLISHED: {"reasons": ["It leaks."]}}},
         },
     )
@@ -151,6 +156,7 @@ def evidence(features: Path, split: Path, models: Path, automl: Path) -> Evidenc
         dataset=MILL,
         leaks=[],
         search=SEARCH,
+        asked_of=jsonfile.read(split / "audit.json")["asked_of"],
         left_out={},
     )
 

@@ -172,10 +172,7 @@ def judged(
     figures: dict[str, Any] = binary_metrics(labels, worn)
     checks = [
         judgement.all_finite({}, worn),
-        judgement.at_least(
-            "Accuracy", figures["accuracy"], limits.known_runs_accuracy, Outcome.REFUSE_THRESHOLD
-        ),
-        judgement.at_least("MCC", figures["mcc"], limits.known_runs_mcc, Outcome.REFUSE_THRESHOLD),
+        *judgement.recall(figures, contract.default().gate),
     ]
     paired = compare(challenger.labels(X) == labels, champion.labels(X) == labels, run, seed)
     return judgement.choose(checks, paired, limits, same_model=False, new_data=True)[0]

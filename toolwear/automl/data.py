@@ -12,12 +12,18 @@ from toolwear.common import jsonfile
 from toolwear.evaluation.protocols import Fold, folds
 from toolwear.features.dataset import TRAINING_SET, Samples
 
-SPLITS_FILE = "splits.parquet"
+SPLITS_FILE, AUDIT_FILE = "splits.parquet", "audit.json"
 
 
 def read_folds(split: Path, protocol: str, samples: Samples) -> list[Fold]:
     """Return the folds of a protocol for these samples."""
     return folds(protocol, samples, pd.read_parquet(split / SPLITS_FILE))
+
+
+def asked_of(split: Path) -> dict[str, str]:
+    """Return by protocol the feature set of which its question is asked, as the audit found."""
+    asked: dict[str, str] = jsonfile.read(split / AUDIT_FILE)["asked_of"]
+    return asked
 
 
 def every_row(features: Path, feature_set: str) -> np.ndarray:

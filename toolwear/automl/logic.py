@@ -10,32 +10,41 @@ from toolwear.evaluation.protocols import Fold
 from toolwear.features.dataset import Samples
 
 
-def choose_folds(folds: list[Fold], y: np.ndarray, count: int, seed: int) -> list[Fold]:
-    """Return `count` folds drawn by `seed`, in their order, balanced over the classes they hold.
+def divide(folds: list[Fold], y: np.ndarray, count: int, seed: int) -> list[Fold]:
+    """Return `count` folds, each of which holds back several of these and all of them each once.
 
-    Folds are drawn in turn from those with both classes, with unworn only and with worn only, as
-    far as there are any, so that four of the runs are two of each class.
+    Folds with both classes, with unworn only and with worn only are spread evenly, drawn by
+    `seed`.
 
     Args:
-        folds: all folds of a protocol.
+        folds: all folds of a protocol, each of which holds back what no other does.
         y: labels of the samples that the folds index.
-        count: how many; 0 or more than there are: all.
+        count: how many; 0 or more than there are: the folds themselves; 1: only the first of them
+            that is drawn, to try one search.
         seed: of the draw.
     """
     if count == 0 or count >= len(folds):
         return folds
     generator = np.random.RandomState(seed)
-    strata: dict[tuple[int, ...], list[int]] = {}
+    strata: dict[tuple[int, ...], list[Fold]] = {}
     for position in generator.permutation(len(folds)):
-        held = tuple(sorted(set(y[folds[position].test_index].tolist())))
-        strata.setdefault(held, []).append(int(position))
-    queues = [strata[held] for held in sorted(strata, key=lambda held: (-len(held), held))]
-    chosen: list[int] = []
-    while len(chosen) < count:
-        for queue in queues:
-            if queue and len(chosen) < count:
-                chosen.append(queue.pop())
-    return [folds[position] for position in sorted(chosen)]
+        fold = folds[position]
+        strata.setdefault(tuple(np.unique(y[fold.test_index]).tolist()), []).append(fold)
+    drawn = [
+        fold
+        for held in sorted(strata, key=lambda held: (-len(held), held))
+        for fold in strata[held]
+    ]
+    if count == 1:
+        return drawn[:1]
+    return [
+        _together(f"part-{number + 1}-of-{count}", drawn[number::count]) for number in range(count)
+    ]
+
+
+def _together(name: str, folds: list[Fold]) -> Fold:
+    held = np.sort(np.concatenate([fold.test_index for fold in folds]))
+    return Fold(name, np.setdiff1d(folds[0].train_index, held), held)
 
 
 def group_folds(y: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray | None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from toolwear.automl import data
 from toolwear.automl.export.gate import Limit, export_ensemble
-from toolwear.automl.logic import choose_folds, group_folds, prediction_table
+from toolwear.automl.logic import divide, group_folds, prediction_table
 from toolwear.automl.progress import Progress
 from toolwear.automl.request import Request
 from toolwear.automl.search import Budget, search
@@ -35,29 +35,33 @@ def run_outer(request: Request, limit: Limit, folder: Path) -> None:
     Writes `predictions.parquet`, `summary.json` (a list, one entry a fold) and
     `outer/<protocol>/<fold>.onnx`.
     """
-    samples = load(request.features, schema.RESPONSE)
+    asked = data.asked_of(request.split)
+    sets = {name: load(request.features, name) for name in {asked[p] for p in _PROTOCOLS}}
     tables: list[pd.DataFrame] = []
     summaries: list[dict[str, Any]] = []
     plan: list[tuple[str, Fold]] = []
     for protocol in _PROTOCOLS:
+        samples = sets[asked[protocol]]
         of = data.read_folds(request.split, protocol, samples)
         if why_left_out(protocol, samples, of):
             report(f"no outer search for {protocol}: the question is left out")
             continue
-        chosen = choose_folds(of, samples.y, request.outer_folds, request.seed)
-        plan += [(protocol, fold) for fold in chosen]
+        parts = divide(of, samples.y, request.outer_folds, request.seed)
+        plan += [(protocol, fold) for fold in parts]
     for number, (protocol, fold) in enumerate(plan, 1):
         name = f"{protocol} {fold.name}"
-        summary: dict[str, Any] = {"protocol": protocol, "fold": fold.name}
+        samples = sets[asked[protocol]]
+        held = np.unique(groups(protocol, samples.frame)[fold.test_index]).tolist()
+        summary: dict[str, Any] = {"protocol": protocol, "fold": fold.name, "held_out": held}
         summaries.append(summary)
-        inner = _inner_folds(samples, protocol, fold)
+        inner = inner_folds(samples, protocol, fold)
         if inner is None:
             summary["skipped"] = "one class, or one of its groups only, is left to learn from"
             report(f"outer search {number} of {len(plan)} ({name}): skipped, {summary['skipped']}")
             continue
         progress = Progress(request.scratch, f"outer search {number} of {len(plan)} ({name})")
         table, details = _search_fold(
-            request, limit, samples, protocol, fold, inner, folder, progress
+            request, limit, asked[protocol], samples, protocol, fold, inner, folder, progress
         )
         tables.append(table)
         summary.update(details)
@@ -74,7 +78,7 @@ def run_outer(request: Request, limit: Limit, folder: Path) -> None:
     jsonfile.write(folder / SUMMARY, summaries)
 
 
-def _inner_folds(samples: Samples, protocol: str, fold: Fold) -> np.ndarray | None:
+def inner_folds(samples: Samples, protocol: str, fold: Fold) -> np.ndarray | None:
     """Return how models are ranked inside: by the kind of group that the protocol holds out."""
     group = groups(protocol, samples.frame)
     return group_folds(samples.y[fold.train_index], group[fold.train_index], _INNER_FOLDS)
@@ -83,6 +87,7 @@ def _inner_folds(samples: Samples, protocol: str, fold: Fold) -> np.ndarray | No
 def _search_fold(
     request: Request,
     limit: Limit,
+    feature_set: str,
     samples: Samples,
     protocol: str,
     fold: Fold,
@@ -111,4 +116,4 @@ def _search_fold(
         "cut_members": [asdict(member) for member in export.cut],
         **found.history,
     }
-    return prediction_table(protocol, schema.RESPONSE, fold, samples, p), details
+    return prediction_table(protocol, feature_set, fold, samples, p), details

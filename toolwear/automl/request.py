@@ -26,7 +26,8 @@ class Request:
         cores: processes that may compute at a time.
         dask: address of a Dask scheduler whose workers make the main search's evaluations, each
             with all of `memory_mb`; they need auto-sklearn and see `scratch`; empty: none.
-        outer_folds: held-out runs, and settings, with a search of their own; 0: all.
+        outer_folds: parts into which runs, and settings, are shared out; each is held out by a
+            search of its own. 0: each run is a part; 1: a single run is held out.
         outer_seconds: budget of each of those.
 
     Raises:

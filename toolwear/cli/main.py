@@ -10,6 +10,7 @@ import typer
 
 from toolwear.cli.audit import app as audit_app
 from toolwear.cli.containers import Runner
+from toolwear.cli.dataset import app as dataset_app
 from toolwear.cli.graph import Graph, compile_graph
 from toolwear.cli.kfp_commands import app as kfp_app
 from toolwear.cli.options import (
@@ -54,7 +55,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Tell from a CNC mill's telemetry whether its tool is worn.\n\n"
+    help="Tell from a machine's own telemetry whether its tool is worn.\n\n"
     "Start with `toolwear run`, then open the report that it names. "
     "`toolwear data` looks at recordings without training on them.",
 )
@@ -62,6 +63,7 @@ app.add_typer(runs_app, name="runs")
 app.add_typer(kfp_app, name="kfp")
 app.add_typer(audit_app, name="audit")
 app.add_typer(tokens_app, name="tokens")
+app.add_typer(dataset_app, name="dataset")
 app.command()(prune)
 
 

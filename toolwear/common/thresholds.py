@@ -33,6 +33,8 @@ class Audit(_Section):
     session_effect_sd: float = Field(gt=0)
     out_of_order_share: float = Field(gt=0, lt=1)
     copied_row_share: float = Field(gt=0, lt=1)
+    confounded_share: float = Field(gt=0.5, le=1)
+    confounded_p: float = Field(gt=0, lt=1)
 
 
 class Guard(_Section):
@@ -68,10 +70,9 @@ class Export(_Section):
 class Decision(_Section):
     """What a challenger must show to become champion, and what it may then be used for."""
 
-    known_runs_accuracy: float = Field(ge=0, le=1)
-    known_runs_mcc: float = Field(ge=-1, le=1)
     non_inferiority_margin: float = Field(ge=0, le=1)
     new_run_accuracy_lower_bound: float = Field(ge=0, le=1)
+    context_p: float = Field(gt=0, lt=1)
     permutation_p: float = Field(gt=0, lt=1)
     best_champion_margin: float = Field(ge=0, le=1)
     shap_exact_error: float = Field(gt=0)

@@ -50,13 +50,14 @@ KNOWN_RUNS, NEW_RUN, NEW_SETTING = "known_runs", "new_run", "new_setting"
 PROTOCOLS = (KNOWN_RUNS, NEW_RUN, NEW_SETTING)
 
 # Names of the models that are compared.
-MAJORITY, SETTINGS_ONLY = "majority", "settings_only"
+MAJORITY, SETTINGS_ONLY, CONTEXT = "majority", "settings_only", "context"
 DECISION_TREE, RANDOM_FOREST, AUTO_SKLEARN = "decision_tree", "random_forest", "auto_sklearn"
 LOGISTIC = "logistic"  # windows only
 NESTED = "nested"  # whichever of those tried on windows the training runs alone speak for
 MODELS = (
     MAJORITY,
     SETTINGS_ONLY,
+    CONTEXT,
     DECISION_TREE,
     RANDOM_FOREST,
     LOGISTIC,

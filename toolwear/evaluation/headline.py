@@ -19,11 +19,11 @@ _ASKED = {
     schema.NEW_RUN: "New recording",
     schema.NEW_SETTING: "New combination of settings",
 }
-# The model whose figure answers a question best, the first that was measured.
+# The model whose figure answers a question best, the first that was judged on all there is.
 _BEST = {
     schema.KNOWN_RUNS: (schema.AUTO_SKLEARN, schema.RANDOM_FOREST, schema.DECISION_TREE),
-    schema.NEW_RUN: (schema.NESTED, schema.RANDOM_FOREST, schema.AUTO_SKLEARN),
-    schema.NEW_SETTING: (schema.NESTED, schema.RANDOM_FOREST, schema.AUTO_SKLEARN),
+    schema.NEW_RUN: (schema.NESTED, schema.AUTO_SKLEARN, schema.RANDOM_FOREST),
+    schema.NEW_SETTING: (schema.NESTED, schema.AUTO_SKLEARN, schema.RANDOM_FOREST),
 }
 _TONES = {"promote": "good", "keep": "even"}
 _MODELS = {schema.NESTED: "model chosen within each fold"}
@@ -41,7 +41,8 @@ class Figure:
         unit: "rows" or "runs".
         share: right / of, 0 to 1; None if the question was not answered.
         interval: 95 %, low and high, 0 to 1; None where there is none.
-        baseline: share that the settings alone, or else the commoner label, get right.
+        baseline: share that the best of what needs no telemetry gets right: the commoner label,
+            the settings, the elapsed time.
         why_not: why the question was not answered; empty if it was.
     """
 
@@ -118,15 +119,17 @@ def headline(summary: Mapping[str, Any]) -> Headline:
 def _figure(summary: Mapping[str, Any], question: str) -> Figure:
     asked = _ASKED[question]
     models = summary["protocols"].get(question) or {}
-    name = next((name for name in _BEST[question] if name in models), None)
+    there = [name for name in _BEST[question] if name in models]
+    name = next((name for name in there if _whole(models[name])), there[0] if there else None)
     accuracy = models[name]["accuracy"] if name else None
     if name is None or accuracy is None:
         reasons = summary.get("left_out") or {}
         return Figure(asked, why_not=str(reasons.get(question, "no model was judged on it")))
     figures = models[name]
-    units = figures.get("runs") or {}
+    units = (figures.get("runs") or {}) if figures["unit"] == "runs" else {}
     right, of = units.get("correct"), units.get("of", figures["n"])
-    baseline = models.get(schema.SETTINGS_ONLY) or models.get(schema.MAJORITY) or {}
+    without = (schema.MAJORITY, schema.SETTINGS_ONLY, schema.CONTEXT)
+    known = [models[name]["accuracy"] for name in without if name in models]
     bounds = units.get("wilson") or (figures.get("interval") or {}).get("accuracy")
     return Figure(
         question=asked,
@@ -136,8 +139,14 @@ def _figure(summary: Mapping[str, Any], question: str) -> Figure:
         unit=figures["unit"],
         share=accuracy,
         interval=None if bounds is None else (bounds[0], bounds[1]),
-        baseline=baseline.get("accuracy"),
+        baseline=max((share for share in known if share is not None), default=None),
     )
+
+
+def _whole(figures: Mapping[str, Any]) -> bool:
+    """Return whether a model was judged on all runs that were asked."""
+    runs = figures.get("runs") or {}
+    return runs.get("of") == runs.get("there_are")
 
 
 def _percent(share: float, units: int) -> str:

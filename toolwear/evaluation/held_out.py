@@ -11,7 +11,7 @@ from sklearn.model_selection import GroupKFold
 
 from toolwear.dataset import schema
 from toolwear.evaluation.metrics import binary_metrics, judge_runs
-from toolwear.evaluation.protocols import Fold
+from toolwear.evaluation.protocols import Fold, recordings
 from toolwear.model.learners import Learner, Rows, run_weights
 
 _INNER_FOLDS = 5
@@ -57,19 +57,19 @@ def out_of_fold(
         run: the run of each row (n,).
         folds: every row is tested once.
         seed: of every fit.
-        balanced: whether classes weigh alike, beside runs.
+        balanced: whether runs weigh alike and classes do; else recordings do.
     """
     p = np.full(len(y), np.nan)
     for fold in folds:
         train = fold.train_index
-        weight = run_weights(y[train], run[train]) if balanced else _by_run(run[train])
+        weight = run_weights(y[train], run[train]) if balanced else _alike(recordings(run[train]))
         fitted = learner(rows.take(train), y[train], weight, seed)
         p[fold.test_index] = fitted(rows.take(fold.test_index))
     return p
 
 
-def _by_run(run: np.ndarray) -> np.ndarray:
-    _, index, length = np.unique(run, return_inverse=True, return_counts=True)
+def _alike(recording: np.ndarray) -> np.ndarray:
+    _, index, length = np.unique(recording, return_inverse=True, return_counts=True)
     weights: np.ndarray = 1.0 / length[index]
     return weights
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from toolwear.dataset import schema
 
+_NAMES = {
+    schema.AUTO_SKLEARN: "auto-sklearn",
+    schema.CONTEXT: "settings and elapsed time",
+}
+
 
 def model_name(name: str) -> str:
     """Return a model's name as it is written in a sentence."""
-    return "auto-sklearn" if name == schema.AUTO_SKLEARN else name.replace("_", " ")
+    return _NAMES.get(name, name.replace("_", " "))

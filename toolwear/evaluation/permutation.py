@@ -100,14 +100,15 @@ def against_chance(
 
     Returns:
         `p`: the largest of the p-values over all protocols, the one to hold against a threshold,
-        None without permutations; `observed`: statistics of each candidate; by kind of
-        permutation, protocol and statistic `observed` (the best), `by`, `null_95`, `p`, `null`;
-        `left_out`: by kind, why it was not tested.
+        None without permutations; `asked`: whether this is a question here; `observed`: statistics
+        of each candidate; by kind of permutation, protocol and statistic `observed` (the best),
+        `by`, `null_95`, `p`, `null`; `left_out`: by kind, why it was not tested.
     """
     found = maxima(candidates, label, run_index, folds, seed)
     names = [candidate.name for candidate in candidates]
     result: dict[str, Any] = {
         "p": None,
+        "asked": True,
         "left_out": {},
         "seed": seed,
         "observed": {
@@ -148,11 +149,12 @@ def against_chance(
     return result
 
 
-def not_tested(reason: str, seed: int) -> dict[str, Any]:
-    """Return the result where no question about whole runs can be asked."""
+def not_tested(reason: str, seed: int, asked: bool = True) -> dict[str, Any]:
+    """Return the result where no question about whole runs can be asked, or none is."""
     kinds = (FREE, WITHIN)
     return {
         "p": None,
+        "asked": asked,
         "left_out": dict.fromkeys(kinds, reason),
         "seed": seed,
         "observed": {},

@@ -73,6 +73,11 @@ def recordings(runs: np.ndarray) -> np.ndarray:
     return found
 
 
+def divided(runs: np.ndarray) -> bool:
+    """Return whether recordings are divided into runs, because labels change within them."""
+    return bool((recordings(runs) != runs).any())
+
+
 def assign(keys: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of `splits.parquet` for the rows of the training set.
 

@@ -9,21 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from toolwear.dataset import schema
-from toolwear.evaluation.protocols import Fold, HasFrame, groups
+from toolwear.evaluation.protocols import GROUPED, Fold, HasFrame, groups
 
-# The samples that a question is asked of; what else was measured stands beside the answer.
-ASKED_OF: Mapping[str, str] = MappingProxyType(
-    {
-        schema.KNOWN_RUNS: schema.PUBLISHED,
-        schema.NEW_RUN: schema.RESPONSE,
-        schema.NEW_SETTING: schema.RESPONSE,
-    }
-)
+SERVED = schema.PUBLISHED  # the feature set of the model that is served
 _WORDS = MappingProxyType({schema.NEW_RUN: "run", schema.NEW_SETTING: "setting"})
+
+
+def asked_of(verdicts: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
+    """Return by protocol the feature set of which its question is asked.
+
+    What else was measured stands beside the answer. Where the audit holds nothing against what the
+    served model learns from, all questions are asked of that, so that the figures are of that
+    model. Else new runs are asked of windows that tell less of how the machine was set up, which
+    says nothing of the served model.
+
+    Args:
+        verdicts: of the audit, by protocol and feature set.
+    """
+    clean = {name: verdicts[name][SERVED]["passed"] for name in GROUPED}
+    new = {name: SERVED if passed else schema.RESPONSE for name, passed in clean.items()}
+    return {schema.KNOWN_RUNS: SERVED, **new}
 
 
 def why_left_out(protocol: str, samples: HasFrame, of: Sequence[Fold]) -> str:

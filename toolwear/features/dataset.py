@@ -43,6 +43,16 @@ class Samples:
     columns: tuple[str, ...]
     of_windows: bool = False
 
+    @property
+    def elapsed(self) -> np.ndarray:
+        """Seconds since the first sample of the same recording, float64 (n,)."""
+        recording = [schema.recording_of(run) for run in self.run.tolist()]
+        times = self.frame[schema.EVENT_TIME]
+        since: np.ndarray = (
+            (times - times.groupby(recording).transform("min")).dt.total_seconds().to_numpy()
+        )
+        return since
+
 
 def names(features: Path) -> tuple[str, ...]:
     """Return the names of the feature sets that an output of the features step has.

@@ -54,7 +54,8 @@ class Abstention:
 
     def in_band(self, worn: np.ndarray) -> np.ndarray:
         """Return which probabilities of "worn" (rows,) are too close to call."""
-        inside: np.ndarray = (worn > self.low) & (worn < self.high)
+        # One half is never called worn, so it is not sure even where the band ends there.
+        inside: np.ndarray = (worn > self.low) & ((worn < self.high) | (worn <= 0.5))
         return inside
 
     def outside(self, rows: np.ndarray) -> np.ndarray:

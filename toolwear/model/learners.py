@@ -44,21 +44,29 @@ class Rows:
         X: features, float64 (n, features).
         settings: values of the machine's settings, float64 (n, settings).
         run: the run of each row (n,); for drawing whole runs, never a feature.
+        elapsed: seconds since the recording began, float64 (n,).
     """
 
     X: np.ndarray
     settings: np.ndarray
     run: np.ndarray
+    elapsed: np.ndarray
 
     @classmethod
     def of(cls, samples: Samples) -> Rows:
         """Return the rows of samples."""
         nothing = np.zeros((len(samples.X), 1))  # the same of all rows, where nothing is set
-        return cls(samples.X, samples.settings if samples.setting_names else nothing, samples.run)
+        settings = samples.settings if samples.setting_names else nothing
+        return cls(samples.X, settings, samples.run, samples.elapsed)
 
     def take(self, index: np.ndarray) -> Rows:
         """Return the rows at these positions."""
-        return Rows(self.X[index], self.settings[index], self.run[index])
+        return Rows(self.X[index], self.settings[index], self.run[index], self.elapsed[index])
+
+    @property
+    def context(self) -> np.ndarray:
+        """What is known without measuring anything: settings and elapsed time."""
+        return np.column_stack([self.settings, self.elapsed])
 
 
 Fitted = Callable[[Rows], np.ndarray]
@@ -91,6 +99,12 @@ def settings_only(rows: Rows, y: np.ndarray, weight: np.ndarray, seed: int) -> F
     tree = DecisionTreeClassifier(random_state=seed)
     fitted = sklearn_fitted(tree, rows.settings[first], y[first], total)
     return lambda rows: fitted(rows.settings)
+
+
+def context(rows: Rows, y: np.ndarray, weight: np.ndarray, seed: int) -> Fitted:
+    """Fit a shallow decision tree on the machine's settings and the time that it has cut."""
+    tree = _tree(_WINDOW_DEPTH, None, seed).fit(rows.context, y.astype(np.float64), weight)
+    return lambda rows: np.asarray(tree.predict(rows.context)).round(9)
 
 
 def estimator(model: Any) -> Learner:
@@ -232,7 +246,7 @@ ROW_FOREST = RandomForestClassifier(n_estimators=30, max_samples=3000, n_jobs=1)
 ROW_TREE = DecisionTreeClassifier(min_samples_leaf=5)
 
 BASELINES: MappingProxyType[str, Learner] = MappingProxyType(
-    {schema.MAJORITY: majority, schema.SETTINGS_ONLY: settings_only}
+    {schema.MAJORITY: majority, schema.SETTINGS_ONLY: settings_only, schema.CONTEXT: context}
 )
 ON_ROWS: MappingProxyType[str, Learner] = MappingProxyType(
     {

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from toolwear.common.thresholds import Decision, Thresholds
+from toolwear.dataset.contract import Gate
 from toolwear.evaluation.metrics import LEVEL
 from toolwear.model.footprint import Footprint
 from toolwear.release.comparison import Comparison
@@ -224,39 +225,75 @@ def _told(comparison: Comparison, whom: str = "the champion") -> str:
     )
 
 
-def allowed_use(
-    lower_bound: float | None,
-    permutation_p: float | None,
-    reasons_against: Sequence[str],
-    limits: Decision,
-) -> tuple[str, list[str]]:
-    """Return what the model may be used for, and why.
+def recall(figures: Mapping[str, Any], asked: Gate) -> list[Check]:
+    """Return the checks of what a model remembers of known runs."""
+    return [
+        at_least(
+            "Accuracy on known runs",
+            figures.get("accuracy"),
+            asked.known_runs_accuracy,
+            Outcome.REFUSE_THRESHOLD,
+        ),
+        at_least(
+            "MCC on known runs", figures.get("mcc"), asked.known_runs_mcc, Outcome.REFUSE_THRESHOLD
+        ),
+    ]
 
-    Args:
-        lower_bound: of the interval of its accuracy on runs that were left out.
-        permutation_p: of the test against labels permuted over runs.
+
+@dataclass(frozen=True)
+class Shown:
+    """What a model shows on runs that were left out.
+
+    Attributes:
+        lower_bound: of the interval of its accuracy on them; None if that was not measured.
+        context_p: of the test against what needs no telemetry; None if not tested.
+        permutation_p: of the test against labels permuted over runs; None if not tested.
+        permutation_asked: whether labels can be permuted over runs: not where they change within
+            recordings.
         reasons_against: what the audit found of its features, and what was not asked or tested.
-        limits: the thresholds.
     """
-    against = list(reasons_against)
+
+    lower_bound: float | None
+    context_p: float | None
+    permutation_p: float | None
+    permutation_asked: bool = True
+    reasons_against: Sequence[str] = ()
+
+
+def allowed_use(shown: Shown, limits: Decision) -> tuple[str, list[str]]:
+    """Return what the model may be used for, and why."""
+    against = list(shown.reasons_against)
+    lower_bound = shown.lower_bound
     if lower_bound is None or lower_bound <= limits.new_run_accuracy_lower_bound:
         found = "was not measured" if lower_bound is None else f"may be as low as {lower_bound:.2f}"
         against.append(
             f"Its accuracy on runs that it has not seen {found}; more than "
             f"{limits.new_run_accuracy_lower_bound:g} is needed."
         )
-    if permutation_p is None or permutation_p >= limits.permutation_p:
-        found = "was not tested" if permutation_p is None else f"has p = {permutation_p:.2g}"
-        against.append(
-            f"That it does better than chance on new runs {found}; less than "
-            f"{limits.permutation_p:g} is needed."
+    against += _not_significant(
+        "That it judges new runs better than what needs no telemetry",
+        shown.context_p,
+        limits.context_p,
+    )
+    if shown.permutation_asked:
+        against += _not_significant(
+            "That it does better than chance on new runs", shown.permutation_p, limits.permutation_p
         )
     if not against:
-        return NEW_RUNS, ["It may judge new runs: it did better than chance on runs left out."]
+        return NEW_RUNS, [
+            "It may judge new runs: on runs left out it did better than what needs no telemetry."
+        ]
     return KNOWN_RUNS_ONLY, [
         "It may be used for the known runs only, not to judge a new one.",
         *against,
     ]
+
+
+def _not_significant(what: str, p: float | None, level: float) -> list[str]:
+    if p is not None and p < level:
+        return []
+    found = "was not tested" if p is None else f"has p = {p:.2g}"
+    return [f"{what} {found}; less than {level:g} is needed."]
 
 
 def as_dict(value: Check | Comparison) -> dict[str, Any]:

@@ -65,7 +65,10 @@ class RunParameters(BaseModel):
         "the memory limit is then of one model, and the result is not repeatable; empty: none.",
     )
     outer_folds: int = Field(
-        4, ge=0, description="Held-out runs, and settings, with a search of their own; 0: all."
+        4,
+        ge=0,
+        description="Parts into which runs, and settings, are shared out, each of them held out by "
+        "a search of its own; 0: each run is a part; 1: a single run is held out.",
     )
     outer_seconds: int = Field(30, ge=10, description="Budget of each such search, seconds.")
     explain_rows: int = Field(12, ge=1, le=1000, description="Predictions explained one by one.")

@@ -16,7 +16,7 @@ from toolwear.automl import progress, space
 from toolwear.automl.export.ensemble import Member, weighted_mean
 from toolwear.automl.export.gate import Limit, export_ensemble
 from toolwear.automl.export.size import Cut, shrink
-from toolwear.automl.logic import choose_folds, group_folds
+from toolwear.automl.logic import divide, group_folds
 from toolwear.automl.request import Request
 from toolwear.common.errors import ToolwearError
 from toolwear.evaluation.protocols import Fold
@@ -83,20 +83,30 @@ def test_a_budget_in_evaluations_leaves_time_out_of_the_result() -> None:
     assert short.evaluation <= short.optimizer["wallclock_limit"] <= 12
 
 
-def test_folds_are_drawn_by_seed_and_balanced_over_classes() -> None:
+def test_parts_hold_back_every_fold_once_and_both_classes() -> None:
     # Folds 0 to 3 hold class 0, 4 to 7 class 1, 8 and 9 both.
     y = np.repeat([0, 1], 12)
     held = [[3 * i] for i in range(4)] + [[12 + 3 * i] for i in range(4)] + [[1, 13], [2, 14]]
-    folds = [Fold(str(i), np.array([0]), np.array(index)) for i, index in enumerate(held)]
-    runs = choose_folds(folds[:8], y, 4, seed=0)
-    assert sorted(int(fold.name) // 4 for fold in runs) == [0, 0, 1, 1]
-    assert choose_folds(folds[:8], y, 4, seed=0) == runs
-    drawn = {tuple(fold.name for fold in choose_folds(folds[:8], y, 4, seed)) for seed in range(5)}
+    every = np.unique(np.concatenate(held))
+    folds = [
+        Fold(str(i), np.setdiff1d(every, index), np.array(index)) for i, index in enumerate(held)
+    ]
+    parts = divide(folds, y, 4, seed=0)
+    assert [part.name for part in parts] == [f"part-{number}-of-4" for number in range(1, 5)]
+    assert np.array_equal(np.sort(np.concatenate([part.test_index for part in parts])), every)
+    for part in parts:
+        assert np.array_equal(part.train_index, np.setdiff1d(every, part.test_index))
+        assert set(y[part.test_index]) == {0, 1}
+    again = divide(folds, y, 4, seed=0)
+    assert all(
+        np.array_equal(a.test_index, b.test_index) for a, b in zip(parts, again, strict=True)
+    )
+    drawn = {tuple(divide(folds, y, 4, seed)[0].test_index) for seed in range(5)}
     assert len(drawn) > 1
-    kinds = [set(y[fold.test_index]) for fold in choose_folds(folds, y, 3, seed=0)]
-    assert all(kind in kinds for kind in ({0}, {1}, {0, 1}))
-    assert choose_folds(folds, y, 0, seed=0) == folds
-    assert choose_folds(folds, y, 99, seed=0) == folds
+    (one,) = divide(folds, y, 1, seed=0)
+    assert one in folds
+    assert divide(folds, y, 0, seed=0) == folds
+    assert divide(folds, y, 99, seed=0) == folds
 
 
 class Constant:

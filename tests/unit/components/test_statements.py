@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from components.evaluate import not_sure, published, searches
+from components.evaluate.band import KNOWN
 from components.evaluate.statements import statements
-from components.evaluate.unseen import Rows, on_unseen_runs
+from components.evaluate.unseen import Rows, on_searched_runs, on_unseen_runs
 from toolwear.common.thresholds import thresholds
 from toolwear.dataset import contract, schema
 from toolwear.dataset.contract import default
@@ -63,7 +64,14 @@ def test_other_recordings_have_no_published_figures() -> None:
 
 
 def band(**changes: Any) -> dict[str, Any]:
-    found = {"low": 0.1, "high": 0.9, "n": 7000, "lower_bound": 0.9991, "target": 0.999}
+    found: dict[str, Any] = {
+        "low": 0.1,
+        "high": 0.9,
+        "n": 7000,
+        "lower_bound": 0.9991,
+        "target": 0.999,
+    }
+    found["source"] = KNOWN
     return {**found, "reached": True, **changes}
 
 
@@ -158,6 +166,23 @@ def test_where_one_class_would_be_left_nothing_is_left_out() -> None:
     assert (found["runs"], found["coverage"], found["accuracy"]) == (0, None, None)
 
 
+def test_what_searches_said_of_runs_that_they_left_out_is_judged_by_the_others_band() -> None:
+    generator = np.random.default_rng(0)
+    y = np.tile(np.repeat([0, 1], 100), 8)
+    run = np.repeat([f"{n:02}-{s}" for n in range(8) for s in (1, 2)], 100)
+    worn = np.clip(np.where(y == 1, 0.97, 0.03) + generator.normal(0, 0.01, len(y)), 0, 1)
+    worn[np.isin(run, ["05-2", "06-2", "07-2"])] = 0.5  # of which it can't tell
+    rows = Rows(generator.uniform(0.1, 0.9, size=(len(y), 2)), y, run)
+    rows.X[0] = 2.0  # and what no other recording has shown
+    found = on_searched_runs(rows, worn, ["a", "b"], thresholds().abstention, seed=0)
+    assert (found["runs"], found["stand_in"]) == (8, "")
+    assert found["accuracy"] == 1.0
+    by_run = {item[schema.RUN_ID]: item for item in found["per_run"]}
+    assert by_run["07"]["coverage"] == 0.5
+    assert by_run["00"]["answered"] == 199
+    assert '8 runs left out one at a time, "not sure" keeps its target' in not_sure.unseen(found)
+
+
 def search(members: list[str], tried: list[str], **changes: Any) -> dict[str, Any]:
     outer = [{"ensemble": [{"classifier": "dummy"}]}, {"ensemble": [{"classifier": "lda"}]}]
     settings = {"evaluations": 0, "seconds": 300, "outer_seconds": 20}
@@ -189,7 +214,7 @@ def test_what_held_the_outer_searches_back_is_counted() -> None:
     assert "The 2 searches that left a run or a setting out" in said
     assert "20 s each (the main one 300 s)" in said
     assert "1 ended with a dummy" in said
-    assert "by its windows (3 to 75)" in said
+    assert "by its samples (3 to 75)" in said
     assert "they could try no linear model" in said
     linear = search(["lda"], ["lda"], outer=[{"ensemble": [{"classifier": "lda"}]}])
     linear["settings"] |= {"evaluations": 12, "space": {"classifier": ["lda", "extra_trees"]}}
@@ -197,7 +222,7 @@ def test_what_held_the_outer_searches_back_is_counted() -> None:
     assert "12 evaluations each" in said
     assert "of linear models they could try lda only" in said
     assert "dummy" not in said
-    assert "windows" not in said
+    assert "samples" not in said
     nothing = {"skipped": "one class", "protocol": schema.NEW_RUN, "fold": "01"}
     (_, said) = searches.sentences(search(["lda"], ["lda"], outer=[nothing]), [])
     assert said.startswith("1 of 1 searches that leave a run or a setting out were not made: ")
@@ -221,13 +246,19 @@ def said(**changes: Any) -> str:
             schema.NEW_SETTING: {},
         },
         "further": {schema.NEW_SETTING: {schema.PUBLISHED: {schema.DECISION_TREE: tree}}},
-        "permutation": {"p": 0.18, "left_out": {}, "free": {"permutations": 10, "all": best}},
+        "permutation": {
+            "p": 0.18,
+            "asked": True,
+            "left_out": {},
+            "free": {"permutations": 10, "all": best},
+        },
         "behaviour": {"passed": 1, "of": 1, "checks": []},
         "adjacent": 0.95,
         "level": 0.05,
         "leaks": ["It holds Z."],
         "not_sure": ["NOT SURE"],
         "searched": ["SEARCHED"],
+        "against_context": "CONTEXT",
         "left_out": {},
         **changes,
     }
@@ -250,7 +281,7 @@ def test_the_largest_p_is_called_valid_and_weak_and_decides_the_words() -> None:
     assert "that is no better than chance can explain: the largest p is 0.18" in said()
     assert "valid for all of them at once, and weak" in said()
     assert "better than chance explains: the largest p is 0.18" in said(level=0.2)
-    assert "was not tested" in said(permutation={"p": None, "left_out": {}})
+    assert "was not tested" in said(permutation={"p": None, "asked": True, "left_out": {}})
 
 
 def test_what_was_not_asked_and_not_tested_is_said_with_its_reason() -> None:
@@ -263,11 +294,14 @@ def test_what_was_not_asked_and_not_tested_is_said_with_its_reason() -> None:
         "One setting." in told
     )
     assert "a run that it has not seen was not asked" not in told
-    untested = {"p": None, "left_out": {FREE: "One run.", WITHIN: "One run."}}
+    untested = {"p": None, "asked": True, "left_out": {FREE: "One run.", WITHIN: "One run."}}
     assert "since no question of whole runs was asked" in said(permutation=untested)
+    divided = {"p": None, "asked": False, "left_out": {FREE: "Labels change.", WITHIN: ""}}
+    assert "Labels change." in said(permutation=divided)
 
 
 def test_what_not_sure_and_the_search_came_to_is_said() -> None:
     assert "NOT SURE" in said()
     assert "SEARCHED" in said()
+    assert "CONTEXT" in said()
     assert "published" not in said()

@@ -15,6 +15,7 @@ from toolwear.evaluation.permutation import against_chance, permute, run_scores
 from toolwear.evaluation.protocols import Fold
 from toolwear.model.learners import (
     Rows,
+    context,
     logistic,
     majority,
     run_forest,
@@ -34,7 +35,8 @@ def _made(signal: float, seed: int = 0) -> tuple[Rows, np.ndarray, np.ndarray, l
     X = generator.normal(size=(len(y), 3)) + generator.normal(size=(RUNS, 3))[index] * 0.3
     X[:, 0] += signal * y
     feed = np.repeat([3.0, 3.0, 6.0, 6.0], RUNS // 4)[index]
-    rows = Rows(X, np.column_stack([feed, np.full(len(y), 4.0)]), index)
+    elapsed = np.tile(np.arange(WINDOWS, dtype=float), RUNS)
+    rows = Rows(X, np.column_stack([feed, np.full(len(y), 4.0)]), index, elapsed)
     folds = [
         Fold(str(run), np.flatnonzero(index != run), np.flatnonzero(index == run))
         for run in range(RUNS)
@@ -53,7 +55,7 @@ def test_weights_make_runs_and_classes_alike() -> None:
 
 def test_no_learner_sees_the_run_that_it_judges() -> None:
     rows, y, run, folds = _made(signal=2.0)
-    for learner in (window_tree, run_forest(5, 3), logistic, settings_only):
+    for learner in (window_tree, run_forest(5, 3), logistic, settings_only, context):
         before = out_of_fold(learner, rows, y, run, folds, 0)
         flipped = np.where(run == 4, 1 - y, y)
         after = out_of_fold(learner, rows, flipped, run, folds, 0)
@@ -63,7 +65,7 @@ def test_no_learner_sees_the_run_that_it_judges() -> None:
 
 def test_logistic_is_scikit_learns_where_the_feed_explains_nothing() -> None:
     rows, y, run, _ = _made(signal=1.0)
-    same = Rows(rows.X, np.tile([3.0, 4.0], (len(y), 1)), run)
+    same = Rows(rows.X, np.tile([3.0, 4.0], (len(y), 1)), run, rows.elapsed)
     weight = run_weights(y, run)
     p = logistic(same, y, weight, 0)(same)
     centred = rows.X - np.average(rows.X, axis=0, weights=weight)
@@ -72,7 +74,18 @@ def test_logistic_is_scikit_learns_where_the_feed_explains_nothing() -> None:
     assert p == pytest.approx(other.predict_proba(scaled)[:, 1], abs=1e-5)
 
 
-@pytest.mark.parametrize("learner", [window_tree, run_forest(3, 2), logistic, settings_only])
+def test_context_tells_what_comes_late_in_a_recording_and_nothing_else() -> None:
+    rows, _, run, folds = _made(signal=0.0)
+    late = (rows.elapsed >= WINDOWS / 2).astype(np.int64)
+    p = out_of_fold(context, rows, late, run, folds, 0, balanced=False)
+    assert np.array_equal(p > 0.5, late == 1)
+    unlike = Rows(rows.X + 100, rows.settings, run, rows.elapsed)
+    assert np.array_equal(out_of_fold(context, unlike, late, run, folds, 0, False), p)
+
+
+@pytest.mark.parametrize(
+    "learner", [window_tree, run_forest(3, 2), logistic, settings_only, context]
+)
 def test_one_class_gives_that_class(learner: object) -> None:
     rows, y, run, _ = _made(signal=1.0)
     ones = np.ones_like(y)
@@ -82,7 +95,8 @@ def test_one_class_gives_that_class(learner: object) -> None:
 
 def test_nested_choice_takes_the_candidate_with_the_signal() -> None:
     rows, y, run, folds = _made(signal=3.0)
-    noise = Rows(np.random.default_rng(1).normal(size=rows.X.shape), rows.settings, run)
+    X = np.random.default_rng(1).normal(size=rows.X.shape)
+    noise = Rows(X, rows.settings, run, rows.elapsed)
     candidates = [
         Candidate("noise", "logistic", noise, logistic),
         Candidate("signal", "logistic", rows, logistic),

@@ -100,6 +100,7 @@ def measured(**changed: Any) -> dict[str, Any]:
         "order": {"run": {}, "shuffled_runs": [], "batch_rows": None, "restored": False},
         "phases": {},
         "copied_rows": [],
+        "design": {"confounded": False},
         "neighbours": near | {"by_set": {"a": near, "b": near}},
         "run_identification": {
             "a": {"accuracy": 0.99, "chance": 0.1, "rows": 100, "runs": 18},

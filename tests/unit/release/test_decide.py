@@ -22,7 +22,7 @@ from toolwear.model.onnx_trees import forest_model
 from toolwear.release import gate as logic
 from toolwear.release.comparison import Comparison, compare
 from toolwear.release.decisions import KNOWN_RUNS_ONLY, NEW_RUNS, Outcome
-from toolwear.release.gate import Check
+from toolwear.release.gate import Check, Shown
 
 LIMITS: Decision = thresholds().decision
 MIB_PER_NODE = 0.48 / 1024  # of a tree, as thresholds.yaml counts
@@ -310,25 +310,36 @@ def test_the_difference_lies_in_bounds_and_changes_sign_with_the_sides(
 # --- what for ---------------------------------------------------------------------------------
 
 
-def test_use_for_new_runs_needs_all_three() -> None:
-    assert logic.allowed_use(0.61, 0.01, [], LIMITS)[0] == NEW_RUNS
-    for lower, p, audit in (
-        (0.6, 0.01, []),
-        (None, 0.01, []),
-        (0.61, 0.05, []),
-        (0.61, None, []),
-        (0.61, 0.01, ["It holds a leak."]),
+ENOUGH: dict[str, Any] = {"lower_bound": 0.61, "context_p": 0.01, "permutation_p": 0.01}
+
+
+def test_use_for_new_runs_needs_every_condition() -> None:
+    assert logic.allowed_use(Shown(**ENOUGH), LIMITS)[0] == NEW_RUNS
+    for change in (
+        {"lower_bound": 0.6},
+        {"lower_bound": None},
+        {"context_p": 0.05},
+        {"context_p": None},
+        {"permutation_p": 0.05},
+        {"permutation_p": None},
+        {"reasons_against": ["It holds a leak."]},
     ):
-        use, reasons = logic.allowed_use(lower, p, audit, LIMITS)
+        use, reasons = logic.allowed_use(Shown(**{**ENOUGH, **change}), LIMITS)
         assert use == KNOWN_RUNS_ONLY
         assert reasons[0] == "It may be used for the known runs only, not to judge a new one."
         assert len(reasons) == 2
 
 
+def test_where_labels_change_within_recordings_they_need_not_be_permuted_over_them() -> None:
+    within = Shown(**{**ENOUGH, "permutation_p": None}, permutation_asked=False)
+    assert logic.allowed_use(within, LIMITS)[0] == NEW_RUNS
+
+
 def test_the_reasons_against_new_runs_carry_numbers() -> None:
-    _, reasons = logic.allowed_use(0.42, 0.255, [], LIMITS)
+    _, reasons = logic.allowed_use(Shown(0.42, 0.31, 0.255), LIMITS)
     assert "may be as low as 0.42" in reasons[1]
-    assert "has p = 0.26" in reasons[2] or "has p = 0.25" in reasons[2]
+    assert "has p = 0.31" in reasons[2]
+    assert "has p = 0.26" in reasons[3] or "has p = 0.25" in reasons[3]
 
 
 def test_figures_of_another_feature_set_do_not_count_for_new_runs() -> None:

@@ -14,13 +14,14 @@ from toolwear.common.thresholds import Thresholds
 from toolwear.dataset import schema
 from toolwear.dataset.contract import DataSet
 from toolwear.evaluation.audit import columns as audit_columns
+from toolwear.evaluation.audit import design as audit_design
 from toolwear.evaluation.audit import memory as audit_memory
 from toolwear.evaluation.audit import order as audit_order
 from toolwear.evaluation.audit import session as audit_session
 from toolwear.evaluation.audit import verdict as audit_verdict
 from toolwear.evaluation.audit.separation import violations
 from toolwear.evaluation.protocols import folds
-from toolwear.evaluation.questions import ASKED_OF, why_left_out
+from toolwear.evaluation.questions import asked_of, why_left_out
 from toolwear.features.dataset import Samples
 from toolwear.features.definitions import Definitions, definitions
 
@@ -73,11 +74,6 @@ def audit(
     report("comparing runs of the same setting, and the order of the rows")
     found: dict[str, Any] = {
         "seed": seed,
-        "left_out": {
-            protocol: left_out[protocol, asked]
-            for protocol, asked in ASKED_OF.items()
-            if (protocol, asked) in left_out
-        },
         "columns": columns,
         "session_fingerprint": audit_session.fingerprints(
             cutting, numeric, limits.audit.session_effect_sd, second
@@ -85,6 +81,7 @@ def audit(
         "order": audit_order.order(rows, limits.audit.out_of_order_share, dataset),
         "phases": audit_order.phases(rows, dataset.phases),
         "phase_column": dataset.phases.column,
+        "design": audit_design.design(rows.drop_duplicates(schema.RUN_ID), limits.audit, seed),
         "copied_rows": audit_memory.copied_rows(cutting, numeric),
     }
     report("asking how much of a score is memory")
@@ -101,6 +98,12 @@ def audit(
         found,
         limits.audit.copied_row_share,
     )
+    found["asked_of"] = asked_of(found["protocols"])
+    found["left_out"] = {
+        protocol: left_out[protocol, asked]
+        for protocol, asked in found["asked_of"].items()
+        if (protocol, asked) in left_out
+    }
     found["findings"] = audit_verdict.findings(
         found, limits.validation.layer_agreement, limits.audit.copied_row_share
     )

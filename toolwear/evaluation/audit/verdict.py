@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from toolwear.dataset import schema
+from toolwear.evaluation.audit.design import sentence as design_sentence
 
+_NAMED = 8  # columns in one sentence
 CLEAN, RESTRICTED = "clean", "restricted"
 Audit = Mapping[str, Any]
 
@@ -56,6 +58,8 @@ def verdicts(
         for item in audit["copied_rows"]
         if item["share"] > copied_row_share
     ]
+    confounded = design_sentence(audit["design"])
+    design = [confounded] if confounded else []
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for protocol in schema.PROTOCOLS:
         result[protocol] = {}
@@ -66,7 +70,7 @@ def verdicts(
                 continue
             held = list(columns)
             known = protocol == schema.KNOWN_RUNS
-            reasons = [] if known else check_feature_set(held, audit) + copies
+            reasons = [] if known else check_feature_set(held, audit) + copies + design
             result[protocol][name] = {
                 "passed": not reasons,
                 "reasons": reasons,
@@ -114,8 +118,10 @@ def findings(audit: Audit, layer_agreement: float, copied_row_share: float) -> l
         layer_agreement: share of layer rows whose phase has to fit their depth.
         copied_row_share: share of a run's cutting rows that another run may hold.
     """
+    confounded = design_sentence(audit["design"])
     return [
         *_leaks(audit),
+        *([confounded] if confounded else []),
         *_session(audit),
         *_order(audit),
         *_phase(audit, layer_agreement),
@@ -147,11 +153,12 @@ def _session(audit: Audit) -> list[str]:
     marks = [item for item in audit["session_fingerprint"] if item["moves_with"] is None]
     if not marks:
         return []
+    largest = sorted(marks, key=lambda item: -item["effect_sd"])[:_NAMED]
     each = ", ".join(
-        f"{item['column']} (by up to {item['effect_sd']:.1f}, settings "
-        f"{' '.join(item['settings'])})"
-        for item in marks
+        f"{item['column']} (by up to {item['effect_sd']:.1f}{_at(item)})" for item in largest
     )
+    if len(marks) > _NAMED:
+        each += f" and {len(marks) - _NAMED} more"
     sentence = (
         "Runs of one and the same setting differ in level by several row standard deviations, in "
         f"no fixed direction for worn tools: {each}. Such a column tells when a run was recorded, "
@@ -164,6 +171,12 @@ def _session(audit: Audit) -> list[str]:
             "same mark under more noise."
         )
     return [sentence]
+
+
+def _at(item: Mapping[str, Any]) -> str:
+    """Return the settings in which a column differs, if anything is set."""
+    settings = [name for name in item["settings"] if name != schema.NO_SETTING]
+    return f", settings {' '.join(settings)}" if settings else ""
 
 
 def _order(audit: Audit) -> list[str]:
