@@ -102,7 +102,7 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
 
     report("choosing when to say 'not sure', without the test rows")
     searched = _searched(evidence, asked)
-    abstention, rule = _abstention(evidence, training, limits, searched)
+    abstention, rule = _abstention(evidence, training, searched)
     abstention["test"] = band.on_test(rule, X, y, p)
     abstention["coverage_curve"] = band.coverage_curve(y, p)
     report("asking the rule about runs left out one at a time")
@@ -112,11 +112,11 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
             fold.train_index,
             evidence.calibration,
             samples.columns,
-            limits.abstention,
+            evidence.dataset.not_sure,
             seed,
         )
         if searched is None
-        else on_searched_runs(*searched, samples.columns, limits.abstention, seed)
+        else on_searched_runs(*searched, samples.columns, evidence.dataset.not_sure, seed)
     )
     abstention["statements"] = not_sure.sentences(abstention)
 
@@ -234,13 +234,13 @@ def _searched(evidence: Evidence, predictions: pd.DataFrame) -> tuple[Rows, np.n
 def _abstention(
     evidence: Evidence,
     training: np.ndarray,
-    limits: Thresholds,
     searched: tuple[Rows, np.ndarray] | None,
 ) -> tuple[dict[str, Any], Abstention]:
     X, y = evidence.calibration.X, evidence.calibration.y
-    bounds = band.envelope(training, evidence.samples.columns, limits.abstention.envelope_quantile)
+    limits = evidence.dataset.not_sure
+    bounds = band.envelope(training, evidence.samples.columns, limits.envelope_quantile)
     inside = ~Abstention.of(evidence.samples.columns, None, bounds).outside(X).any(axis=1)
-    target = limits.abstention.target_accuracy
+    target = limits.target_accuracy
     if searched is None:
         chosen = band.choose_band(y[inside], evidence.graph.worn(X[inside]), target)
     else:
@@ -253,7 +253,7 @@ def _abstention(
         "high": chosen["high"],
         "band": chosen,
         "envelope": bounds,
-        "envelope_quantile": limits.abstention.envelope_quantile,
+        "envelope_quantile": limits.envelope_quantile,
     }
     return content, rule
 

@@ -17,8 +17,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from components.evaluate import band
-from toolwear.common.thresholds import Abstention as Limits
 from toolwear.dataset import schema
+from toolwear.dataset.contract import NotSure
 from toolwear.evaluation.metrics import LEVEL
 from toolwear.evaluation.protocols import recordings
 from toolwear.model.abstention import Abstention
@@ -52,7 +52,7 @@ def on_unseen_runs(
     train: np.ndarray,
     calibration: Rows,
     columns: Sequence[str],
-    limits: Limits,
+    limits: NotSure,
     seed: int,
 ) -> dict[str, Any]:
     """Return how much the rule answers on runs left out, and how often it is right.
@@ -62,7 +62,7 @@ def on_unseen_runs(
         train: positions of the training rows among them.
         calibration: rows in neither half of the split.
         columns: names of the features.
-        limits: the thresholds of the rule.
+        limits: of the rule, by the contract.
         seed: of the fits and of the interval.
 
     Returns:
@@ -83,7 +83,7 @@ def on_unseen_runs(
 
 
 def on_searched_runs(
-    rows: Rows, worn: np.ndarray, columns: Sequence[str], limits: Limits, seed: int
+    rows: Rows, worn: np.ndarray, columns: Sequence[str], limits: NotSure, seed: int
 ) -> dict[str, Any]:
     """Return the same from the answers of searches that each left recordings out.
 
@@ -93,7 +93,7 @@ def on_searched_runs(
         rows: all rows of recordings that were left out of a search.
         worn: P(worn) of each by the search that left it out, (n,).
         columns: names of the features.
-        limits: the thresholds of the rule.
+        limits: of the rule, by the contract.
         seed: of the interval.
     """
     recording = recordings(rows.run)
@@ -113,7 +113,7 @@ def on_searched_runs(
 
 
 def _summary(
-    stand_in: str, per_run: list[dict[str, Any]], there_are: int, limits: Limits, seed: int
+    stand_in: str, per_run: list[dict[str, Any]], there_are: int, limits: NotSure, seed: int
 ) -> dict[str, Any]:
     counts = np.array([[item["n"], item["answered"], item["right"]] for item in per_run])
     n, answered, right = counts.reshape(-1, 3).sum(axis=0).tolist()
@@ -139,7 +139,7 @@ def _left_out(
     train: np.ndarray,
     calibration: Rows,
     columns: Sequence[str],
-    limits: Limits,
+    limits: NotSure,
     seed: int,
 ) -> dict[str, Any] | None:
     """Return what the rule made without a run does on it, None if one class is left to learn."""

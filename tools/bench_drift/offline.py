@@ -68,7 +68,7 @@ def trained(
     graph = forest(X, y, trees=trees, seed=seed)
     model = OnnxModel(graph)
     found = choose_band(
-        samples.y[band], model.worn(samples.X[band]), thresholds().abstention.target_accuracy
+        samples.y[band], model.worn(samples.X[band]), contract.default().not_sure.target_accuracy
     )
     bounds = envelope(X, samples.columns, 0.0)
     accuracy = float(((model.worn(samples.X[test]) > 0.5) == samples.y[test]).mean())

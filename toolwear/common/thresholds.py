@@ -100,13 +100,6 @@ class Serving(_Section):
     servers: dict[str, Server] = Field(min_length=1)
 
 
-class Abstention(_Section):
-    """When the service says "not sure"."""
-
-    target_accuracy: float = Field(gt=0.5, le=1)
-    envelope_quantile: float = Field(ge=0, lt=0.5)
-
-
 class Monitor(_Section):
     """When what is served has drifted from what the model was trained on."""
 
@@ -223,7 +216,6 @@ class Thresholds(_Section):
     export: Export
     decision: Decision
     serving: Serving
-    abstention: Abstention
     monitor: Monitor
     tool: Tool
     rollout: Rollout

@@ -470,6 +470,17 @@ class Gate(_Table):
     known_runs_mcc: float = Field(0.6, ge=-1, le=1)
 
 
+class NotSure(_Table):
+    """When the service says "not sure"."""
+
+    target_accuracy: float = Field(
+        0.98, gt=0.5, le=1, description="Of the answers that are given, on rows held back for it."
+    )
+    envelope_quantile: float = Field(
+        0.0, ge=0, lt=0.5, description="0: the range seen in training; 0.01: its inner 98 %."
+    )
+
+
 class Published(_Table):
     """Figures that others published on exactly these recordings."""
 
@@ -499,6 +510,7 @@ class DataSet(_Table):
     features: Features
     admission: Admission = Admission()
     gate: Gate = Gate()
+    not_sure: NotSure = NotSure()
     published: Published | None = None
 
     @model_validator(mode="after")

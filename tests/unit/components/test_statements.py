@@ -11,7 +11,6 @@ from components.evaluate import not_sure, published, searches
 from components.evaluate.band import KNOWN
 from components.evaluate.statements import statements
 from components.evaluate.unseen import Rows, on_searched_runs, on_unseen_runs
-from toolwear.common.thresholds import thresholds
 from toolwear.dataset import contract, schema
 from toolwear.dataset.contract import default
 from toolwear.evaluation.metrics import wilson
@@ -147,7 +146,7 @@ def test_a_run_unlike_the_others_is_answered_wrongly_and_counted() -> None:
     told = np.where(run == "07", 1 - y, y)
     X = np.column_stack([told + draw.uniform(-0.2, 0.2, len(y)), draw.uniform(size=len(y))])
     rows = Rows(X, y, run)
-    limits = thresholds().abstention.model_copy(update={"target_accuracy": 0.98})
+    limits = default().not_sure.model_copy(update={"target_accuracy": 0.98})
     found = on_unseen_runs(rows, np.arange(0, len(y), 2), rows, ("a", "b"), limits, 0)
     by_run = {item["run_id"]: item for item in found["per_run"]}
     assert (found["runs"], found["there_are"], found["n"]) == (8, 8, runs * size)
@@ -162,7 +161,7 @@ def test_a_run_unlike_the_others_is_answered_wrongly_and_counted() -> None:
 def test_where_one_class_would_be_left_nothing_is_left_out() -> None:
     y = np.repeat([0, 1], 50)
     rows = Rows(np.random.default_rng(0).normal(size=(100, 2)), y, y.astype(str))
-    found = on_unseen_runs(rows, np.arange(100), rows, ("a", "b"), thresholds().abstention, 0)
+    found = on_unseen_runs(rows, np.arange(100), rows, ("a", "b"), default().not_sure, 0)
     assert (found["runs"], found["coverage"], found["accuracy"]) == (0, None, None)
 
 
@@ -174,7 +173,7 @@ def test_what_searches_said_of_runs_that_they_left_out_is_judged_by_the_others_b
     worn[np.isin(run, ["05-2", "06-2", "07-2"])] = 0.5  # of which it can't tell
     rows = Rows(generator.uniform(0.1, 0.9, size=(len(y), 2)), y, run)
     rows.X[0] = 2.0  # and what no other recording has shown
-    found = on_searched_runs(rows, worn, ["a", "b"], thresholds().abstention, seed=0)
+    found = on_searched_runs(rows, worn, ["a", "b"], default().not_sure, seed=0)
     assert (found["runs"], found["stand_in"]) == (8, "")
     assert found["accuracy"] == 1.0
     by_run = {item[schema.RUN_ID]: item for item in found["per_run"]}
