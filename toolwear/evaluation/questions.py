@@ -75,6 +75,8 @@ def too_few_groups(protocol: str, group: np.ndarray, label: np.ndarray) -> str:
     if not group.size:
         return f"No run has a full window of cutting rows, so no {word} can be judged by windows."
     names = np.unique(group)
+    if protocol == schema.NEW_SETTING and names.tolist() == [schema.NO_SETTING]:
+        return "Nothing is set for these recordings, so no setting can be left out."
     if protocol == schema.NEW_SETTING and names.size == 1:
         return (
             f"All runs have the same setting ({names[0]}), so none can be left out; record runs "

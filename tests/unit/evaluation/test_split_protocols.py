@@ -164,6 +164,12 @@ def left_out(rows: list[tuple[str, str, int, bool]]) -> dict[str, str]:
             id="one setting",
         ),
         pytest.param(
+            [("1", schema.NO_SETTING, 0, True), ("2", schema.NO_SETTING, 1, True)] * 3
+            + [("3", schema.NO_SETTING, 0, True), ("4", schema.NO_SETTING, 1, True)],
+            {schema.NEW_SETTING: "Nothing is set for these recordings"},
+            id="nothing is set",
+        ),
+        pytest.param(
             [("1", "6/4", 0, True), ("2", "6/4", 1, True)] * 3
             + [("3", "3/4", 1, True), ("4", "3/3", 1, True)],
             {
