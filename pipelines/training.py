@@ -28,7 +28,7 @@ _DEFAULT = RunParameters()
 
 @dsl.pipeline(
     name="toolwear-training",
-    description="Trains and judges a model that tells whether a CNC mill's tool is worn.",
+    description="Trains and judges a model that tells whether a machine's tool is worn.",
 )
 @described
 def training(

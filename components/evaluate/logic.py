@@ -130,6 +130,7 @@ def evaluate_all(evidence: Evidence, limits: Thresholds, seed: int) -> Evaluatio
         "protocols": protocols,
         "left_out": dict(evidence.left_out),
         "further": further,
+        "settings_told": evidence.dataset.settings_told,
         "slices": _slices(asked, samples.frame, evidence.dataset.phases.column),
         "calibration": _calibration(asked, evidence.asked_of),
         "coverage": {key: abstention[key] for key in _COVERAGE},

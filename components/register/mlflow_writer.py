@@ -113,7 +113,7 @@ def write(
 def _ensure_model(registry: Registry) -> None:
     if not registry.client.search_registered_models(f"name = '{registry.name}'"):
         registry.client.create_registered_model(
-            registry.name, description="Tells from a CNC mill's telemetry whether its tool is worn."
+            registry.name, description="Tells from a machine's telemetry whether its tool is worn."
         )
 
 

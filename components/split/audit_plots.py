@@ -33,7 +33,7 @@ def draw(audit: dict[str, Any], rows: pd.DataFrame, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     cutting = rows[rows[schema.IS_CUTTING].to_numpy(dtype=bool)]
-    marks = audit["session_fingerprint"]
+    marks, told = audit["session_fingerprint"], audit["settings_told"]
     telemetry = [item for item in audit["columns"] if item["column"] in cutting]
     plots: dict[str, Callable[[Figure], None]] = {
         "order_jumps": lambda figure: _order(figure, audit["order"]),
@@ -41,9 +41,9 @@ def draw(audit: dict[str, Any], rows: pd.DataFrame, folder: Path) -> None:
     if audit["columns"]:
         plots["column_auc"] = lambda figure: _column_auc(figure, audit)
     if telemetry:
-        plots["clearest_column"] = lambda figure: _clearest(figure, telemetry[0], cutting)
+        plots["clearest_column"] = lambda figure: _clearest(figure, telemetry[0], cutting, told)
     if marks:
-        plots["session_fingerprint"] = lambda figure: _session(figure, marks[0], cutting)
+        plots["session_fingerprint"] = lambda figure: _session(figure, marks[0], cutting, told)
     for name, plot in plots.items():
         figure = Figure(layout="constrained")
         FigureCanvasAgg(figure)
@@ -86,7 +86,7 @@ def _column_auc(figure: Figure, audit: dict[str, Any]) -> None:
     axes.grid(axis="x", alpha=0.3)
 
 
-def _per_run(figure: Figure, axes: Axes, column: str, cutting: pd.DataFrame) -> None:
+def _per_run(figure: Figure, axes: Axes, column: str, cutting: pd.DataFrame, told: str) -> None:
     """Draw the values of a column in each run's cutting rows, coloured by label."""
     groups = list(cutting.groupby(schema.RUN_ID, sort=False))[:SHOWN_RUNS]
     generator = np.random.default_rng(0)  # where the dots lie across, no more
@@ -99,10 +99,10 @@ def _per_run(figure: Figure, axes: Axes, column: str, cutting: pd.DataFrame) -> 
         axes.hlines(values.mean(), place - 0.35, place + 0.35, color="black", linewidth=1.2)
     axes.set_xticks(
         range(len(groups)),
-        [f"{run}\n{group[schema.SETTING].iloc[0]}" for run, group in groups],
+        [f"{run}\n{group[schema.SETTING].iloc[0]}" if told else str(run) for run, group in groups],
         fontsize=7,
     )
-    axes.set_xlabel("run, and its setting (feed rate in mm/s / clamp pressure in bar)")
+    axes.set_xlabel(f"run, and its setting ({told})" if told else "run")
     axes.set_ylabel(column)
     axes.grid(axis="y", alpha=0.3)
     names = [
@@ -113,10 +113,10 @@ def _per_run(figure: Figure, axes: Axes, column: str, cutting: pd.DataFrame) -> 
     figure.legend(handles=[*names, mean], fontsize=8, loc="outside right upper")
 
 
-def _clearest(figure: Figure, item: dict[str, Any], cutting: pd.DataFrame) -> None:
+def _clearest(figure: Figure, item: dict[str, Any], cutting: pd.DataFrame, told: str) -> None:
     figure.set_size_inches(10, 4.5)
     axes = figure.subplots()
-    _per_run(figure, axes, item["column"], cutting)
+    _per_run(figure, axes, item["column"], cutting, told)
     verdict = "gives the label away" if item["leak"] else "is the clearest, and no leak"
     axes.set_title(
         f"{item['column']} {verdict}: alone it judges {item['runs_right']} of {item['runs']} "
@@ -125,10 +125,10 @@ def _clearest(figure: Figure, item: dict[str, Any], cutting: pd.DataFrame) -> No
     )
 
 
-def _session(figure: Figure, item: dict[str, Any], cutting: pd.DataFrame) -> None:
+def _session(figure: Figure, item: dict[str, Any], cutting: pd.DataFrame, told: str) -> None:
     figure.set_size_inches(10, 4.5)
     axes = figure.subplots()
-    _per_run(figure, axes, item["column"], cutting)
+    _per_run(figure, axes, item["column"], cutting, told)
     axes.set_title(
         f"{item['column']} tells the session: runs of one setting differ by up to "
         f"{item['effect_sd']:.1f} row standard deviations\ncutting rows, at most 400 a run drawn",

@@ -73,7 +73,7 @@ class Questions:
 
         Args:
             rows: a DataFrame, or a sequence of mappings, of consecutive rows of one recording,
-                each with every telemetry column, the feed rate and the clamp pressure.
+                each with every telemetry column and every setting.
             request_id: the caller's own id, kept beside the receipts' own.
             recording: id of the recording that they are of.
             idempotency_key: the same rows with the same key get the same answer, recorded once;
@@ -170,7 +170,7 @@ class Questions:
 
         Args:
             path: CSV, Parquet or JSON lines, packed or not; it is never in memory as a whole.
-            settings: feed rate in mm/s and clamp pressure in bar, by their names.
+            settings: their values by name, in the units of the data set.
             rows: whether the answers to its rows are wanted, too, under "answers".
             recording: an id, which comes back in the verdict.
 

@@ -625,6 +625,14 @@ class DataSet(_Table):
         return self.features.window_rows if self.label.of == "row" else None
 
     @property
+    def settings_told(self) -> str:
+        """What a name of a setting such as "6/4" stands for: "feed rate in mm/s / ..."."""
+        return " / ".join(
+            (one.title or name) + (f" in {one.unit}" if one.unit else "")
+            for name, one in self.settings.items()
+        )
+
+    @property
     def regime(self) -> tuple[str, ...]:
         """The setting by whose value behaviour is compared with itself: the first, if any."""
         return tuple(self.settings)[:1]

@@ -52,6 +52,7 @@ class ModelPages:
             left_out=summary["left_out"],
             per_run=_per_run(evaluation) if evaluation else [],
             slices=evaluation["slices"].get(schema.AUTO_SKLEARN, {}) if evaluation else {},
+            settings_told=evaluation.get("settings_told", "") if evaluation else "",
             search=curves.search(home, run),
             card=self._card(),
         )

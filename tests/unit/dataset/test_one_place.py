@@ -46,6 +46,30 @@ def texts(path: Path) -> Iterator[str]:
             yield node.value
 
 
+# What people call them, in what they read of any machine; examples of a command name the mill's.
+TITLES = {
+    one.title
+    for machine in MACHINES
+    for one in (*machine.settings.values(), *machine.signals.values())
+    if " " in one.title
+} | {"CNC", "mill's tool"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_text_for_people_speaks_of_one_machine(folder: str) -> None:
+    pages = [*(ROOT / folder).rglob("*.j2"), *(ROOT / folder).rglob("*.html")]
+    texts_of = {path: [path.read_text(encoding="utf-8")] for path in pages}
+    texts_of |= {path: list(texts(path)) for path in (ROOT / folder).rglob("*.py")}
+    found = {
+        f"{path.relative_to(ROOT)}: {title}"
+        for path, held in texts_of.items()
+        for text in held
+        for title in TITLES
+        if title in text
+    }
+    assert not found
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_no_code_names_a_column_a_phase_or_a_setting_of_a_machine(folder: str) -> None:
     found = {

@@ -81,6 +81,7 @@ def audit(
         "order": audit_order.order(rows, limits.audit.out_of_order_share, dataset),
         "phases": audit_order.phases(rows, dataset.phases),
         "phase_column": dataset.phases.column,
+        "settings_told": dataset.settings_told,
         "design": audit_design.design(rows.drop_duplicates(schema.RUN_ID), limits.audit, seed),
         "copied_rows": audit_memory.copied_rows(cutting, numeric),
     }
