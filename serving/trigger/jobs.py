@@ -27,6 +27,7 @@ from toolwear.scoring.sources import settings_of
 from toolwear.workspace.home import Home
 
 PATH = "/v1/scoring"
+MOST = 100  # jobs that are listed at a time
 PARQUET = "application/vnd.apache.parquet"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _DETAIL = 150  # characters
@@ -78,6 +79,10 @@ class Jobs:
         own = {name: found[name] for name in ("parameters", "attempts")}
         return self._summary(found) | own
 
+    def newest(self, limit: int) -> list[dict[str, Any]]:
+        """Return so many jobs, the newest first, without what each was asked and its attempts."""
+        return [self._summary(found) for found in self.dispatcher.store.causes(limit)]
+
     def verdicts(self, number: int) -> FileResponse:
         """Return the verdicts of a job.
 
@@ -93,7 +98,7 @@ class Jobs:
         if not file.exists():
             place = found["parameters"]["target"]
             sent = f"; they were sent to {place}" if place else ""
-            raise Refusal("request", f"The verdicts are not kept here{sent}.", 404)
+            raise Refusal("request", f"The verdicts are not kept here any more{sent}.", 404)
         name = f"verdicts-{number}.parquet"
         return FileResponse(see_regular(file), media_type=PARQUET, filename=name)
 

@@ -56,6 +56,11 @@ def job(service: Service, number: str) -> dict[str, Any]:
     return found
 
 
+def listed(service: Service, **query: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = HTTP.get(service.url + PATH, params=query).json()["jobs"]
+    return found
+
+
 def ended(service: Service, number: str) -> dict[str, Any]:
     wait_for(lambda: job(service, number)["status"] in ENDED, 120)
     return job(service, number)
@@ -164,6 +169,7 @@ def test_a_bucket_is_scored_into_a_bucket_and_told_by_the_trigger(
         for file in recordings.iterdir():
             store.upload_file(str(file), "mill", f"night/{file.name}")
         service = service_of()
+        assert listed(service) == []
         number = ask(service, {"data": "s3://mill/night", "target": "s3://mill/verdicts"})
         second = ask(service, {"data": "s3://mill/day"})
         found = ended(service, number)
@@ -176,6 +182,18 @@ def test_a_bucket_is_scored_into_a_bucket_and_told_by_the_trigger(
             f"verdicts/{VERDICTS_FILE}",
         }
         assert ended(service, second)["status"] == "failed"
+        assert service.metric('toolwear_scoring_jobs{state="succeeded"}') == 1
+        assert service.metric('toolwear_scoring_jobs{state="failed"}') == 1
+        assert service.metric('toolwear_scoring_jobs{state="waiting"}') == 0
+        brief = found.keys() - {"parameters", "attempts"}
+        newest = listed(service)
+        assert [one["id"] for one in newest] == [second, number]
+        assert newest[1] == {key: found[key] for key in brief}
+        assert listed(service, limit=1) == newest[:1]
+        for query in ("limit=0", "limit=101", "limit=-1", "limit=ten", "limit=1&state=failed"):
+            answer = HTTP.get(f"{service.url}{PATH}?{query}")
+            assert answer.status_code == 400
+            assert "a number from 1 to 100" in answer.json()["error"]
 
 
 def test_on_kubeflow_a_job_is_a_run_of_the_scoring_graph(
