@@ -21,11 +21,12 @@ from tests.serving.stack import make_place
 from tests.trigger.service import HTTP, TOKENS, Service, wait_for
 from toolwear.cli.graph import Graph, compile_graph
 from toolwear.cli.main import app
+from toolwear.common import jsonfile
 from toolwear.common.states import ENDED
 from toolwear.dataset.contract import default
 from toolwear.run import kubeflow
 from toolwear.run.kubeflow import Origin
-from toolwear.run.scoring import VERDICTS_FILE
+from toolwear.run.scoring import PROGRESS_FILE, VERDICTS_FILE, kept
 from toolwear.workspace.home import Home
 
 PATH = "/v1/scoring"
@@ -228,3 +229,24 @@ def test_on_kubeflow_a_job_is_a_run_of_the_scoring_graph(
             if one["display_name"] == "toolwear-scoring"
         }
         assert service.runs() == []  # none that trains
+
+        at_work = ask(service, {"data": str(recordings)})
+        wait_for(lambda: job(service, at_work)["attempts"])
+        (attempt,) = job(service, at_work)["attempts"]
+        jsonfile.write(kept(home, attempt["name"]) / PROGRESS_FILE, {"done": 1, "of": 3})
+        assert prune(home) == [given["job"]]
+        gone = HTTP.get(f"{service.url}{PATH}/{number}/verdicts")
+        assert gone.status_code == 404
+        assert f"not kept here any more; they were sent to {target}" in gone.json()["error"]
+        assert (target / VERDICTS_FILE).read_bytes() == sent
+        assert job(service, number)["verdicts"] is None
+        assert job(service, at_work)["progress"]["done"] == 1
+        assert prune(home) == []
+
+
+def prune(home: Home) -> list[str]:
+    """Remove all the verdicts that may go; return whose."""
+    words = ["prune", f"--home={home.root}", "--json", "--set=verdicts.gigabytes=0"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    return [one["name"] for one in json.loads(done.stdout)["kinds"]["verdicts"]["removed"]]

@@ -211,6 +211,7 @@ class Disk(_Section):
     packages: Budget
     payloads: Budget
     reports: Budget
+    verdicts: Budget
 
 
 class Thresholds(_Section):
