@@ -104,7 +104,10 @@ def _scored(
         if is_bucket(data):
             bring(data, brought, lambda name: _tell(f"{data}: {name}", note))
         place = brought if is_bucket(data) else Path(data)
-        every = list(sources([str(place)], dataset, known, settings, divided))
+        try:
+            every = list(sources([str(place)], dataset, known, settings, divided))
+        except ToolwearError as error:
+            raise ToolwearError(_of(data, error, place)) from None
         note(done=0, of=len(every))
         for number, source in enumerate(every, 1):
             name, before = Path(source.name).name, rows
@@ -117,12 +120,17 @@ def _scored(
             try:
                 record = scorer.score(source, watch=watch) | {"fault": None}
             except ToolwearError as error:
-                record = {"fault": str(error)}
+                record = {"fault": _of(data, error, place)}
             found.append(record | {"recording": name})
             said = record["fault"] or f"{name}: {record['verdict']}"
             report(f"{number} of {len(every)}: {said}")
             note(done=number, last=said)
     return found
+
+
+def _of(data: str, error: ToolwearError, place: Path) -> str:
+    """Return a sentence on recordings where they are, not where they were brought to."""
+    return str(error).replace(str(place), data.rstrip("/"))
 
 
 def _tell(text: str, note: Note) -> None:

@@ -105,8 +105,11 @@ def test_a_bucket_is_scored_and_what_can_t_be_read_is_told(
         check(pd.read_parquet(tmp_path / "found" / FILE), place)
         sent = client(url).get_object(Bucket="shift", Key=f"verdicts/night/{FILE}")["Body"].read()
         assert sent == (tmp_path / "found" / FILE).read_bytes()
-        with pytest.raises(ToolwearError, match="holds no recordings"):
+        with pytest.raises(ToolwearError, match="s3://shift/day holds no recordings"):
             score(data="s3://shift/day", output=tmp_path / "none", **asked)
+        client(url).upload_file(str(recordings / "experiment_01.csv"), "shift", "alone/a.csv")
+        with pytest.raises(ToolwearError, match=r"scored: s3://shift/alone/a\.csv has no row"):
+            score(data="s3://shift/alone/", output=tmp_path / "none", **asked)
         with pytest.raises(ToolwearError, match="s3://other/night can't be read"):
             score(data="s3://other/night", output=tmp_path / "none", **asked)
         for target, sentence in (
