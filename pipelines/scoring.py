@@ -11,7 +11,9 @@ from pipelines.weight import lighten
     name="toolwear-scoring",
     description="Tells of recordings whether their tool is worn, by the champion.",
 )
-def scoring(data: str, settings: str = "", dataset: str = "", target: str = "") -> None:
+def scoring(
+    data: str, settings: str = "", dataset: str = "", target: str = "", job: str = ""
+) -> None:
     """Score recordings.
 
     Args:
@@ -19,8 +21,9 @@ def scoring(data: str, settings: str = "", dataset: str = "", target: str = "") 
         settings: Of all of them, as feedrate=6,clamp_pressure=4; empty to take their table's.
         dataset: Contract that reads them; empty for the dataset.toml beside them, else the last's.
         target: Folder or s3://bucket/prefix that gets verdicts.parquet, too; empty for none.
+        job: Name that the trigger has given, by which the home keeps verdicts and progress.
     """
-    task = score(data=data, settings=settings, dataset=dataset, target=target)
+    task = score(data=data, settings=settings, dataset=dataset, target=target, job=job)
     apply(task, "score")
 
 

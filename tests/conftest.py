@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,22 +114,24 @@ def run_command(data: Path, home: Path, **settings: object) -> list[str]:
     return [*base, f"--data={data}", f"--home={home}", *chosen]
 
 
+def train(data: Path, home: Path, **settings: object) -> Path:
+    """Run the whole graph in a process of its own, as `run_command` says; return the home."""
+    done = subprocess.run(
+        run_command(data, home, **settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return home
+
+
 @pytest.fixture(scope="session")
 def trained_home(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a home with a champion that the whole graph has trained; copy it to change it."""
-
-    def train(home: Path) -> None:
-        done = subprocess.run(
-            run_command(real_data, home),
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-            timeout=1800,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    return _made_once(tmp_path_factory, "trained-home", train)
+    return _made_once(tmp_path_factory, "trained-home", partial(train, real_data))
 
 
 def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

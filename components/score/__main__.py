@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 from components.score.step import score
@@ -20,10 +21,11 @@ def main() -> None:
             f"--{name}", default="", required=field.is_required(), help=field.description
         )
     parser.add_argument("--home", type=Home.at, default="", help="by default $TOOLWEAR_HOME")
-    parser.add_argument("--output", type=Path, required=True, help="folder to make")
+    parser.add_argument("--job", required=True, help="name by which the home keeps the verdicts")
     options = parser.parse_args()
     keep_private()
-    run_step("score", score, **vars(options))
+    with tempfile.TemporaryDirectory(prefix="toolwear-") as folder:
+        run_step("score", score, **vars(options), output=Path(folder) / "verdicts")
 
 
 if __name__ == "__main__":

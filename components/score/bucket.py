@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from toolwear.common import s3
 from toolwear.common.errors import ToolwearError
-from toolwear.common.steps import report
 from toolwear.dataset.sources import may_be_read
 
 
-def bring(address: str, folder: Path) -> None:
+def bring(address: str, folder: Path, tell: Callable[[str], None]) -> None:
     """Copy the recordings right below a prefix, and what says how to read them.
 
     Args:
         address: s3://bucket/prefix.
         folder: for the copies.
+        tell: is told the name of each before it is copied.
 
     Raises:
         ToolwearError: the store refuses or does not answer.
@@ -28,7 +28,7 @@ def bring(address: str, folder: Path) -> None:
         for item in s3.items(store, bucket, prefix):
             if not may_be_read(item.name):
                 continue
-            report(f"{address}: {item.name}")
+            tell(item.name)
             store.download_file(bucket, prefix + item.name, str(folder / item.name))
 
 

@@ -14,6 +14,7 @@ def score(
     settings: str,
     dataset: str,
     target: str,
+    job: str,
     verdicts: Output[Dataset],
     home: str = "",
 ) -> NamedTuple("Outputs", [("recordings", int), ("faulty", int)]):  # type: ignore[valid-type]
@@ -24,6 +25,7 @@ def score(
         settings: of all of them, such as feedrate=6,clamp_pressure=4; empty: as in their table.
         dataset: contract that reads them; empty: that beside them, else that of the last training.
         target: folder or s3://bucket/prefix that gets verdicts.parquet, too; empty for none.
+        job: name by which the home keeps the same, and how far the step is; empty for neither.
         verdicts: one row a recording, as Parquet; what could not be scored has a fault instead.
         home: folder of the system's state; by default $TOOLWEAR_HOME.
     """
@@ -41,6 +43,7 @@ def score(
         settings=settings,
         dataset=dataset,
         target=target,
+        job=job,
         home=Home.at(home),
         output=Path(verdicts.path),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.score.bucket import bring, send
+from components.score.progress import Note, noted
 from toolwear.common.disk import mendable, whole
 from toolwear.common.errors import ToolwearError
 from toolwear.common.s3 import is_bucket
@@ -18,7 +20,7 @@ from toolwear.common.steps import report
 from toolwear.dataset.contract import DataSet
 from toolwear.model.abstention import VERDICTS
 from toolwear.release.scored import ChampionScorer
-from toolwear.run.scoring import VERDICTS_FILE
+from toolwear.run.scoring import VERDICTS_FILE, kept
 from toolwear.scoring.known import known_contract
 from toolwear.scoring.sources import settings_of, sources
 from toolwear.workspace.home import Home
@@ -44,7 +46,7 @@ def schema_of(dataset: DataSet) -> pa.Schema:
 
 
 def score(
-    data: str, settings: str, dataset: str, target: str, home: Home, output: Path
+    data: str, settings: str, dataset: str, target: str, job: str, home: Home, output: Path
 ) -> dict[str, int]:
     """Write `verdicts.parquet` and return how many recordings there are, and how many are faulty.
 
@@ -55,46 +57,85 @@ def score(
             of the last training.
         target: folder or s3://bucket/prefix that gets the same file, in place of one that is there;
             empty for none.
+        job: name by which the home keeps the same file, and meanwhile how far the work is, as in
+            `toolwear.run.scoring`; empty for neither.
         home: with the champion.
         output: folder to make. Columns are those of docs/scoring.md and `fault`, the sentence on
             what could not be scored; then the others are null.
 
     Raises:
         ToolwearError: there is no champion, nothing to score, all of it is faulty, or the target
-            can't be written to.
+            or the home can't be written to.
     """
     _check_apart(data, target)
     if target and not is_bucket(target):
         with mendable(Path(target)):  # before hours of work, not after them
             Path(target).mkdir(parents=True, exist_ok=True)
-    known = known_contract(home)
-    given = settings_of(settings, known)
-    scorer = ChampionScorer(home)
-    found: list[dict[str, Any]] = []
+    known, own = known_contract(home), str(kept(home, job)) if job else ""
+    with noted(Path(own) if own else None) as note:
+        found = _scored(data, dataset, settings_of(settings, known), known, home, note)
+        faults = [record["fault"] for record in found if record["fault"]]
+        if len(faults) == len(found):
+            raise ToolwearError(f"No recording of {data} could be scored: {faults[0]}")
+        output.mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(found, schema=schema_of(known)), output / VERDICTS_FILE)
+        if own:
+            _hand_on(output / VERDICTS_FILE, own)
+        if target:
+            _tell(f"writing {target}", note)
+            _hand_on(output / VERDICTS_FILE, target)
+    return {"recordings": len(found), "faulty": len(faults)}
+
+
+def _scored(
+    data: str,
+    dataset: str,
+    settings: Mapping[str, float] | None,
+    known: DataSet,
+    home: Home,
+    note: Note,
+) -> list[dict[str, Any]]:
+    """Return a record for each recording; see `score`."""
+    scorer, found, rows = ChampionScorer(home), [], 0
     with tempfile.TemporaryDirectory(prefix="toolwear-") as folder:
         brought, divided = Path(folder) / "brought", Path(folder) / "divided"
         brought.mkdir()
         divided.mkdir()
         if is_bucket(data):
-            bring(data, brought)
+            bring(data, brought, lambda name: _tell(f"{data}: {name}", note))
         place = brought if is_bucket(data) else Path(data)
-        every = list(sources([str(place)], dataset, known, given, divided))
+        try:
+            every = list(sources([str(place)], dataset, known, settings, divided))
+        except ToolwearError as error:
+            raise ToolwearError(_of(data, error, place)) from None
+        note(done=0, of=len(every))
         for number, source in enumerate(every, 1):
-            name = Path(source.name).name
+            name, before = Path(source.name).name, rows
+
+            def watch(read: int, before: int = before) -> None:
+                nonlocal rows
+                rows = before + read
+                note(rows=rows)
+
             try:
-                record = scorer.score(source) | {"fault": None}
+                record = scorer.score(source, watch=watch) | {"fault": None}
             except ToolwearError as error:
-                record = {"fault": str(error)}
+                record = {"fault": _of(data, error, place)}
             found.append(record | {"recording": name})
-            report(f"{number} of {len(every)}: {name}: {record['fault'] or record['verdict']}")
-    faults = [record["fault"] for record in found if record["fault"]]
-    if len(faults) == len(found):
-        raise ToolwearError(f"No recording of {data} could be scored: {faults[0]}")
-    output.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(found, schema=schema_of(known)), output / VERDICTS_FILE)
-    if target:
-        _hand_on(output / VERDICTS_FILE, target)
-    return {"recordings": len(found), "faulty": len(faults)}
+            said = record["fault"] or f"{name}: {record['verdict']}"
+            report(f"{number} of {len(every)}: {said}")
+            note(done=number, last=said)
+    return found
+
+
+def _of(data: str, error: ToolwearError, place: Path) -> str:
+    """Return a sentence on recordings where they are, not where they were brought to."""
+    return str(error).replace(str(place), data.rstrip("/"))
+
+
+def _tell(text: str, note: Note) -> None:
+    report(text)
+    note(last=text)
 
 
 def _check_apart(data: str, target: str) -> None:
@@ -108,10 +149,11 @@ def _check_apart(data: str, target: str) -> None:
         )
 
 
-def _hand_on(file: Path, target: str) -> None:
-    report(f"writing {target}")
-    if is_bucket(target):
-        send(file, target)
+def _hand_on(file: Path, place: str) -> None:
+    if is_bucket(place):
+        send(file, place)
         return
-    with mendable(Path(target)), whole(Path(target) / VERDICTS_FILE) as partial:
-        shutil.copyfile(file, partial)
+    with mendable(Path(place)):
+        Path(place).mkdir(parents=True, exist_ok=True)
+        with whole(Path(place) / VERDICTS_FILE) as partial:
+            shutil.copyfile(file, partial)

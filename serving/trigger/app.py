@@ -23,7 +23,7 @@ from serving.http.gate import Gate
 from serving.trigger import alerts, asked, metrics
 from serving.trigger.backend import BackendDownError
 from serving.trigger.dispatcher import Dispatcher
-from serving.trigger.jobs import PATH, Jobs, no_such_job
+from serving.trigger.jobs import MOST, PATH, Jobs, no_such_job
 from serving.trigger.openapi import described
 from serving.trigger.operations import Operations, why_of
 from serving.trigger.signature import by_of, signed
@@ -62,6 +62,7 @@ def application(
             Route("/runs/{id}", _answered(face.run), methods=["GET"]),
             Route("/runs/{id}/cancel", face.operators(face.cancel), methods=["POST"]),
             Route(PATH, face.operators(face.score), methods=["POST"]),
+            Route(PATH, _answered(face.jobs), methods=["GET"]),
             Route(f"{PATH}/{{id}}", _answered(face.job), methods=["GET"]),
             Route(f"{PATH}/{{id}}/verdicts", _answered(face.verdicts), methods=["GET"]),
             Route(f"{PATH}/{{id}}/cancel", face.operators(face.cancel_job), methods=["POST"]),
@@ -175,6 +176,10 @@ class _Face:
         told = {"id": str(accepted.id), "status": accepted.state}
         return _json(told, 202, {"location": f"{PATH}/{accepted.id}"})
 
+    async def jobs(self, request: Request) -> Response:
+        """Tell of the newest jobs."""
+        return _json({"jobs": await asyncio.to_thread(self._jobs.newest, _limit(request))})
+
     async def job(self, request: Request) -> Response:
         """Tell of a job, how far it is, and where its verdicts are."""
         return _json(await asyncio.to_thread(self._jobs.told, _number(request)))
@@ -198,6 +203,7 @@ class _Face:
         dispatcher = self._dispatcher
         metrics.refresh(
             dispatcher.store,
+            self._jobs.dispatcher.store,
             dispatcher.others_at_work,
             dispatcher.schedule.next,
             self._operations.waiting(),
@@ -244,6 +250,16 @@ async def _cancelled(request: Request, store: Store, what: str, unknown: Refusal
 
 def _moved(move: dict[str, Any]) -> Response:
     return _json(move, 202 if "state" in move else 200)
+
+
+def _limit(request: Request) -> int:
+    """Return how many are to be listed, as the query says."""
+    given = request.query_params.get("limit", str(MOST))
+    if not (given.isascii() and given.isdigit() and len(given) < _DIGITS):
+        given = "0"
+    if set(request.query_params) - {"limit"} or not 1 <= int(given) <= MOST:
+        raise Refusal("request", f"The query may have a limit, a number from 1 to {MOST}.")
+    return int(given)
 
 
 def _number(request: Request) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,7 @@ from starlette.responses import FileResponse
 
 from serving.common.refusal import Refusal
 from serving.trigger.asked import key_of
-from serving.trigger.backend import BackendDownError
 from serving.trigger.dispatcher import Dispatcher
-from serving.trigger.scoring import Progress, Scoring, verdicts
 from serving.trigger.signature import by_of, signed
 from serving.trigger.store import Accepted, Request
 from toolwear.common.causes import Cause
@@ -24,12 +21,13 @@ from toolwear.common.files import see_regular
 from toolwear.common.states import State
 from toolwear.common.thresholds import thresholds
 from toolwear.dataset.contract import DataSet, named
-from toolwear.run.scoring import VERDICTS_FILE, asked
+from toolwear.run.scoring import VERDICTS_FILE, Progress, asked, kept, progress
 from toolwear.scoring.known import known_contract
 from toolwear.scoring.sources import settings_of
 from toolwear.workspace.home import Home
 
 PATH = "/v1/scoring"
+MOST = 100  # jobs that are listed at a time
 PARQUET = "application/vnd.apache.parquet"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _DETAIL = 150  # characters
@@ -41,13 +39,11 @@ class Jobs:
 
     Args:
         dispatcher: gives each its run.
-        backend: does them.
         home: the system's folder.
     """
 
-    def __init__(self, dispatcher: Dispatcher, backend: Scoring, home: Home) -> None:
+    def __init__(self, dispatcher: Dispatcher, home: Home) -> None:
         self.dispatcher = dispatcher
-        self._backend = backend
         self._home = home
 
     def accept(self, body: dict[str, Any], key: str | None) -> Accepted:
@@ -64,7 +60,7 @@ class Jobs:
         by = by_of(body)
         given = {name: body[name] for name in body if name != "by"}
         wanted = _parameters(given, known_contract(self._home))
-        lacking = self._backend.lacks(wanted)
+        lacking = self.dispatcher.backend.lacks(wanted)
         if lacking:
             raise Refusal("request", lacking, 409)
         request = Request(
@@ -80,27 +76,12 @@ class Jobs:
             Refusal: there is none of this number.
         """
         found = self._found(number)
-        name = found["attempts"][-1]["name"] if found["attempts"] else ""
-        progress, note = Progress(), ""
-        try:
-            if name:
-                progress = self._backend.progress(name)
-        except BackendDownError as error:
-            note = str(error)
-        done = found["status"] == State.SUCCEEDED
-        here = done and self._file(name).exists()
-        return {
-            "id": found["id"],
-            "status": found["status"],
-            "detail": found["detail"],
-            "at": found["at"],
-            "parameters": found["parameters"],
-            "attempts": found["attempts"],
-            "progress": asdict(progress),
-            "counts": _counts(self._file(name)) if here else None,
-            "verdicts": f"{PATH}/{found['id']}/verdicts" if here else None,
-            "note": note,
-        }
+        own = {name: found[name] for name in ("parameters", "attempts")}
+        return self._summary(found) | own
+
+    def newest(self, limit: int) -> list[dict[str, Any]]:
+        """Return so many jobs, the newest first, without what each was asked and its attempts."""
+        return [self._summary(found) for found in self.dispatcher.store.causes(limit)]
 
     def verdicts(self, number: int) -> FileResponse:
         """Return the verdicts of a job.
@@ -116,9 +97,20 @@ class Jobs:
         file = self._file(found["attempts"][-1]["name"])
         if not file.exists():
             place = found["parameters"]["target"]
-            raise Refusal("request", f"The verdicts are not here but in {place}.", 404)
+            sent = f"; they were sent to {place}" if place else ""
+            raise Refusal("request", f"The verdicts are not kept here any more{sent}.", 404)
         name = f"verdicts-{number}.parquet"
         return FileResponse(see_regular(file), media_type=PARQUET, filename=name)
+
+    def _summary(self, found: dict[str, Any]) -> dict[str, Any]:
+        name = found["attempts"][-1]["name"] if found["attempts"] else ""
+        here = found["status"] == State.SUCCEEDED and self._file(name).exists()
+        return {
+            **{key: found[key] for key in ("id", "status", "detail", "at")},
+            "progress": (progress(self._home, name) if name else Progress()).model_dump(),
+            "counts": _counts(self._file(name)) if here else None,
+            "verdicts": f"{PATH}/{found['id']}/verdicts" if here else None,
+        }
 
     def _found(self, number: int) -> dict[str, Any]:
         found = self.dispatcher.store.causes(1, number)
@@ -127,7 +119,7 @@ class Jobs:
         return found[0]
 
     def _file(self, name: str) -> Path:
-        return verdicts(self._home, name) / VERDICTS_FILE
+        return kept(self._home, name) / VERDICTS_FILE
 
 
 def no_such_job() -> Refusal:

@@ -35,6 +35,7 @@ SCHEDULE_NEXT = Gauge(
     "toolwear_schedule_next_timestamp_seconds", "When the schedule starts the next run; 0: never."
 )
 WAITING = Gauge("toolwear_causes_waiting", "Causes that wait for their run.")
+SCORING_JOBS = Gauge("toolwear_scoring_jobs", "Scoring jobs that were ever asked for.", ("state",))
 APPROVALS = Gauge("toolwear_approvals_waiting", "Promotions that wait for a person.")
 
 
@@ -107,11 +108,16 @@ def prepare(store: Store, home: Home) -> None:
     REGISTRY.register(Runs(store, home))
 
 
-def refresh(store: Store, others_at_work: bool, schedule_next: float, approvals: int) -> None:
-    """Set the gauges to what the database and the others say."""
+def refresh(
+    store: Store, jobs: Store, others_at_work: bool, schedule_next: float, approvals: int
+) -> None:
+    """Set the gauges to what the databases and the others say."""
     RUN_IN_PROGRESS.set(others_at_work or store.active() is not None)
     LAST_SUCCESS.set(store.last_end(State.SUCCEEDED))
     LAST_FAILURE.set(store.last_end(State.FAILED, State.KILLED))
     SCHEDULE_NEXT.set(schedule_next)
     APPROVALS.set(approvals)
     WAITING.set(store.counts("causes").get(State.WAITING.value, 0))
+    found = jobs.counts("causes")
+    for state in (State.WAITING, State.RUNNING, *ENDED):
+        SCORING_JOBS.labels(state.value).set(found.get(state.value, 0))

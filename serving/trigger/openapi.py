@@ -6,7 +6,7 @@ from typing import Any
 
 from serving.common.described import document, operation
 from serving.trigger.alerts import VERSION
-from serving.trigger.jobs import PARQUET, PATH
+from serving.trigger.jobs import MOST, PARQUET, PATH
 from serving.trigger.operations import ALLOW, REFUSE
 from toolwear.common.causes import Cause
 from toolwear.run.config import RunParameters
@@ -113,6 +113,7 @@ def described() -> dict[str, Any]:
 def _scoring(said: dict[str, Any]) -> dict[str, Any]:
     own = ScoringParameters.model_json_schema()
     own["properties"]["by"] = _TEXT
+    limit = {"type": "integer", "minimum": 1, "maximum": MOST, "default": MOST}
     return {
         PATH: {
             "post": operation(
@@ -121,7 +122,14 @@ def _scoring(said: dict[str, Any]) -> dict[str, Any]:
                 body=own,
                 example={"data": "s3://mill/night", "target": "s3://mill/verdicts/night"},
                 token=Scope.OPERATE,
-            )
+            ),
+            "get": {
+                **operation(
+                    "The newest jobs, how far they are, and their verdicts",
+                    {200: "They, the newest first.", **_FAULTY},
+                ),
+                "parameters": [{"name": "limit", "in": "query", "schema": limit}],
+            },
         },
         f"{PATH}/{{id}}": {
             "get": operation("A job, how far it is, and its verdicts", {200: "It.", **_NONE})

@@ -23,7 +23,7 @@ from serving.trigger.jobs import Jobs
 from serving.trigger.libraries import import_for_threads
 from serving.trigger.operations import Operations
 from serving.trigger.schedule import Clock, Recurring, Schedule, check
-from serving.trigger.scoring import Scoring, ScoringHere, ScoringOnKfp, queue
+from serving.trigger.scoring import ScoringHere, ScoringOnKfp
 from serving.trigger.store import Store
 from serving.trigger.watch import FolderWatch, Watch
 from toolwear.common.causes import Cause
@@ -35,6 +35,7 @@ from toolwear.common.thresholds import thresholds
 from toolwear.release import audit_log
 from toolwear.release.served import served_by
 from toolwear.run.config import load
+from toolwear.run.scoring import queue
 from toolwear.workspace.home import Home
 from toolwear.workspace.moved import follow
 from toolwear.workspace.servers import announced
@@ -196,9 +197,9 @@ def _dispatcher(options: Options, settings: dict[str, Any], store: Store) -> Dis
 
 def _jobs(options: Options, store: Store) -> Jobs:
     limits = thresholds().trigger
-    backend: Scoring = ScoringHere(options.home)
+    backend: Backend = ScoringHere(options.home)
     if options.kfp_host:
-        backend = ScoringOnKfp(options.home, options.kfp_host, options.kfp_token)
+        backend = ScoringOnKfp(options.kfp_host, options.kfp_token)
     dispatcher = Dispatcher(
         store,
         backend,
@@ -210,7 +211,7 @@ def _jobs(options: Options, store: Store) -> Jobs:
         limits.alert_gap_seconds,
         lambda _: False,
     )
-    return Jobs(dispatcher, backend, options.home)
+    return Jobs(dispatcher, options.home)
 
 
 def _was_refused(home: Home, cause: str) -> bool:

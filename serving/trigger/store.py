@@ -11,7 +11,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from toolwear.common.causes import Cause, cause_of, detail_of
 from toolwear.common.errors import ToolwearError
 from toolwear.common.files import see_database
-from toolwear.common.states import State
+from toolwear.common.states import ENDED, State
 
 _FILE = "trigger.db"
 _TEXT = 200  # characters that the cause on a run may have
@@ -366,6 +366,22 @@ class Store:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
+
+
+def of_ended(folder: Path) -> set[str]:
+    """Return the names of the runs of all causes that want no more of them.
+
+    Args:
+        folder: of the queue, which somebody may be serving.
+    """
+    path = folder / _FILE
+    if not path.exists():
+        return set()
+    with closing(sqlite3.connect(see_database(path))) as database:
+        rows = database.execute(
+            "SELECT name, causes.state FROM runs JOIN causes ON causes.id = runs.cause_id"
+        )
+        return {name for name, state in rows if state in ENDED}
 
 
 _RUNS = (

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from tests.conftest import run_command
+from tests.conftest import train
 from toolwear.cli.main import app
 from toolwear.common import jsonfile
-from toolwear.common.fingerprint import ROOT
 from toolwear.release import champion
 
 # What the other machine calls the mill's columns.
@@ -113,17 +111,7 @@ def drill_press(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="module")
 def home(drill_press: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a home with the champion that a run on them has trained."""
-    folder = tmp_path_factory.mktemp("drill_press_home") / "home"
-    done = subprocess.run(
-        run_command(drill_press, folder, permutations=0),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        timeout=1800,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return train(drill_press, tmp_path_factory.mktemp("home") / "home", permutations=0)
 
 
 def _without_pictures(page: str) -> str:

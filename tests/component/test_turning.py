@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from tests.conftest import run_command
+from tests.conftest import train
 from toolwear.cli.main import app
 from toolwear.common import jsonfile
-from toolwear.common.fingerprint import ROOT
 from toolwear.dataset import contract, schema
 from toolwear.release import champion
 from toolwear.release.decisions import NEW_RUNS
@@ -35,14 +33,10 @@ def turning(real_data: Path) -> Path:
 @pytest.fixture(scope="module")
 def home(turning: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a home with the champion that a run on them has trained."""
-    folder = tmp_path_factory.mktemp("lathe") / "home"
-    settings = {"permutations": 0, "search_evaluations": 6, "outer_folds": 4}
-    command = run_command(turning, folder, dataset="turning", **settings)
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=1800
+    home = tmp_path_factory.mktemp("lathe") / "home"
+    return train(
+        turning, home, dataset="turning", permutations=0, search_evaluations=6, outer_folds=4
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 def test_tools_that_were_left_out_are_judged(home: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,17 @@ import pytest
 import yaml
 from kfp import components, local
 
+from components.score.progress import noted
 from components.score.step import score
 from pipelines.settings import CODE_DIGEST, SCORING, SEAL_SECRET, STEP_LABEL, STORE_SECRET
 from tests.object_store import client, credentials, object_store
+from tests.serving import stack
 from tests.serving.stack import Place, make_place
 from toolwear.cli.graph import Graph, compile_graph, graph_digest
 from toolwear.common.errors import ToolwearError
 from toolwear.common.fingerprint import ROOT
+from toolwear.run.run_name import new_run_name
+from toolwear.run.scoring import PROGRESS_FILE, Progress, kept, progress
 from toolwear.run.scoring import VERDICTS_FILE as FILE
 from toolwear.workspace.home import Home
 
@@ -45,7 +51,7 @@ def test_the_compiled_graph_has_its_place_on_a_cluster(tmp_path: Path) -> None:
     assert compile_graph(Graph.SCORING, path) == graph_digest(path)
     spec, platform = yaml.safe_load_all(path.read_text())
     inputs = spec["root"]["inputDefinitions"]["parameters"]
-    assert set(inputs) == {"data", "settings", "dataset", "target"}
+    assert set(inputs) == {"data", "settings", "dataset", "target", "job"}
     assert all(one["description"] for one in inputs.values())
     (task,) = spec["root"]["dag"]["tasks"].values()
     assert task["taskInfo"]["name"] == SCORING["score"].says
@@ -91,15 +97,19 @@ def test_a_bucket_is_scored_and_what_can_t_be_read_is_told(
             monkeypatch.setenv(name, value)
         for file in recordings.iterdir():
             client(url).upload_file(str(file), "shift", f"night/{file.name}")
-        asked: dict[str, Any] = {"settings": "", "dataset": "", "home": Home.at(place.home)}
+        asked: dict[str, Any] = {"settings": "", "dataset": "", "job": ""}
+        asked["home"] = Home.at(place.home)
         asked["target"] = "s3://shift/verdicts/night/"
         counts = score(data="s3://shift/night", output=tmp_path / "found", **asked)
         assert counts == {"recordings": 3, "faulty": 1}
         check(pd.read_parquet(tmp_path / "found" / FILE), place)
         sent = client(url).get_object(Bucket="shift", Key=f"verdicts/night/{FILE}")["Body"].read()
         assert sent == (tmp_path / "found" / FILE).read_bytes()
-        with pytest.raises(ToolwearError, match="holds no recordings"):
+        with pytest.raises(ToolwearError, match="s3://shift/day holds no recordings"):
             score(data="s3://shift/day", output=tmp_path / "none", **asked)
+        client(url).upload_file(str(recordings / "experiment_01.csv"), "shift", "alone/a.csv")
+        with pytest.raises(ToolwearError, match=r"scored: s3://shift/alone/a\.csv has no row"):
+            score(data="s3://shift/alone/", output=tmp_path / "none", **asked)
         with pytest.raises(ToolwearError, match="s3://other/night can't be read"):
             score(data="s3://other/night", output=tmp_path / "none", **asked)
         for target, sentence in (
@@ -110,6 +120,39 @@ def test_a_bucket_is_scored_and_what_can_t_be_read_is_told(
             asked |= {"target": target, "output": tmp_path / target[-4:].strip("/")}
             with pytest.raises(ToolwearError, match=sentence):
                 score(data="s3://shift/night", **asked)
+        asked |= {"target": "", "job": "../../night"}
+        with pytest.raises(ToolwearError, match="is not the name of a job"):
+            score(data="s3://shift/night", **asked)
+
+
+def test_progress_is_read_while_the_work_goes_on_and_written_rarely(tmp_path: Path) -> None:
+    home, name = Home.at(tmp_path), new_run_name()
+    file = kept(home, name) / PROGRESS_FILE
+    assert progress(home, name) == Progress()
+    written = set()
+
+    def seen(wanted: Progress) -> bool:
+        if file.exists():
+            written.add(file.stat().st_mtime_ns)
+        return progress(home, name) == wanted
+
+    with noted(kept(home, name)) as note:
+        for number in range(2000):
+            note(done=number, of=2000, last=f"{number}.csv: worn")
+        stack.wait_for(partial(seen, Progress(done=1999, of=2000, last="1999.csv: worn")))
+        note(rows=7)
+        stack.wait_for(partial(seen, Progress(done=1999, of=2000, rows=7, last="1999.csv: worn")))
+        note(done=2000)
+        assert len(written) <= 3
+    assert seen(Progress(done=2000, of=2000, rows=7, last="1999.csv: worn"))
+    with suppress(ToolwearError), noted(kept(home, name)) as note:
+        note(done=3, of=4)
+        raise ToolwearError("the work fails")
+    assert seen(Progress(done=3, of=4))
+    file.write_text("{")
+    assert progress(home, name) == Progress()
+    with pytest.raises(ToolwearError, match="a part of its path is a file"), noted(file) as note:
+        note(done=1)
 
 
 def check(found: pd.DataFrame, place: Place) -> None:

@@ -14,18 +14,23 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from components.score.step import score
 from tests.kubeflow.stub import serving
+from tests.object_store import client, credentials, object_store
 from tests.serving.stack import make_place
 from tests.trigger.service import HTTP, TOKENS, Service, wait_for
 from toolwear.cli.graph import Graph, compile_graph
 from toolwear.cli.main import app
+from toolwear.common import jsonfile
 from toolwear.common.states import ENDED
 from toolwear.dataset.contract import default
-from toolwear.run import kubeflow as client
+from toolwear.run import kubeflow
 from toolwear.run.kubeflow import Origin
-from toolwear.run.scoring import VERDICTS_FILE
+from toolwear.run.scoring import PROGRESS_FILE, VERDICTS_FILE, kept
+from toolwear.workspace.home import Home
 
 PATH = "/v1/scoring"
+DONE = {"done": 3, "of": 3, "rows": 1055 + 1296 + 282}  # of `recordings`
 
 
 @pytest.fixture
@@ -49,6 +54,11 @@ def ask(service: Service, body: dict[str, Any], **headers: str) -> str:
 
 def job(service: Service, number: str) -> dict[str, Any]:
     found: dict[str, Any] = HTTP.get(f"{service.url}{PATH}/{number}").json()
+    return found
+
+
+def listed(service: Service, **query: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = HTTP.get(service.url + PATH, params=query).json()["jobs"]
     return found
 
 
@@ -76,11 +86,11 @@ def test_a_folder_is_scored_by_a_job_once_whatever_is_killed(
     service.start()
 
     found = ended(service, number)
-    assert (found["status"], found["note"]) == ("succeeded", "")
+    assert found["status"] == "succeeded"
     assert found["detail"] == f"{recordings} (Ada)"
     assert [one["state"] for one in found["attempts"]] == ["killed", "succeeded"]
     assert found["counts"] == {"recordings": 3, "faulty": 1}
-    assert found["progress"] == {"done": 3, "of": 3, "last": f"writing {target}"}
+    assert found["progress"] == {**DONE, "last": f"writing {target}"}
     sent = HTTP.get(service.url + found["verdicts"])
     assert sent.headers["content-type"] == "application/vnd.apache.parquet"
     assert sent.content == (target / VERDICTS_FILE).read_bytes()
@@ -96,7 +106,7 @@ def test_a_folder_is_scored_by_a_job_once_whatever_is_killed(
     done = CliRunner().invoke(app, words, env=TOKENS)
     assert done.exit_code == 0, done.output
     for line in (
-        "3 of 3: experiment_07.csv: experiment_07.csv line 284 is cut off",
+        "3 of 3: experiment_07.csv line 284 is cut off",
         "job succeeded",
         "3 recordings, 1 of them faulty",
     ):
@@ -144,35 +154,99 @@ def test_what_a_job_may_not_is_told(service_of: Callable[..., Service], tmp_path
     assert "no champion" in failed["attempts"][0]["reason"]
 
 
-def test_on_kubeflow_a_job_is_a_run_of_the_scoring_graph(
-    service_of: Callable[..., Service], tmp_path: Path
+def test_a_bucket_is_scored_into_a_bucket_and_told_by_the_trigger(
+    service_of: Callable[..., Service],
+    features: Path,
+    recordings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    graph = tmp_path / "scoring.yaml"
+    make_place(tmp_path / "home", features)
+    (tmp_path / "store").mkdir()
+    with object_store(tmp_path / "store", "mill") as url:
+        for name, value in credentials(url).items():
+            monkeypatch.setenv(name, value)
+        store = client(url)
+        for file in recordings.iterdir():
+            store.upload_file(str(file), "mill", f"night/{file.name}")
+        service = service_of()
+        assert listed(service) == []
+        number = ask(service, {"data": "s3://mill/night", "target": "s3://mill/verdicts"})
+        second = ask(service, {"data": "s3://mill/day"})
+        found = ended(service, number)
+        assert found["progress"] == {**DONE, "last": "writing s3://mill/verdicts"}
+        assert found["counts"] == {"recordings": 3, "faulty": 1}
+        sent = store.get_object(Bucket="mill", Key=f"verdicts/{VERDICTS_FILE}")["Body"].read()
+        assert HTTP.get(service.url + found["verdicts"]).content == sent
+        assert {item["Key"] for item in store.list_objects_v2(Bucket="mill")["Contents"]} == {
+            *(f"night/{file.name}" for file in recordings.iterdir()),
+            f"verdicts/{VERDICTS_FILE}",
+        }
+        assert ended(service, second)["status"] == "failed"
+        assert service.metric('toolwear_scoring_jobs{state="succeeded"}') == 1
+        assert service.metric('toolwear_scoring_jobs{state="failed"}') == 1
+        assert service.metric('toolwear_scoring_jobs{state="waiting"}') == 0
+        brief = found.keys() - {"parameters", "attempts"}
+        newest = listed(service)
+        assert [one["id"] for one in newest] == [second, number]
+        assert newest[1] == {key: found[key] for key in brief}
+        assert listed(service, limit=1) == newest[:1]
+        for query in ("limit=0", "limit=101", "limit=-1", "limit=ten", "limit=1&state=failed"):
+            answer = HTTP.get(f"{service.url}{PATH}?{query}")
+            assert answer.status_code == 400
+            assert "a number from 1 to 100" in answer.json()["error"]
+
+
+def test_on_kubeflow_a_job_is_a_run_of_the_scoring_graph(
+    service_of: Callable[..., Service], features: Path, recordings: Path, tmp_path: Path
+) -> None:
+    home = Home.at(make_place(tmp_path / "home", features).home)
+    graph, target = tmp_path / "scoring.yaml", tmp_path / "verdicts"
     origin = Origin("c0ffee", compile_graph(Graph.SCORING, graph))
     with serving() as stub:
-        client.Kubeflow(stub.url, pipeline=client.SCORING).upload(graph, "v1", origin)
+        kubeflow.Kubeflow(stub.url, pipeline=kubeflow.SCORING).upload(graph, "v1", origin)
+        stub.plan = ["PENDING", "RUNNING"]
         service = service_of(f"--kfp_host={stub.url}", settings=())
-        number = ask(service, {"data": "s3://mill/night", "target": "s3://mill/verdicts"})
+        number = ask(service, {"data": str(recordings), "target": str(target)})
+        wait_for(lambda: job(service, number)["status"] == "running" and stub.runs)
+        assert job(service, number)["progress"] == {"done": None, "of": None, "rows": 0, "last": ""}
+        (run,) = stub.runs
+        given = run["runtime_config"]["parameters"]
+        asked = {"data": str(recordings), "settings": "", "dataset": "", "target": str(target)}
+        assert given == {**asked, "job": run["display_name"]}
+        score(**given, home=home, output=tmp_path / "artifact")  # as the task does
+        found = job(service, number)
+        assert (found["status"], found["counts"]) == ("running", None)
+        assert found["progress"] == {**DONE, "last": f"writing {target}"}
+        stub.become(run, "SUCCEEDED")
         found = ended(service, number)
-        assert found["progress"] == {
-            "done": None,
-            "of": None,
-            "last": "Read the recordings: succeeded",
-        }
-        assert (found["status"], found["verdicts"], found["counts"]) == ("succeeded", None, None)
-        answer = HTTP.get(f"{service.url}{PATH}/{number}/verdicts")
-        assert (answer.status_code, "s3://mill/verdicts" in answer.text) == (404, True)
-        own = ended(service, ask(service, {"data": "s3://mill/night"}))
-        first, second = (run["runtime_config"]["parameters"] for run in stub.runs)
-        given = {"data": "s3://mill/night", "settings": "", "dataset": ""}
-        assert first == {**given, "target": "s3://mill/verdicts"}
-        # A folder of the home's volume, from which the trigger hands them out.
-        name = own["attempts"][0]["name"]
-        kept = service.home / "trigger" / "scoring" / "runs" / name / "verdicts"
-        assert second == {**given, "target": str(kept)}
+        assert (found["status"], found["counts"]) == ("succeeded", {"recordings": 3, "faulty": 1})
+        sent = HTTP.get(service.url + found["verdicts"]).content
+        assert sent == (target / VERDICTS_FILE).read_bytes()
         assert {run["experiment_id"] for run in stub.runs} == {
             one["experiment_id"]
             for one in stub.experiments
             if one["display_name"] == "toolwear-scoring"
         }
         assert service.runs() == []  # none that trains
+
+        at_work = ask(service, {"data": str(recordings)})
+        wait_for(lambda: job(service, at_work)["attempts"])
+        (attempt,) = job(service, at_work)["attempts"]
+        jsonfile.write(kept(home, attempt["name"]) / PROGRESS_FILE, {"done": 1, "of": 3})
+        assert prune(home) == [given["job"]]
+        gone = HTTP.get(f"{service.url}{PATH}/{number}/verdicts")
+        assert gone.status_code == 404
+        assert f"not kept here any more; they were sent to {target}" in gone.json()["error"]
+        assert (target / VERDICTS_FILE).read_bytes() == sent
+        assert job(service, number)["verdicts"] is None
+        assert job(service, at_work)["progress"]["done"] == 1
+        assert prune(home) == []
+
+
+def prune(home: Home) -> list[str]:
+    """Remove all the verdicts that may go; return whose."""
+    words = ["prune", f"--home={home.root}", "--json", "--set=verdicts.gigabytes=0"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    return [one["name"] for one in json.loads(done.stdout)["kinds"]["verdicts"]["removed"]]

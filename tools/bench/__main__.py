@@ -18,6 +18,7 @@ from rich.console import Console
 
 from tools.bench import graph, predict, scale, score, tables
 from tools.bench.measure import run
+from toolwear.cli.plain import plain_console
 from toolwear.cli.provenance import commit
 from toolwear.common import jsonfile
 from toolwear.common.errors import EXIT_USAGE, ToolwearError
@@ -80,7 +81,7 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
     started = time.monotonic()
 
     def tell(text: str) -> None:
-        console.print(f"[dim]{time.monotonic() - started:6.0f} s  {text}[/]", highlight=False)
+        console.print(f"{time.monotonic() - started:6.0f} s  {text}", style="dim")
 
     found: dict[str, Any] = {"machine": _machine(), "load_before": os.getloadavg()}
     with tempfile.TemporaryDirectory(prefix="toolwear-bench-", dir=chosen.scratch) as folder:
@@ -130,20 +131,19 @@ def _machine() -> dict[str, Any]:
 
 def main() -> int:
     """Measure and return the exit code."""
-    chosen, console = arguments(), Console()
+    chosen, console = arguments(), plain_console()
     # As with Ctrl-C: end what was started and delete what was made.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         found = measure(chosen, console)
     except ToolwearError as error:
-        console.print(f"[red]{error}[/]", highlight=False)
+        console.print(str(error), style="red", soft_wrap=True)
         return EXIT_USAGE
     machine = found["machine"]
     load = " to ".join(f"{found[name][0]:.1f}" for name in ("load_before", "load_after"))
     console.print(
         f"{machine['cores']} cores, {machine['memory_gib']:.0f} GiB, load {load}, "
         f"{found.get('data', 'simulated')} data; figures in {chosen.output}",
-        highlight=False,
         soft_wrap=True,
     )
     return 0

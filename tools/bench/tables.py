@@ -165,4 +165,4 @@ def _seconds(value: float | None) -> str:
 
 def _say(console: Console, *sentences: str) -> None:
     for sentence in sentences:
-        console.print(f"- {sentence}", highlight=False, markup=False)
+        console.print(f"- {sentence}")

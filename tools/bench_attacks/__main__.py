@@ -21,6 +21,7 @@ from tests.serving.conftest import MODEL, environment
 from tools.bench_attacks.flood import attacks
 from tools.bench_serving import place
 from tools.bench_serving.load import generate
+from toolwear.cli.plain import plain_console
 from toolwear.common.errors import EXIT_USAGE, ToolwearError
 from toolwear.release import champion as pointer
 from toolwear.workspace.home import Home
@@ -114,7 +115,7 @@ def _figures(found: list[float], quiet: list[float]) -> tuple[str, str, str]:
 
 def main() -> int:
     """Measure and print; return the exit code."""
-    console = Console()
+    console = plain_console()
     try:
         console.print(measure(arguments(), console))
     except ToolwearError as error:

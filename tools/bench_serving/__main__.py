@@ -19,12 +19,14 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tests.ports import free_port
 from tools.bench_serving import compare, place, rivals
 from tools.bench_serving.figures import targets
 from tools.bench_serving.rivals import Rival
 from tools.bench_serving.server import HOST, ours
+from toolwear.cli.plain import plain_console
 from toolwear.cli.provenance import commit
 from toolwear.common import jsonfile
 from toolwear.common.errors import EXIT_USAGE, ToolwearError
@@ -67,7 +69,7 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
     started = time.monotonic()
 
     def tell(text: str) -> None:
-        console.print(f"[dim]{time.monotonic() - started:6.0f} s  {text}[/]", highlight=False)
+        console.print(f"{time.monotonic() - started:6.0f} s  {text}", style="dim")
 
     found: dict[str, Any] = {
         "machine": _machine(),
@@ -94,7 +96,7 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
         direct = rivals.predictor(ours("predictor", scratch / "predictor.log", *model))
         compared, found["left_out"] = _started(direct, package, scratch, stack)
         for name, reason in found["left_out"].items():
-            console.print(f"[yellow]{name} is left out: {reason}[/]", highlight=False)
+            console.print(f"{name} is left out: {reason}", style="yellow")
         found["servers"] = compare.rivals(compared, rows, chosen.requests, chosen.rounds, tell)
         for rival in compared:
             if rival is not direct:
@@ -197,22 +199,17 @@ def show(console: Console, found: dict[str, Any]) -> None:
         console.print(
             f"{name:<7} one row, one client: p50 {line['p50_ms']:.2f} ms, "
             f"p99 {line['p99_ms']:.2f} ms, CPU of its server {line['cpu_ms']:.2f} ms",
-            highlight=False,
             soft_wrap=True,
         )
     chain = found["chain"]
     console.print(
         f"chain against direct, a round: {chain['chain_ratio_least']:.2f} to "
-        f"{chain['chain_ratio_most']:.2f}",
-        highlight=False,
+        f"{chain['chain_ratio_most']:.2f}"
     )
     for target in found["targets"]:
         colour, word = ("green", "reached") if target["reached"] else ("red", "missed")
-        console.print(
-            f"[{colour}]{word}[/] {target['name']}: {target['value']:.2f} of {target['limit']:g}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        said = f" {target['name']}: {target['value']:.2f} of {target['limit']:g}"
+        console.print(Text.assemble((word, colour), said), soft_wrap=True)
 
 
 def _short(value: float) -> str:
@@ -222,13 +219,13 @@ def _short(value: float) -> str:
 
 def main() -> int:
     """Measure, write the figures, and return the exit code."""
-    chosen, console = arguments(), Console()
+    chosen, console = arguments(), plain_console()
     # An end by SIGTERM has to end the servers too.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         found = measure(chosen, console)
     except ToolwearError as error:
-        console.print(f"[red]{error}[/]", highlight=False)
+        console.print(str(error), style="red", soft_wrap=True)
         return EXIT_USAGE
     jsonfile.write(chosen.output, found)
     show(console, found)
@@ -236,7 +233,6 @@ def main() -> int:
     console.print(
         f"{found['machine']['cores']} cores, shared with the load generator, load {load}; "
         f"{found['model']['bytes'] / 1e6:.1f} MB of graph; figures in {chosen.output}",
-        highlight=False,
         soft_wrap=True,
     )
     return 0

@@ -9,8 +9,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from tools.cluster_walk.memory import watched
 from tools.cluster_walk.site import Site
 from tools.cluster_walk.stages import STAGES
@@ -18,6 +16,7 @@ from tools.cluster_walk.walk import FAILED, Journal, memory_table, table, walk
 from tools.kind.programs import CommandFailedError, Programs, require
 from tools.kind.tries import Settings
 from tools.rendered import OVERLAYS
+from toolwear.cli.plain import plain_console
 from toolwear.common.errors import EXIT_FAILURE, EXIT_USAGE, ToolwearError
 from toolwear.common.fingerprint import ROOT
 
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandFailedError as error:
         print(f"make cluster-walk: {error}", file=sys.stderr)
         return EXIT_FAILURE
-    console = Console()
+    console = plain_console()
     console.print(table(STAGES, journal))
     console.print(memory_table(journal))
     print(f"kept in {journal.path}")

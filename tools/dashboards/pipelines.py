@@ -167,10 +167,12 @@ def _queue() -> list[Panel]:
         lines(
             Card(
                 title="Queue",
-                about="Causes and promotions that wait, and whether a run is at work.",
+                about="Causes, scoring jobs and promotions that wait, and whether a run is at "
+                "work.",
                 unit="none",
                 queries={
                     "causes that wait": "max(toolwear_causes_waiting)",
+                    "scoring jobs that wait": 'max(toolwear_scoring_jobs{state="waiting"})',
                     "promotions held": "max(toolwear_approvals_waiting)",
                     "run at work": "max(toolwear_run_in_progress)",
                 },

@@ -75,11 +75,10 @@ def _compared(given: argparse.Namespace) -> int:
         print_rows(rows, (first.name, other.name), given.tolerance, console)
         bad += sum(not row.passed for row in rows)
     console.print(figures_table(runs))
-    console.print(
-        f"[red]{bad} artifacts differ or are missing[/]"
-        if bad
-        else f"no artifact differs by more than {given.tolerance:g}"
-    )
+    if bad:
+        console.print(f"{bad} artifacts differ or are missing", style="red")
+    else:
+        console.print(f"no artifact differs by more than {given.tolerance:g}")
     return bad
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tools.parity.compare import Row
 from tools.parity.contents import Run
@@ -31,7 +32,7 @@ def print_rows(
             row.name,
             str(row.files),
             *(digest[:_DIGITS] or "-" for digest in row.digests),
-            row.verdict.value if row.passed else f"[red]{row.verdict.value}[/]",
+            Text(row.verdict.value, "" if row.passed else "red"),
             f"{row.largest:.1e}" if row.largest else "",
             "\n".join(reasons),
         )

@@ -6,7 +6,8 @@ import json
 import re
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.status import Status
 from rich.text import Text
 
 from toolwear.common.jsonfile import clean
@@ -19,6 +20,11 @@ class _Plain(Console):
     def render_str(self, text: str, **settings: Any) -> Text:
         """Return a text without what would control the terminal: it may be another's words."""
         return super().render_str(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text), **settings)
+
+    def status(self, status: RenderableType, **settings: Any) -> Status:
+        """Return a status whose text is as it is; rich would take it for markup by itself."""
+        text = self.render_str(status) if isinstance(status, str) else status
+        return super().status(text, **settings)
 
 
 def plain_console(**settings: Any) -> Console:

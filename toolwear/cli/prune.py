@@ -38,10 +38,12 @@ def prune(
     settings: BudgetsOption = None,
     _person: PersonOption = "",
 ) -> None:
-    """Remove what runs, packages, payloads and reports take beyond their budgets, oldest first.
+    """Remove what is kept beyond its budget of runs, packages, payloads, reports and verdicts.
 
-    What is in service, tried, held for approval or may be rolled back to is never taken, whatever
-    the budget; a run keeps what it was asked and found. Servers may go on meanwhile.
+    The oldest goes first. What is in service, tried, held for approval or may be rolled back to is
+    never taken, whatever the budget; a run keeps what it was asked and found. Verdicts are those
+    that the home keeps of scoring jobs that have ended, with their logs; what a job has sent to a
+    folder or a bucket stays. Servers may go on meanwhile.
 
     Example: `toolwear prune --dry-run --set runs.gigabytes=5`
     """

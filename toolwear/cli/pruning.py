@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from serving.console import evidence
+from serving.trigger.store import of_ended
 from toolwear.common.errors import ToolwearError
 from toolwear.common.files import TEXT_BYTES, read_regular
 from toolwear.common.lock import exclusive
@@ -29,15 +30,18 @@ from toolwear.release.registry import PACKAGE, PRUNED, Registry
 from toolwear.release.registry_state import MODEL_NAME
 from toolwear.release.room import Kind, Part
 from toolwear.run import run_folder
+from toolwear.run.scoring import queue
 from toolwear.workspace.home import MLFLOW_VARIABLE, Home
 from toolwear.workspace.moved import follow
 
 _DAY, _HOUR = 86_400, 3600
 _FINISHED = ".parquet"  # of the payload log's files
 _LEFT = ".pruned-"  # of a folder that is being removed
-_LEFT_IN = ("packages", "mlflow/*", "mlflow/models/*")  # that of a run is counted with the run
+# That of a run is counted with the run.
+_LEFT_IN = ("packages", "mlflow/*", "mlflow/models/*", "trigger/scoring/runs")
 _CACHES = ".cache*/*.json"  # Kubeflow Pipelines' entries, which name artifacts by their paths
 _UNDECIDED = "it was made within the last hour, and its run may not have decided yet"
+_UNENDED = "no job is known that has ended and to which it belongs"
 _AT_WORK = "a run is at work that may have taken steps from it"
 
 
@@ -105,7 +109,7 @@ def prune(home: Home, budgets: Disk, console: Console, *, dry_run: bool) -> list
                 _remove(left)
         try:
             # Packages last: their mark in the registry needs room itself.
-            for kind in (Kind.RUNS, Kind.PAYLOADS, Kind.REPORTS, Kind.PACKAGES):
+            for kind in sorted(Kind, key=lambda kind: kind is Kind.PACKAGES):
                 with console.status(f"making room: {kind}"), _still(home, kind):
                     done.append(_planned(home, kind, budgets))
                     _take(home, done[-1])
@@ -150,6 +154,9 @@ def _stays(home: Home, kind: Kind, found: Sequence[Part]) -> Mapping[str, str]:
         return {
             part.name: "it is being written" for part in found if not part.name.endswith(_FINISHED)
         }
+    if kind is Kind.VERDICTS:
+        ended = of_ended(queue(home))
+        return {part.name: _UNENDED for part in found if part.name not in ended}
     if kind is not Kind.PACKAGES:
         return _runs_needed(home)
     young = {part.name: _UNDECIDED for part in found if time.time() - part.at < _HOUR}

@@ -205,6 +205,7 @@ class Disk(_Section):
     packages: Budget
     payloads: Budget
     reports: Budget
+    verdicts: Budget
 
 
 class Thresholds(_Section):

@@ -1,4 +1,4 @@
-"""What takes room in a home, by kind: runs, packages, payloads and reports."""
+"""What takes room in a home, by kind: runs, packages, payloads, reports and verdicts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from toolwear.model.package import is_digest
 from toolwear.release import stored
 from toolwear.run import run_folder
 from toolwear.run.run_folder import ARGUMENTS_FILE, FAILURE_FILE, LOCK, RECORD, REPORT_FILE
+from toolwear.run.run_name import is_run_name
+from toolwear.run.scoring import attempts
 from toolwear.workspace.home import Home
 
 _ARTIFACTS = "artifacts"  # how MLflow calls the folder of a run's or a model's files
@@ -28,6 +30,7 @@ class Kind(StrEnum):
     PACKAGES = "packages"
     PAYLOADS = "payloads"
     REPORTS = "reports"
+    VERDICTS = "verdicts"
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Part:
     """What is removed as a whole.
 
     Attributes:
-        name: the run's, the package's digest, or the file's.
+        name: the run's, the package's digest, the file's, or that of the attempt at a job.
         paths: in the home, none of them a link or reached by one.
         bytes: of all that is in them.
         at: when it was made, seconds since 1970.
@@ -97,6 +100,7 @@ def parts(home: Home, kind: Kind) -> list[Part]:
         Kind.PACKAGES: _packages,
         Kind.PAYLOADS: _payloads,
         Kind.REPORTS: _reports,
+        Kind.VERDICTS: _verdicts,
     }
     return sorted(of_kind[kind](home), key=lambda part: (part.at, part.name))
 
@@ -147,6 +151,12 @@ def _reports(home: Home) -> Iterator[Part]:
             yield _part(folder.name, pages, folder / ARGUMENTS_FILE)
     for path in _listed(home, home.monitor_reports):
         yield _part(path.name, [path], path)
+
+
+def _verdicts(home: Home) -> Iterator[Part]:
+    for folder in _listed(home, attempts(home)):
+        if is_run_name(folder.name):
+            yield _part(folder.name, [folder], folder)
 
 
 def _part(name: str, paths: Iterable[Path], dated: Path) -> Part:

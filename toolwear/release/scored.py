@@ -7,7 +7,7 @@ from typing import Any
 from toolwear.release import champion as pointer
 from toolwear.scoring.logic import RowSink, Scorer
 from toolwear.scoring.sources import Source
-from toolwear.scoring.verdict import verdict
+from toolwear.scoring.verdict import Watch, verdict
 from toolwear.workspace.home import Home
 
 
@@ -31,6 +31,8 @@ class ChampionScorer:
             "use": package.description["use"],
         }
 
-    def score(self, source: Source, sink: RowSink | None = None) -> dict[str, Any]:
+    def score(
+        self, source: Source, sink: RowSink | None = None, watch: Watch = lambda _rows: None
+    ) -> dict[str, Any]:
         """Return the verdict of a recording, and by which model; see `verdict`."""
-        return verdict(self._scorer, source, sink) | self._model
+        return verdict(self._scorer, source, sink, watch) | self._model

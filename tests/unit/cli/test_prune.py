@@ -16,11 +16,14 @@ from typer.testing import CliRunner
 
 from serving.console import evidence
 from serving.payload.segments import Segment, folder
+from serving.trigger.store import Request, Store
 from tests.packages import make_package
 from tests.unit.cli.test_status import status
 from toolwear.cli.backup_contents import missing
 from toolwear.cli.main import app
 from toolwear.common import jsonfile
+from toolwear.common.causes import Cause
+from toolwear.common.states import State
 from toolwear.model.package import load_package
 from toolwear.release import approvals, audit_log, room
 from toolwear.release.registry import CHALLENGER, COMPLETE, PACKAGE, PRUNED, Registry, Version
@@ -28,6 +31,7 @@ from toolwear.release.registry_state import MODEL_NAME, promote_version, release
 from toolwear.release.rollout import Mode
 from toolwear.run import run_folder
 from toolwear.run.run_folder import ARGUMENTS_FILE, LATEST, SUMMARY_FILE
+from toolwear.run.scoring import VERDICTS_FILE, attempts, kept, queue
 from toolwear.workspace.home import Home
 
 DAY = 86_400
@@ -218,6 +222,52 @@ def test_the_oldest_go_first_and_only_as_many_as_are_over(tmp_path: Path) -> Non
         told = prune(home, "--dry-run", *options)["runs"]
         assert [part["name"] for part in told["removed"]] == gone
         assert told["freed_bytes"] == 1000 * len(gone)
+
+
+def test_verdicts_of_old_jobs_go_and_none_of_a_job_that_has_not_ended(tmp_path: Path) -> None:
+    home, outside = Home.at(tmp_path / "home"), tmp_path / "outside"
+    outside.mkdir()
+    store = Store(queue(home))
+
+    def verdicts(name: str, days: float) -> str:
+        jsonfile.write_text(kept(home, name) / VERDICTS_FILE, "v" * 1000)
+        aged(attempts(home) / name, days)
+        return name
+
+    def begun(day: int, days: float) -> str:
+        name = f"202601{day:02d}T000000Z-abcdef"
+        asked = Request(Cause.ON_DEMAND, "night", f"job {day}", {"target": str(outside)})
+        store.begin(store.accept(asked, 0.0, 10).id, name, 0.0)
+        return verdicts(name, days)
+
+    def ended(day: int, days: float, state: State) -> str:
+        name = begun(day, days)
+        store.end(store.run(name), state, "", 1.0, None)
+        return name
+
+    old, older = ended(1, 95, State.SUCCEEDED), ended(2, 99, State.SUCCEEDED)
+    new, failed = ended(3, 20, State.SUCCEEDED), ended(4, 91, State.FAILED)
+    unknown = verdicts("20260105T000000Z-abcdef", 400)
+    killed, again = begun(6, 300), verdicts("20260108T000000Z-abcdef", 299)
+    store.end(store.run(killed), State.KILLED, "", 1.0, again)  # its job goes on
+    store.close()
+    (outside / VERDICTS_FILE).write_text("at the target")
+    (attempts(home) / "20260107T000000Z-abcdef").symlink_to(outside)
+
+    told = prune(home, "--dry-run")["verdicts"]
+    assert [part["name"] for part in told["removed"]] == [older, old, failed]
+    assert told["freed_bytes"] == 3000
+    assert set(told["needed"]) == {unknown, killed, again}
+    assert prune(home, "--set=verdicts.days=none")["verdicts"]["removed"] == []
+    assert prune(home)["verdicts"]["freed_bytes"] == 3000
+    assert [part["name"] for part in prune(home, *NONE)["verdicts"]["removed"]] == [new]
+    assert {path.name for path in attempts(home).iterdir() if not path.is_symlink()} == {
+        unknown,
+        killed,
+        again,
+    }
+    assert (outside / VERDICTS_FILE).read_text() == "at the target"
+    assert "3 verdicts of " in audit_log.entries(home)[0]["why"]
 
 
 @pytest.mark.parametrize(

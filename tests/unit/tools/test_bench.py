@@ -11,11 +11,12 @@ from typing import Any
 
 import psutil
 import pytest
-from rich.console import Console
 
 from tools.bench import graph, measure, predict, scale, score, tables
 from tools.bench.__main__ import SECTIONS, arguments
-from toolwear.common.errors import ToolwearError
+from toolwear.cli.plain import plain_console
+from toolwear.common.errors import EXIT_USAGE, ToolwearError
+from toolwear.common.fingerprint import ROOT
 
 COPY_BYTES = scale.ROWS_PER_COPY * 1000
 
@@ -58,7 +59,7 @@ def one_scale(copies: int, rows_per_second: float, peak: float = 100.0) -> dict[
 
 
 def printed(show: Any, found: dict[str, Any]) -> str:
-    console = Console(width=200)
+    console = plain_console(width=200)
     with console.capture() as captured:
         show(console, found)
     return captured.get()
@@ -209,6 +210,19 @@ def test_a_process_that_fails_is_told_with_its_last_words(tmp_path: Path) -> Non
     program = "import sys; print('no more disk'); sys.exit(3)"
     with pytest.raises(ToolwearError, match=r"log ended with 3; it said last:\nno more disk"):
         measure.run([sys.executable, "-c", program], tmp_path / "log")
+
+
+@pytest.mark.process
+def test_a_step_that_fails_is_told_as_it_said_it(tmp_path: Path) -> None:
+    data = tmp_path / "[recordings]"
+    line = f"--only graph --data {data} --scratch {tmp_path} --output {tmp_path / 'bench.json'}"
+    command = [sys.executable, "-m", "tools.bench", *line.split()]
+    done = subprocess.run(
+        command, env=measure.environment(), capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == EXIT_USAGE, done.stderr
+    assert "it said last:" in done.stdout
+    assert str(data) in done.stdout.replace("\n", "")
 
 
 @pytest.mark.process
