@@ -17,6 +17,8 @@ from datasets.cnc_mill import names as mill
 from serving.console.recordings import uploaded
 from tests.lathe import LATHE
 from toolwear.cli.main import app
+from toolwear.cli.plain import plain_console
+from toolwear.cli.score import score as by_command
 from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.dataset import contract
@@ -25,6 +27,7 @@ from toolwear.model.pyfunc import PackageModel
 from toolwear.release import champion as pointer
 from toolwear.scoring import logic
 from toolwear.scoring.sources import settings_of
+from toolwear.workspace.home import Home
 
 RUNS = [f"{number:02d}" for number in range(1, 19)]
 SETTINGS = "feedrate=6,clamp_pressure=4"
@@ -36,6 +39,13 @@ def score(home: Path, *words: object) -> tuple[int, list[dict[str, object]], str
     if isinstance(done.exception, ToolwearError):
         return 2, [], str(done.exception)
     return done.exit_code, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def copied(trained_home: Path, folder: Path) -> tuple[Path, Path]:
+    """Return a copy of a home, and the file in it that says how its recordings were read."""
+    home = shutil.copytree(trained_home, folder / "home", symlinks=True)
+    (manifest,) = (home / "latest" / "artifacts").glob("*/ingest/telemetry/manifest.json")
+    return home, manifest
 
 
 @pytest.fixture
@@ -58,6 +68,20 @@ def test_a_folder_is_scored_with_the_settings_of_its_table(
     assert {one["use"] for one in found} == {"known_runs_only"}
     assert all(one["warnings"] == [] for one in found)
     assert [one["restored_order"] for one in found] == [run != "01" for run in RUNS]
+
+
+def test_the_table_names_each_recording_on_a_narrow_terminal(
+    trained_home: Path, real_data: Path
+) -> None:
+    """The folder of all is told once, and no name is cut off in 80 columns."""
+    console = plain_console(width=80, file=(stream := io.StringIO()))
+    by_command(Home.at(trained_home), [str(real_data)], console)
+    printed = stream.getvalue()
+    assert printed.count(f"in {real_data}:") == printed.count(str(real_data)) == 1
+    lines = printed.splitlines()
+    assert all(any(f"experiment_{run}.csv" in line for line in lines) for run in RUNS)
+    assert max(len(line) for line in lines if ".csv" in line) <= 80
+    assert "approved for recordings that it was trained on" in printed
 
 
 def test_every_form_of_a_file_has_the_same_verdict(
@@ -155,9 +179,7 @@ def test_settings_are_asked_for_where_no_table_says_them(
 def test_the_contract_of_the_last_training_reads_what_says_nothing_of_its_own(
     trained_home: Path, csv: Path, tmp_path: Path
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(trained_home, home, symlinks=True)
-    (path,) = (home / "latest" / "artifacts").glob("*/ingest/telemetry/manifest.json")
+    home, path = copied(trained_home, tmp_path)
     manifest = jsonfile.read(path)
     manifest["dataset"]["columns"]["rename"] = {"S1_OutputPower": "Q7"}
     # Which rows are judged, the model's own contract says.
@@ -176,9 +198,7 @@ def test_the_contract_of_the_last_training_reads_what_says_nothing_of_its_own(
 def test_a_recording_of_another_machine_is_refused(
     trained_home: Path, csv: Path, tmp_path: Path
 ) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(trained_home, home, symlinks=True)
-    (path,) = (home / "latest" / "artifacts").glob("*/ingest/telemetry/manifest.json")
+    home, path = copied(trained_home, tmp_path)
     jsonfile.write(path, jsonfile.read(path) | {"dataset": LATHE.model_dump(mode="json")})
     code, found, said = score(home, csv)
     assert (code, found) == (1, [])
@@ -209,6 +229,10 @@ def test_nothing_is_overwritten_and_a_missing_champion_is_told(
     code, _, said = score(trained_home, csv, "--settings", SETTINGS, "--csv", there)
     assert (code, there.read_text()) == (2, "mine")
     assert "is there already" in said
+    code, _, said = score(trained_home, csv, "--rows", tmp_path / "rows.json")
+    assert (code, "a .csv or .parquet file, not to" in said) == (2, True)
+    code, _, said = score(trained_home, csv, "--csv", there / "verdicts.csv")
+    assert (code, "a part of its path is a file" in said) == (2, True)
     code, _, said = score(tmp_path, csv, "--settings", SETTINGS)
     assert code == 2
     assert "no champion" in said
@@ -217,7 +241,7 @@ def test_nothing_is_overwritten_and_a_missing_champion_is_told(
 
 
 def test_verdicts_are_written_as_csv(trained_home: Path, csv: Path, tmp_path: Path) -> None:
-    file = tmp_path / "verdicts.csv"
+    file = tmp_path / "new" / "verdicts.csv"
     _, (found,), _ = score(trained_home, csv, "--settings", SETTINGS, "--csv", file)
     written = pd.read_csv(file, dtype={"version": str}).iloc[0]
     for name in ("recording", "verdict", "worn", "not_sure", "rows", "version", "package"):

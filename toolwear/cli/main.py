@@ -197,7 +197,14 @@ def score(
             help="Settings of all of them, mm/s and bar; by default as in their table of runs.",
         ),
     ] = "",
-    dataset: DatasetOption = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            help="How they are to be read: a name, or a folder or file with a dataset.toml; by "
+            "default the folder's own, else that of the last training.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a recording, as they come.")
     ] = False,

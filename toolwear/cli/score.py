@@ -16,12 +16,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from toolwear.client import Client, ServiceError
 from toolwear.common import words
-from toolwear.common.disk import whole
+from toolwear.common.disk import mendable, whole
 from toolwear.common.errors import EXIT_FAILURE, ToolwearError
 from toolwear.dataset import schema
 from toolwear.model.abstention import NOT_SURE, VERDICTS
@@ -42,7 +43,7 @@ _ROWS = pa.schema(
     ]
 )
 _Scored = Callable[[Source, "_RowsFile | None"], dict[str, Any]]
-_PARQUET = (".parquet", ".pq")
+_CSV, _PARQUET = ".csv", (".parquet", ".pq")
 _WORDS = {**dict.fromkeys(VERDICTS.values()), "not_sure": "not sure"}
 
 
@@ -73,12 +74,11 @@ def score(
         url: of the service, which is asked instead of the champion of the home.
 
     Raises:
-        ToolwearError: there is no champion, nothing by a name, or a file to write is there already.
+        ToolwearError: there is no champion, nothing by a name, or a file to write is there already
+            or can't be.
         SystemExit: a recording could not be scored.
     """
-    for file in (table, rows):
-        if file is not None and file.exists():
-            raise ToolwearError(f"{file} is there already; give another name, so none is lost.")
+    _check_new(table, rows)
     if url and dataset:
         raise ToolwearError("The service reads recordings by its own contract; drop --dataset.")
     known = known_contract(home)
@@ -111,6 +111,22 @@ def score(
     if faults:
         print(*(f"toolwear: {fault}" for fault in faults), sep="\n", file=sys.stderr)
         sys.exit(EXIT_FAILURE)
+
+
+def _check_new(table: Path | None, rows: Path | None) -> None:
+    """Make the folders of files to write, before the work rather than after it."""
+    for file in (table, rows):
+        if file is None:
+            continue
+        if file.exists():
+            raise ToolwearError(f"{file} is there already; give another name, so none is lost.")
+        with mendable(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+    if rows is not None and rows.suffix not in (_CSV, *_PARQUET):
+        raise ToolwearError(
+            f"The answers to rows are written to a {_CSV} or {_PARQUET[0]} file, not to {rows}; "
+            "give another name."
+        )
 
 
 def _each(
@@ -162,15 +178,22 @@ def _by_service(service: Client) -> _Scored:
 
 
 def _print(found: Sequence[dict[str, Any]], settings: Sequence[str], console: Console) -> None:
-    shown = Table()
-    for column in ("recording", "verdict", *_WORDS, "judged rows", *settings):
-        name = column.replace("_", " ")
-        shown.add_column(name, justify="left" if column in ("recording", "verdict") else "right")
+    folders = {Path(record["recording"]).parent for record in found}
+    shared = folders.pop() if len(folders) == 1 else Path()
+    if shared != Path():
+        console.print(f"in {shared}:", soft_wrap=True)
+    # So that the table has room in 80 columns, without a recording's name cut off.
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    shown.add_column("recording", overflow="fold")
+    shown.add_column("verdict", no_wrap=True)
+    for column in (*_WORDS, "judged_rows", *settings):
+        shown.add_column(column.replace("_", "\n"), justify="right", no_wrap=True)
     for record in found:
         shares = [f"{record[name]:.1%}" for name in _WORDS]
         stated = [f"{record[name]:g}" if name in record else "" for name in settings]
         said = _WORDS[record["verdict"]] or record["verdict"]
-        shown.add_row(record["recording"], said, *shares, f"{record['judged_rows']:,}", *stated)
+        name = str(Path(record["recording"]).relative_to(shared))
+        shown.add_row(name, said, *shares, f"{record['judged_rows']:,}", *stated)
     console.print(shown)
     for record in found:
         for text in _remarks(record):
@@ -221,7 +244,6 @@ class _RowsFile:
 
 @contextmanager
 def _rows_file(path: Path) -> Iterator[_RowsFile]:
-    path.parent.mkdir(parents=True, exist_ok=True)
     kind = pq.ParquetWriter if path.suffix in _PARQUET else pc.CSVWriter
     with whole(path) as partial, kind(partial, _ROWS) as writer:
         yield _RowsFile(writer)
