@@ -40,14 +40,15 @@ def noted(folder: Path | None) -> Iterator[Note]:
 
     def write() -> None:
         nonlocal written
-        if folder is not None and now != written:
-            written = now
+        newest = now
+        if folder is not None and newest != written:
             with mendable(folder):
-                jsonfile.write(folder / PROGRESS_FILE, written.model_dump())
+                jsonfile.write(folder / PROGRESS_FILE, newest.model_dump())
+            written = newest
 
     def write_on() -> None:
         while not over.wait(_SECONDS):
-            with suppress(ToolwearError):  # at the end it is told
+            with suppress(ToolwearError, OSError):  # it is tried again, and at the end told
                 write()
 
     try:

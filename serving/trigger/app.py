@@ -254,17 +254,19 @@ def _moved(move: dict[str, Any]) -> Response:
 
 def _limit(request: Request) -> int:
     """Return how many are to be listed, as the query says."""
-    given = request.query_params.get("limit", str(MOST))
-    if not (given.isascii() and given.isdigit() and len(given) < _DIGITS):
-        given = "0"
-    if set(request.query_params) - {"limit"} or not 1 <= int(given) <= MOST:
+    found = _whole(request.query_params.get("limit", str(MOST)))
+    if set(request.query_params) - {"limit"} or not 1 <= found <= MOST:
         raise Refusal("request", f"The query may have a limit, a number from 1 to {MOST}.")
-    return int(given)
+    return found
 
 
 def _number(request: Request) -> int:
     """Return the number in a path; 0, which nothing has, for what is none."""
-    given: str = request.path_params["id"]
+    return _whole(request.path_params["id"])
+
+
+def _whole(given: str) -> int:
+    """Return a number that was written; 0 for what is none."""
     return int(given) if given.isascii() and given.isdigit() and len(given) < _DIGITS else 0
 
 

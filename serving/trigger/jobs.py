@@ -147,10 +147,16 @@ def _contract(given: str) -> str:
     return named(given).content
 
 
-def _counts(file: Path) -> dict[str, int]:
-    """Return how many recordings there are, and how many of them could not be scored."""
-    about = pq.ParquetFile(see_regular(file)).metadata
-    column = about.schema.names.index(_FAULT)
+def _counts(file: Path) -> dict[str, int] | None:
+    """Return how many recordings there are, and how many of them could not be scored.
+
+    None: the file is not there or damaged, which must not keep other jobs from being told.
+    """
+    try:
+        about = pq.ParquetFile(see_regular(file)).metadata
+        column = about.schema.names.index(_FAULT)
+    except (OSError, ValueError, ToolwearError):
+        return None
     groups = [about.row_group(number) for number in range(about.num_row_groups)]
     whole = sum(group.column(column).statistics.null_count for group in groups)
     return {"recordings": about.num_rows, "faulty": about.num_rows - whole}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.object_store import client, credentials, object_store
 from tests.serving import stack
 from tests.serving.stack import Place, make_place
 from toolwear.cli.graph import Graph, compile_graph, graph_digest
+from toolwear.common import jsonfile
 from toolwear.common.errors import ToolwearError
 from toolwear.common.fingerprint import ROOT
 from toolwear.run.run_name import new_run_name
@@ -151,7 +153,16 @@ def test_progress_is_read_while_the_work_goes_on_and_written_rarely(tmp_path: Pa
     assert seen(Progress(done=3, of=4))
     file.write_text("{")
     assert progress(home, name) == Progress()
-    with pytest.raises(ToolwearError, match="a part of its path is a file"), noted(file) as note:
+    # What can't be written for a while is written at the end, or told.
+    with noted(file) as note:
+        note(done=1)
+        time.sleep(1.5)
+        file.unlink()
+    assert jsonfile.read(file / PROGRESS_FILE)["done"] == 1
+    with (
+        pytest.raises(ToolwearError, match="a part of its path is a file"),
+        noted(file / PROGRESS_FILE) as note,
+    ):
         note(done=1)
 
 

@@ -191,6 +191,12 @@ def test_a_bucket_is_scored_into_a_bucket_and_told_by_the_trigger(
         assert [one["id"] for one in newest] == [second, number]
         assert newest[1] == {key: found[key] for key in brief}
         assert listed(service, limit=1) == newest[:1]
+        own = kept(Home.at(service.home), found["attempts"][0]["name"])
+        (own / VERDICTS_FILE).write_bytes(sent[:-9])
+        (own / PROGRESS_FILE).unlink()
+        (own / PROGRESS_FILE).symlink_to(service.home / "secrets" / "operator-token")
+        damaged = {"counts": None, "progress": {"done": None, "of": None, "rows": 0, "last": ""}}
+        assert listed(service) == [newest[0], newest[1] | damaged]
         for query in ("limit=0", "limit=101", "limit=-1", "limit=ten", "limit=1&state=failed"):
             answer = HTTP.get(f"{service.url}{PATH}?{query}")
             assert answer.status_code == 400

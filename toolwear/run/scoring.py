@@ -101,10 +101,15 @@ def kept(home: Home, name: str) -> Path:
 
 
 def progress(home: Home, name: str) -> Progress:
-    """Return how far a job says that it is, wherever it is done; see `kept`."""
+    """Return how far a job says that it is, wherever it is done; nothing where that is not known.
+
+    Args:
+        home: the system's folder.
+        name: of the attempt at the job.
+    """
     try:
         return Progress.model_validate(jsonfile.read(kept(home, name) / PROGRESS_FILE))
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # not yet, or damaged
+    except (OSError, ValueError, ToolwearError):  # not there yet, damaged or a link
         return Progress()
 
 
