@@ -42,7 +42,7 @@ BUDGETS = {
     "data": ("Folder of recordings", True),
     "search_seconds": ("Search, seconds", False),
     "search_evaluations": ("Search, evaluations (0: by time)", False),
-    "outer_folds": ("Outer folds with a search each", False),
+    "outer_folds": ("Parts of the recordings, each left out of a search", False),
     "outer_seconds": ("Outer search, seconds", False),
     "permutations": ("Permutations", False),
     "explain_rows": ("Explained predictions", False),
