@@ -32,7 +32,7 @@ def drills(tmp_path: Path) -> Path:
     table = ["Teil;Vorschub;Zustand"]
     for part in range(1, PARTS + 1):
         table.append(f"{part};{'0,2' if part % 2 else '0,4'};{'worn' if part > 3 else 'neu'}")
-        lines = ["t_ms;Spindel Strom [A];Drehmoment;Temp;Status;Programm;Bild"]
+        lines = ["t_ms;Spindel Strom [A];Vorschub;Temp;Status;Programm;Bild"]
         for row in range(ROWS):
             current, torque = generator.normal(5, 1), generator.normal(2, 0.2)
             state = "Bohren" if row > 9 else "Anfahren"
@@ -55,10 +55,11 @@ def test_a_folder_of_another_machine_can_be_read_by_what_is_proposed(drills: Pat
     assert (recordings.files, recordings.table) == ("Teil_{id}.csv.gz", "Teile.csv")
     assert (recordings.number, recordings.sample_period_seconds) == ("Teil", 0.02)
     assert (found.label.negative, found.label.positive) == (("neu",), ("worn",))
-    assert {name: one.column for name, one in found.settings.items()} == {"Vorschub": "Vorschub"}
+    stated = {name: one.column for name, one in found.settings.items()}
+    assert stated == {"Vorschub_2": "Vorschub"}, "a signal has the name, too"
     assert found.phases.names == ("Anfahren", "Bohren")
     assert found.phases.spellings == {"bohren": "Bohren"}
-    assert set(found.signals) == {"Spindel_Strom_A", "Drehmoment"}
+    assert set(found.signals) == {"Spindel_Strom_A", "Vorschub"}
     renamed = {"Spindel_Strom_A": "Spindel Strom [A]", "Status_2": "Status"}
     assert found.columns.rename == renamed, "status is a column of our own"
     for name, why in (

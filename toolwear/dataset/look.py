@@ -102,7 +102,8 @@ def read(path: Path, rows: int) -> pd.DataFrame:
         try:
             batches = pq.ParquetFile(path).iter_batches(min(rows, 65_536))
             some = list(islice(batches, -(-rows // 65_536)))
-            return pa.Table.from_batches(some).to_pandas().head(rows)
+            table = pa.Table.from_batches(some).to_pandas().head(rows)
+            return table.rename(columns=lambda name: str(name).strip())
         except (pa.ArrowException, OSError) as error:
             raise ToolwearError(f"{path.name} can't be read as Parquet ({error}).") from None
     found = text_format(path, Format(), ())

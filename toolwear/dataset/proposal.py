@@ -68,7 +68,7 @@ def propose(path: Path) -> Proposal:
         _about(path),
         _recordings(found, columns, made),
         ["[label]", *label.lines],
-        _settings(found, label, made),
+        _settings(found, label, set(map(str.lower, names.values())), made),
         _phases(found, columns, names, made),
         _signals(found, columns, names, made),
         _columns(columns, names, made),
@@ -166,8 +166,9 @@ def _told_label(name: str, of: str, values: pd.Series, made: Proposal) -> list[s
     return []
 
 
-def _settings(found: Layout, label: _Label, made: Proposal) -> list[str]:
-    lines, taken = ["[settings]"], set[str]()
+def _settings(found: Layout, label: _Label, taken: set[str], made: Proposal) -> list[str]:
+    lines = ["[settings]"]
+    taken |= {name.lower() for name in schema.COLUMNS_OF_OURS}
     for name in found.runs.columns:
         values = found.runs[name]
         if name in (found.number, label.column) or values.dtype.kind not in "iuf":
